@@ -1,0 +1,338 @@
+"""Training sets in HDF5: opening, checking, and feeding the steps window by window.
+
+A set is a group with two datasets, inputs (n, d) and targets (n,) or (n, k).  Numbers are kept as
+they are stored until a window is made; then they become the network's dtype, times the config's
+scale.  Only this module and checkpoint open such files while training.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from distmlp.config import DataConfig, InputError
+from distmlp.shards import EpochOrder, Group, Shards
+
+#: Rows that are read together from a file that has no chunks and where the config declares none.
+CONTIGUOUS_CHUNK_ROWS = 256
+
+#: Rows that are converted at a time: their memory is small beside a window's.
+_BLOCK_ROWS = 1024
+
+
+class DataSet:
+    """One group of an HDF5 file, open for reading.
+
+    spec: "FILE.h5:/group".  inputs, targets: the names of its datasets.  Raises InputError.
+
+    rows: n.  width: d.  classes: whether the targets are (n,) integers.  outputs: k of (n, k)
+    targets, 1 for (n,) floats, None for classes.  file_chunk_rows: rows of an HDF5 chunk of the
+    inputs, 0 where the file has no chunks.
+    """
+
+    def __init__(self, spec: str, inputs: str = "x", targets: str = "y"):
+        self.spec = spec
+        path, group = _parted(spec)
+        self._file = _opened(path, spec)
+        try:
+            self._x = self._find(group, inputs)
+            self._y = self._find(group, targets)
+            self._check_shapes(inputs, targets)
+        except BaseException:
+            self._file.close()
+            raise
+        self.rows = self._x.shape[0]
+        self.width = int(np.prod(self._x.shape[1:]))
+        self.classes = self._y.ndim == 1 and self._y.dtype.kind in "iub"
+        self.outputs = None if self.classes else (1 if self._y.ndim == 1 else self._y.shape[1])
+        self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
+        self.input_dtype = self._x.dtype
+        self.stored_bytes = self._x.size * self._x.dtype.itemsize + self._y.size * self._y.dtype.itemsize
+        self._held = None
+
+    def _find(self, group: str, name: str) -> h5py.Dataset:
+        try:
+            holder = self._file[group]
+        except KeyError:
+            raise InputError(f"{self.spec}: the file has no group {group}; it has {_listed(self._file)}") from None
+        if not isinstance(holder, h5py.Group):
+            raise InputError(f"{self.spec}: {group} is a dataset, but expected a group that holds the inputs and targets")
+        if name not in holder or not isinstance(holder[name], h5py.Dataset):
+            raise InputError(
+                f"{self.spec}: the group has no dataset {name!r}; it has {_listed(holder)} "
+                "(data.inputs and data.targets name the datasets)"
+            )
+        found = holder[name]
+        if found.dtype.kind not in "iubf":
+            raise InputError(f"{self.spec}/{name} has the dtype {found.dtype}, but expected real numbers")
+        return found
+
+    def _check_shapes(self, inputs: str, targets: str) -> None:
+        x, y = self._x, self._y
+        if x.ndim == 0 or x.shape[0] == 0 or x.size == 0:
+            raise InputError(f"{self.spec}/{inputs} has the shape {x.shape}: the set is empty, but expected (samples, inputs)")
+        if y.ndim not in (1, 2):
+            raise InputError(
+                f"{self.spec}/{targets} has the shape {y.shape}, but expected (samples,) classes or (samples, outputs) numbers"
+            )
+        if x.shape[0] != y.shape[0]:
+            raise InputError(
+                f"{self.spec}: {inputs} has {x.shape[0]} rows, but {targets} has {y.shape[0]}; expected one target a sample"
+            )
+
+    def hold(self) -> None:
+        """Reads the whole set into memory, as stored; later reads come from there."""
+        if self._held is None:
+            self._held = self._x[...].reshape(self.rows, self.width), self._y[...]
+
+    def read(self, pieces: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of runs (first row, row after the last), end to end, as stored: inputs (…, d), targets."""
+        if self._held is not None:
+            index = np.concatenate([np.arange(*piece) for piece in pieces])
+            return self._held[0][index], self._held[1][index]
+        rows = sum(stop - start for start, stop in pieces)
+        x = np.empty((rows, *self._x.shape[1:]), self._x.dtype)
+        y = np.empty((rows, *self._y.shape[1:]), self._y.dtype)
+        place = 0
+        for start, stop in pieces:
+            into = np.s_[place : place + stop - start]
+            try:
+                self._x.read_direct(x, np.s_[start:stop], into)
+                self._y.read_direct(y, np.s_[start:stop], into)
+            except OSError as error:
+                raise InputError(
+                    f"{self.spec}: rows {start} to {stop - 1} cannot be read, the file may be damaged or cut short: {error}"
+                ) from None
+            place += stop - start
+        return x.reshape(rows, self.width), y
+
+    def targets_as(self, y: np.ndarray, outputs: int, dtype) -> np.ndarray:
+        """Stored targets as the desired outputs, (rows, outputs): one-hot for classes, 0 or 1 for one output."""
+        if not self.classes:
+            return y.reshape(len(y), outputs).astype(dtype)
+        if outputs == 1:
+            return y.reshape(-1, 1).astype(dtype)
+        desired = np.zeros((len(y), outputs), dtype)
+        desired[np.arange(len(y)), y.astype(np.intp)] = 1
+        return desired
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _parted(spec: str) -> tuple[Path, str]:
+    path, colon, group = spec.rpartition(":")
+    if not colon or not group.startswith("/"):
+        raise InputError(f'{spec}: expected a file and a group in it, such as "digits.h5:/train"')
+    return Path(path), group
+
+
+def _opened(path: Path, spec: str) -> h5py.File:
+    if not path.exists():
+        raise InputError(f"{spec}: no such file: {path}")
+    try:
+        # A reader needs no lock, and some network file systems have none to give.  The chunk cache
+        # holds the chunk that a window ends in until the next window begins in it.
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=16 * 2**20)
+    except OSError as error:
+        if path.is_dir():
+            reason = "it is a directory"
+        elif not h5py.is_hdf5(path):
+            reason = "it is not an HDF5 file (distmlp convert makes one from IDX, CSV, .npy and .npz)"
+        else:
+            reason = f"it may be cut short or damaged: {error}"
+        raise InputError(f"{spec}: cannot be opened: {reason}") from None
+
+
+def _listed(group: h5py.Group) -> str:
+    return ", ".join(sorted(group)) or "nothing"
+
+
+def check_against_network(data: DataSet, layers: tuple[int, ...], where: str) -> None:
+    """InputError where the set's columns are not the network's inputs and outputs.  where: the config key."""
+    if data.width != layers[0]:
+        raise InputError(
+            f"{where} {data.spec}: a sample has {data.width} inputs, but network.layers begins with {layers[0]}; they must be equal"
+        )
+    if data.outputs is not None and data.outputs != layers[-1]:
+        raise InputError(
+            f"{where} {data.spec}: a target has {data.outputs} numbers, but network.layers ends with {layers[-1]}; they must be equal"
+        )
+
+
+def scan(data: DataSet, rows: range, layers, output: str, cost: str) -> tuple[int, str] | None:
+    """The first row in `rows` that cannot be trained on, and the sentence that says why; None if all can.
+
+    NaN and infinity in inputs and targets, classes that the outputs have no place for, and targets
+    that the cost cannot take.
+    """
+    look_at_inputs = data.input_dtype.kind == "f"
+    for start in range(rows.start, rows.stop, _BLOCK_ROWS):
+        stop = min(start + _BLOCK_ROWS, rows.stop)
+        x, y = data.read([(start, stop)])
+        found = []
+        if look_at_inputs:
+            found.append((~np.isfinite(x).all(axis=1), "its inputs hold a NaN or an infinity"))
+        found += _target_faults(data, y, layers[-1], output, cost)
+        rows_found = [(start + int(np.argmax(bad)), words) for bad, words in found if bad.any()]
+        if rows_found:
+            row, words = min(rows_found)
+            return row, f"{data.spec}: row {row}: {words}"
+    return None
+
+
+def _target_faults(data: DataSet, y, outputs: int, output: str, cost: str):
+    """[(which rows, what is wrong with them)] of stored targets."""
+    if data.classes:
+        most = 2 if outputs == 1 else outputs
+        y = y.astype(np.int64)
+        return [
+            ((y < 0) | (y >= most), f"its class is not in 0 … {most - 1}, the classes that network.layers ending with {outputs} can tell")
+        ]
+    y = y.reshape(len(y), -1).astype(np.float64)
+    faults = [(~np.isfinite(y).all(axis=1), "its targets hold a NaN or an infinity")]
+    if cost == "cross-entropy":
+        low, high = (y < 0).any(axis=1), (y > 1).any(axis=1)
+        faults.append((low | high, "a target is not between 0 and 1, which network.cost \"cross-entropy\" needs"))
+        if output == "softmax":
+            sums = np.abs(y.sum(axis=1) - 1.0) > 1e-4
+            faults.append((sums, "its targets do not add up to 1, which softmax with \"cross-entropy\" needs"))
+    return faults
+
+
+@dataclass
+class MicroBatches:
+    """A stack of equal micro-batches of one step: x (s, M, d), y (s, M, outputs), labels (s, M) or None,
+    largest (s,): max |x| of each."""
+
+    x: np.ndarray
+    y: np.ndarray
+    labels: np.ndarray | None
+    largest: np.ndarray
+
+
+@dataclass
+class _Window:
+    """One group's rows of one window: as MicroBatches, but (s, rows of the window, …), and largest by row."""
+
+    group: Group
+    x: np.ndarray
+    y: np.ndarray
+    labels: np.ndarray | None
+    largest: np.ndarray
+
+    def cut(self, start: int, stop: int) -> MicroBatches:
+        labels = None if self.labels is None else self.labels[:, start:stop]
+        largest = np.maximum.reduce(self.largest[:, start:stop], axis=1)
+        return MicroBatches(self.x[:, start:stop], self.y[:, start:stop], labels, largest)
+
+
+def chunk_rows(data: DataSet, config: DataConfig) -> int:
+    """Rows that stay together in an epoch's order: as declared, else the file's own, else 256."""
+    return config.chunk_rows or data.file_chunk_rows or CONTIGUOUS_CHUNK_ROWS
+
+
+class Feed:
+    """The micro-batches of some shards, step after step.
+
+    shards: which of cut's.  The window after the one in use is made by a thread in the meantime.  A
+    window is as many steps of all shards as fit into the config's memory twice, so where it ends is
+    no question of how many shards are here.
+    """
+
+    def __init__(self, data: DataSet, cut: Shards, shards: range, config: DataConfig, seed: int, outputs: int, dtype):
+        self._data, self._cut, self._seed = data, cut, seed
+        self._outputs, self._dtype = outputs, np.dtype(dtype)
+        self._scale = self._dtype.type(config.scale)
+        self._chunk_rows = chunk_rows(data, config)
+        self._groups = cut.groups(shards)
+        memory = config.window_bytes
+        if data.stored_bytes <= memory // 2:
+            data.hold()
+            memory -= data.stored_bytes
+        row = (data.width + outputs) * self._dtype.itemsize + 16
+        stored = data.stored_bytes // data.rows * max(cut.sizes)
+        self.steps = max(1, min(cut.steps, memory // (2 * cut.batch_size * row + stored)))
+        self._windows = -(-cut.steps // self.steps)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._coming = {}
+        self._place, self._now = None, []
+
+    def step(self, epoch: int, step: int) -> list[MicroBatches]:
+        """The stacks of micro-batches of one step (0, 1, …) of an epoch (0, 1, …)."""
+        place = epoch, step // self.steps
+        if place != self._place:
+            self._advance(place)
+        full = step < self._cut.full_steps
+        batches = []
+        for window in self._now:
+            start = (step - place[1] * self.steps) * window.group.size
+            stop = start + (window.group.size if full else window.group.last)
+            if start < stop:
+                batches.append(window.cut(start, stop))
+        return batches
+
+    def close(self) -> None:
+        """Ends the thread; nothing more can be asked for."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _advance(self, place) -> None:
+        self._now = []  # its memory goes before the next window's comes
+        coming = self._coming.pop(place, None)
+        self._now = coming.result() if coming else self._load(place)
+        self._place = place
+        epoch, window = place
+        after = (epoch, window + 1) if window + 1 < self._windows else (epoch + 1, 0)
+        self._coming = {after: self._thread.submit(self._load, after)} if self._groups else {}
+
+    def _load(self, place) -> list[_Window]:
+        epoch, number = place
+        order = EpochOrder(self._seed, epoch, self._data.rows, self._chunk_rows)
+        return [self._load_group(order, group, number) for group in self._groups]
+
+    def _load_group(self, order: EpochOrder, group: Group, number: int) -> _Window:
+        first = number * self.steps
+        stop = min(first + self.steps, self._cut.steps)
+        rows = (min(stop, self._cut.full_steps) - first) * group.size
+        if stop > self._cut.full_steps:
+            rows += group.last
+        s = len(group.shards)
+        window = _Window(
+            group,
+            x=np.empty((s, rows, self._data.width), self._dtype),
+            y=np.empty((s, rows, self._outputs), self._dtype),
+            labels=np.empty((s, rows), np.int64) if self._data.classes else None,
+            largest=np.empty((s, rows), self._dtype),
+        )
+        for i, shard in enumerate(group.shards):
+            start = self._cut.starts[shard] + first * group.size
+            self._fill(window, i, order.pieces(start, start + rows), order.shuffle(shard, number, rows))
+        return window
+
+    def _fill(self, window: _Window, i: int, pieces, shuffle) -> None:
+        """Puts the rows of the pieces, shuffled, into the window's i-th shard."""
+        if not len(shuffle):
+            return
+        x, y = self._data.read(pieces)
+        for start in range(0, len(shuffle), _BLOCK_ROWS):
+            rows = np.s_[start : start + _BLOCK_ROWS]
+            chosen = shuffle[rows]
+            into = window.x[i, rows]
+            np.multiply(x[chosen], self._scale, out=into, dtype=self._dtype, casting="unsafe")
+            np.maximum.reduce(np.abs(into), axis=1, out=window.largest[i, rows])
+            window.y[i, rows] = self._data.targets_as(y[chosen], self._outputs, self._dtype)
+            if window.labels is not None:
+                window.labels[i, rows] = y[chosen]
+        if not np.isfinite(window.largest[i]).all():
+            raise InputError(
+                f"{self._data.spec}: a row among {pieces[0][0]} … {pieces[-1][1] - 1} holds a NaN or an infinity, "
+                "or becomes one when scaled; data.scan = true finds it before training"
+            )

@@ -1,0 +1,54 @@
+"""The parameter vector v and its named parts (notes, section 3.3, "Define").
+
+v is one flat vector of k entries: first every weight matrix w(1) … w(N), row-major, then every
+bias vector b(1) … b(N).  w[l] and b[l] are views of v, so that an update of v is an update of the
+network, and ∇C, the optimizer's state and the checkpoint share the one order.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each tensor of a network with these layers lies in v.
+
+    layers: neurons per layer, the input first; N = len(layers) - 1.  Tensors are numbered in v's
+    order: w(1) … w(N) are 0 … N-1, b(1) … b(N) are N … 2N-1.
+    """
+
+    layers: tuple[int, ...]
+
+    @property
+    def N(self) -> int:
+        """The last layer's number."""
+        return len(self.layers) - 1
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each tensor in v's order: w(l) is (n, m), b(l) is (n,)."""
+        weights = [(n, m) for m, n in pairwise(self.layers)]
+        biases = [(n,) for n in self.layers[1:]]
+        return (*weights, *biases)
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """Each tensor's part of v, in v's order."""
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes)]).tolist()
+        return tuple(slice(start, stop) for start, stop in pairwise(ends))
+
+    @property
+    def size(self) -> int:
+        """k, the number of parameters."""
+        return self.slices[-1].stop
+
+    def views(self, v: np.ndarray) -> tuple[list, list]:
+        """w and b as lists of views of v, indexed as in the notes: w[l], b[l], l = 1 … N (w[0] and b[0] are None).
+
+        v: (k,) or anything laid out like it, such as ∇C.
+        """
+        tensors = [v[part].reshape(shape) for part, shape in zip(self.slices, self.shapes)]
+        return [None, *tensors[: self.N]], [None, *tensors[self.N :]]

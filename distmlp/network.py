@@ -1,0 +1,131 @@
+"""Forward pass, backward pass and gradient of stacks of micro-batches.
+
+Arrays are stacks (s, M, neurons): s micro-batches of M samples.  numpy's matmul makes one GEMM for
+each of the s, so a micro-batch's numbers depend on its own shape and never on how many are stacked
+beside it: that is what lets any rank compute any micro-batch.
+
+Each line that is an equation of the notes' summary carries it as a tag, `# notes: …`; a test holds
+the tags against docs/notes-to-code.md.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from distmlp.activations import ACTIVATIONS, Activation
+from distmlp.costs import COSTS, MATCHED, Cost
+from distmlp.layout import Layout
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the network is; its parameters are v.
+
+    layers: neurons per layer, the input first.  activation: of the hidden layers.  output: of the
+    last layer.  cost: "mse" or "cross-entropy".
+    """
+
+    layers: tuple[int, ...]
+    activation: str = "sigmoid"
+    output: str = "sigmoid"
+    cost: str = "mse"
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout(self.layers)
+
+    @cached_property
+    def sigma(self) -> list[Activation]:
+        """The activation of each layer; index 0, the input, has none."""
+        hidden = [ACTIVATIONS[self.activation]] * (self.layout.N - 1)
+        return [None, *hidden, ACTIVATIONS[self.output]]
+
+    @cached_property
+    def C(self) -> Cost:
+        return COSTS[self.cost, self.output]
+
+    @property
+    def matched(self) -> bool:
+        """Whether δ(N) is a − y, without σ'."""
+        return (self.cost, self.output) in MATCHED
+
+
+@dataclass
+class Pass:
+    """The arrays of one pass over s micro-batches of M samples: a[l] and delta[l], each (s, M, neurons of l).
+
+    a[0] is the input, set by the caller; delta[0] is None.  z is the output layer's weighted sum.
+    scratch[l] has delta[l]'s shape; all layers share its memory.
+    """
+
+    a: list
+    delta: list
+    z: np.ndarray
+    scratch: list
+
+
+class Workspace:
+    """Memory for passes of at most `samples` samples in all, allocated once and viewed in any (s, M)."""
+
+    def __init__(self, layers: tuple[int, ...], samples: int, dtype):
+        self._layers = layers
+        self._a = [None, *(np.empty(samples * n, dtype) for n in layers[1:])]
+        self._delta = [None, *(np.empty(samples * n, dtype) for n in layers[1:])]
+        self._z = np.empty(samples * layers[-1], dtype)
+        self._scratch = np.empty(samples * max(layers[1:]), dtype)
+        self._widest = max(layers[1:])
+        self._passes = {}
+
+    def view(self, s: int, M: int, offset: int = 0) -> Pass:
+        """The arrays for s micro-batches of M samples, from the offset-th sample of the workspace on."""
+        key = (s, M, offset)
+        if key not in self._passes:
+
+            def stack(flat, n, width=None):
+                start = offset * (width or n)
+                return flat[start : start + s * M * n].reshape(s, M, n)
+
+            sizes = list(enumerate(self._layers))[1:]
+            self._passes[key] = Pass(
+                a=[None, *(stack(self._a[l], n) for l, n in sizes)],
+                delta=[None, *(stack(self._delta[l], n) for l, n in sizes)],
+                z=stack(self._z, self._layers[-1]),
+                scratch=[None, *(stack(self._scratch, n, self._widest) for _, n in sizes)],
+            )
+        return self._passes[key]
+
+
+def forward(network: Network, w, b, p: Pass) -> None:
+    """a[1] … a[N] from a[0] (notes, section 3.4, "Forward Pass"); p.z keeps z(N)."""
+    N = network.layout.N
+    for l in range(1, N + 1):
+        z = p.a[l]
+        np.matmul(p.a[l - 1], w[l].T, out=z)
+        np.add(z, b[l], out=z)  # notes: z(L) = w(L) a(L-1) + b(L)
+        if l == N:
+            np.copyto(p.z, z)
+        network.sigma[l].apply(z)  # notes: a(L) = sigma(z(L))
+
+
+def backward(network: Network, w, p: Pass, y) -> None:
+    """delta[N] … delta[1] from a and the desired output y, (s, M, outputs) (notes, section 3.3)."""
+    N = network.layout.N
+    if network.matched:
+        np.subtract(p.a[N], y, out=p.delta[N])  # sigma'(z) cancels
+    else:
+        network.C.gradient(p.a[N], y, p.delta[N])
+        network.sigma[N].chain(p.a[N], p.delta[N], p.scratch[N])  # notes: delta(N) = grad_a C * sigma'(z(N))
+    for l in range(N - 1, 0, -1):
+        np.matmul(p.delta[l + 1], w[l + 1], out=p.delta[l])
+        network.sigma[l].chain(p.a[l], p.delta[l], p.scratch[l])  # notes: delta(L) = (w(L+1)^T delta(L+1)) * sigma'(z(L))
+
+
+def weight_gradient(delta, a, out) -> None:
+    """Σ over the samples of each micro-batch of ∂C/∂w: delta is (s, M, n), a (s, M, m), out (s, n, m)."""
+    np.matmul(delta.mT, a, out=out)  # notes: dC/dw(L) = delta(L) a(L-1)^T
+
+
+def bias_gradient(delta):
+    """Σ over the samples of each micro-batch of ∂C/∂b: (s, n) from delta, (s, M, n)."""
+    return np.add.reduce(delta, axis=-2)  # notes: dC/db(L) = delta(L)

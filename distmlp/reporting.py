@@ -1,0 +1,135 @@
+"""What rank 0 says: the log file, the lines by epoch, the progress bar.
+
+Every other rank is silent; `Silent` stands in for `Report` there.
+"""
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from distmlp.checkpoint import sync_directory
+
+
+class Silent:
+    """Says nothing."""
+
+    def warn(self, text: str) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def begin(self, directory: Path, step: int, steps: int, steps_per_epoch: int) -> None: ...
+
+    def advance(self) -> None: ...
+
+    def epoch(self, record: dict, epochs: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LogOnly(Silent):
+    """log.jsonl in the run directory; warnings as Python's."""
+
+    def __init__(self):
+        self._log = None
+
+    def warn(self, text):
+        warnings.warn(text, stacklevel=2)
+
+    def begin(self, directory, step, steps, steps_per_epoch):
+        """Opens the log, without the lines that a resumed run will write again."""
+        path = directory / "log.jsonl"
+        _keep_lines(path, step)
+        self._log = open(path, "a", encoding="utf-8")
+
+    def epoch(self, record, epochs):
+        """One object in the log, which a reader sees at once."""
+        self._log.write(json.dumps(record) + "\n")
+        self._log.flush()
+
+    def close(self):
+        if self._log is not None:
+            os.fsync(self._log.fileno())
+            self._log.close()
+            self._log = None
+
+
+class Report(LogOnly):
+    """The log; lines on standard output; a progress bar on standard error.
+
+    bar: True, False, or None for "where standard error is a terminal".
+    """
+
+    def __init__(self, bar: bool | None = None):
+        super().__init__()
+        self._show_bar = sys.stderr.isatty() if bar is None else bar
+        self._bar = None
+
+    def warn(self, text):
+        self._line(f"distmlp: {text}", sys.stderr)
+
+    def say(self, text):
+        self._line(text, sys.stdout)
+
+    def _line(self, text, stream):
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, file=stream, flush=True)
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def begin(self, directory, step, steps, steps_per_epoch):
+        super().begin(directory, step, steps, steps_per_epoch)
+        if self._show_bar:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=steps, initial=step, unit="step", mininterval=0.25, dynamic_ncols=True, leave=False, file=sys.stderr
+            )
+
+    def advance(self):
+        if self._bar is not None:
+            self._bar.update()
+
+    def epoch(self, record, epochs):
+        super().epoch(record, epochs)
+        words = [f"epoch {record['epoch']:>{len(str(epochs))}}/{epochs}", f"cost {record['cost']:.6f}"]
+        if record["validation_cost"] is not None:
+            words.append(f"validation cost {record['validation_cost']:.6f}")
+        if record["accuracy"] is not None:
+            words.append(f"{record['accuracy_of']} accuracy {100 * record['accuracy']:.2f} %")
+        words.append(f"{record['samples_per_second']:,.0f} samples/s")
+        self.say("  ".join(words))
+
+    def close(self):
+        super().close()
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def read_log(path: Path) -> list[dict]:
+    """The objects of a log.jsonl; a last line that a crash cut short is left out."""
+    records = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return records
+
+
+def _keep_lines(path: Path, step: int) -> None:
+    """Rewrites a log with its records up to a step only."""
+    records = read_log(path)
+    if not path.exists():
+        return
+    temporary = path.with_suffix(".jsonl.writing")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records if record["step"] <= step)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_directory(path.parent)
