@@ -23,7 +23,6 @@ micro-batch is cut by less than one unit; docs/exactness.md says what that means
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,6 +40,11 @@ MOST_MICRO_BATCHES = 2 ** (31 - BOUND_BITS) - 1
 #: Costs are sums of whole numbers of 2**-COST_FRACTION, sent as 16-bit limbs, lowest first.
 COST_FRACTION = 128
 COST_LIMBS = 20
+
+#: What bounds are enlarged by for the roundings in them and in the GEMMs: a sum of M terms is off by
+#: less than M ε, on both sides, so this is enough for M up to LARGEST_MICRO_BATCH in float32.
+SLACK = 1.0 + 2.0**-7
+LARGEST_MICRO_BATCH = 2**15
 
 #: Exponent of a bound that is not finite.
 NOT_FINITE = 2**20
@@ -78,73 +82,78 @@ def largest_activation(a: np.ndarray, scratch: np.ndarray) -> np.ndarray:
     return np.maximum.reduce(scratch.reshape(len(a), -1), axis=1)
 
 
-def gradient_bounds(errors: list, activations: list, samples: int, dtype) -> np.ndarray:
+def gradient_bounds(errors: list, activations: list) -> np.ndarray:
     """B of each micro-batch and tensor, (s, 2N) float64.
 
-    errors: for l = 1 … N max_j Σ |δ_j|, each (s,).  activations: for l = 0 … N-1 max |a|, each (s,) or
-    one number.  samples: M, on which the roundings that a bound must allow for depend: those of a sum
-    of M terms, on both sides, are below 2 M ε of it.
+    errors: for l = 1 … N max_j Σ |δ_j|, each (s,).  activations: for l = 0 … N-1 max |a|, each (s,), or
+    None where the activation keeps it at 1 or below.
     """
-    slack = 1.0 + 4.0 * (samples + 4) * float(np.finfo(dtype).eps)
     N = len(errors)
     bounds = np.empty((len(errors[0]), 2 * N))
     for l, (error, activation) in enumerate(zip(errors, activations)):
-        np.multiply(error, slack, out=bounds[:, N + l], dtype=np.float64)
-        np.multiply(bounds[:, N + l], np.maximum(activation, _SMALLEST_ACTIVATION), out=bounds[:, l])
+        bounds[:, l] = error
+        bounds[:, N + l] = error
+        if activation is not None:
+            bounds[:, l] *= np.maximum(activation, _SMALLEST_ACTIVATION)
     return bounds
 
 
-@dataclass(frozen=True)
 class Grid:
     """The unit 2^-e of each tensor of v, and the limits of the integers that count it.
 
-    exponents: e, (2N,) int64.
+    exponents: e, one whole number a tensor.  dtype: of the gradient, whose integers have its width.
     """
 
-    exponents: np.ndarray
-    dtype: np.dtype
-
-    @property
-    def bits(self) -> int:
-        return 8 * self.dtype.itemsize - 1
+    def __init__(self, exponents: list[int], dtype):
+        self.exponents = tuple(exponents)
+        self.dtype = np.dtype(dtype)
+        self.scales = [math.ldexp(1.0, e) for e in self.exponents]
+        self._bits = 8 * self.dtype.itemsize - 1
+        self._units = np.array([math.ldexp(SLACK, e - self._bits + BOUND_BITS) for e in self.exponents])
 
     @staticmethod
-    def fitting(totals: np.ndarray, dtype) -> "Grid":
-        """The grid for sums whose bounds ΣB are below 2^totals, (2N,), with HEADROOM bits to spare."""
-        dtype = np.dtype(dtype)
-        limit = _LARGEST_EXPONENT[dtype]
-        bits = 8 * dtype.itemsize - 1
-        return Grid(np.clip(bits - HEADROOM - np.asarray(totals, np.int64), -limit, limit), dtype)
+    def fitting(totals: list[int], dtype) -> "Grid":
+        """The grid for sums whose bounds ΣB are below 2^totals, one a tensor, with HEADROOM bits to spare."""
+        return Grid([_exponent(total, np.dtype(dtype)) for total in totals], dtype)
 
     def units(self, bounds: np.ndarray) -> np.ndarray:
-        """Σ_i B_i, (2N,), in whole units of 2^-BOUND_BITS of the grid's room, from bounds (s, 2N) float64.
+        """Σ_i B_i, (2N,), in whole units of 2^-BOUND_BITS of the grid's room, from bounds (s, 2N).
 
         Each micro-batch is rounded up by itself, so the sum is the same however they are dealt.
         """
-        scaled = np.ldexp(bounds, self.exponents - (self.bits - BOUND_BITS))
-        return np.add.reduce(np.minimum(np.ceil(scaled), 2.0**BOUND_BITS), axis=0)
+        units = bounds * self._units
+        np.ceil(units, out=units)
+        np.minimum(units, 2.0**BOUND_BITS, out=units)
+        return np.add.reduce(units, axis=0)
 
-    def holds(self, units: np.ndarray) -> bool:
+    def holds(self, units: list[int]) -> bool:
         """Whether sums whose bounds add up to these units fit."""
-        return bool((units < 2**BOUND_BITS).all())
+        return max(units) < 2**BOUND_BITS
 
-    def next(self, units: np.ndarray) -> "Grid":
+    def next(self, units: list[int]) -> "Grid":
         """The grid of the next step: at once as coarse as this step's ΣB asks, and finer by one bit at most."""
-        totals = np.frexp(units.astype(np.float64))[1] + (self.bits - BOUND_BITS) - self.exponents
-        wanted = Grid.fitting(totals, self.dtype).exponents
-        return Grid(np.minimum(wanted, self.exponents + 1), self.dtype)
+        room = self._bits - BOUND_BITS
+        exponents = [
+            min(_exponent(room + n.bit_length() - e, self.dtype), e + 1) for n, e in zip(units, self.exponents)
+        ]
+        return self if exponents == list(self.exponents) else Grid(exponents, self.dtype)
+
+
+def _exponent(total: int, dtype: np.dtype) -> int:
+    """e for sums whose bounds ΣB are below 2^total."""
+    limit = _LARGEST_EXPONENT[dtype]
+    return max(-limit, min(8 * dtype.itemsize - 1 - HEADROOM - total, limit))
 
 
 def largest_exponents(bounds: np.ndarray) -> np.ndarray:
-    """The exponent x of each tensor's largest bound, B < 2^x, as (2N,) int64; NOT_FINITE for a NaN or infinity.
+    """An exponent x of each tensor's largest bound, slack included, B < 2^x, as (2N,) int64.
 
-    bounds: (s, 2N); s may be 0.  For an Allreduce(MAX), where the last step's sums give no grid.
+    NOT_FINITE for a NaN or an infinity, −NOT_FINITE for zeros and where there are no micro-batches.
+    bounds: (s, 2N).  For an Allreduce(MAX), where the last step's sums give no grid.
     """
-    if not len(bounds):
-        return np.full(bounds.shape[1], -NOT_FINITE, np.int64)
-    exponents = np.where(np.isfinite(bounds), np.frexp(bounds)[1], NOT_FINITE)
+    exponents = np.where(np.isfinite(bounds), np.frexp(bounds)[1] + 1, NOT_FINITE)
     exponents[bounds == 0.0] = -NOT_FINITE
-    return exponents.max(axis=0).astype(np.int64)
+    return exponents.max(axis=0, initial=-NOT_FINITE).astype(np.int64)
 
 
 class Message:

@@ -6,7 +6,6 @@ Nothing of the training's state changes before the sum has arrived, so a step th
 the optimizer and the grid as they were on every rank.
 """
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +64,7 @@ class Step:
         entries = TILE_BYTES // self.dtype.itemsize
         self._rows = [None, *(max(1, entries // m) for m in network.layers[:-1])]
         self._tile = np.empty(max(entries, *network.layers), self.dtype)
+        self._viewed = None
         self._pieces = [_piece(layout, start) for start in range(0, layout.size, PIECE)]
         self._g = np.empty(min(PIECE, layout.size), self.dtype)
         self._t = np.empty_like(self._g)
@@ -75,10 +75,9 @@ class Step:
         batches: this rank's, none where it is idle.  stop: this rank asks all to stop after the step.
         Raises exact.NotFinite on every rank alike.
         """
-        w, b = self.network.layout.views(state.v)
-        passes, bounds = [], []
+        w, b = self._views(state.v)
+        passes, bounds, costs = [], [], []
         samples = hits = 0
-        costs = []
         for batch in batches:
             s, M = batch.y.shape[:2]
             p = self._workspace.view(s, M, samples)
@@ -94,6 +93,7 @@ class Step:
                 bounds.append(self._bounds(p, batch.largest))
         bounds = np.concatenate(bounds) if bounds else np.empty((0, len(self.network.layout.slices)))
         not_finite = _count_not_finite(bounds, costs)
+        limbs = exact.cost_limbs([] if not_finite else costs)
 
         message = self.message
         grid = state.grid
@@ -105,11 +105,11 @@ class Step:
                 message.units[:] = grid.units(bounds)
             message.alarms[:] = not_finite, stop
             message.totals[:2] = samples, hits
-            message.totals[2:] = exact.cost_limbs([] if not_finite else costs)
+            message.totals[2:] = limbs
             self.comm.sum(message.buffer)
             if message.alarms[0]:
                 raise exact.NotFinite(f"{int(message.alarms[0])} micro-batches have a cost or a gradient that is not finite")
-            if not self.exactly or grid.holds(message.units):
+            if not self.exactly or grid.holds(message.units.tolist()):
                 return grid
             grid = self._fitting_grid(bounds)
 
@@ -117,10 +117,11 @@ class Step:
         """∇C = (1/t) Σ ∇C_i from the message, and the parameter update: the state's one change in a step."""
         message = self.message
         t = int(message.totals[0])
-        factors = [1.0 / t] * len(self.network.layout.slices)
-        if grid is not None:
-            factors = [math.ldexp(1.0 / t, -e) for e in grid.exponents.tolist()]
-            state.grid = grid.next(message.units)
+        if grid is None:
+            factors = [1.0 / t] * len(self.network.layout.slices)
+        else:
+            factors = [1.0 / (t * scale) for scale in grid.scales]
+            state.grid = grid.next(message.units.tolist())
         self.optimizer.advance(state.scalars)
         for part, tensors in self._pieces:
             g, scratch = self._g[: part.stop - part.start], self._t[: part.stop - part.start]
@@ -130,17 +131,22 @@ class Step:
             arrays = {name: array[part] for name, array in state.arrays.items()}
             self.optimizer.update(state.v[part], g, scratch, arrays, state.scalars, alpha)
         state.step += 1
-        state.totals += message.totals.astype(np.int64)
+        np.add(state.totals, message.totals, out=state.totals, casting="unsafe")
+
+    def _views(self, v: np.ndarray):
+        """w and b of v, made anew only for another v."""
+        if self._viewed is not v:
+            self._viewed, self._w_and_b = v, self.network.layout.views(v)
+        return self._w_and_b
 
     def _bounds(self, p: Pass, largest_input) -> np.ndarray:
         """B of this stack's micro-batches, (s, 2N)."""
         N = self.network.layout.N
         errors = [exact.error_sums(p.delta[l], p.scratch[l]) for l in range(1, N + 1)]
-        activations = [largest_input]
-        for l in range(1, N):
-            bound = self.network.sigma[l].bound
-            activations.append(exact.largest_activation(p.a[l], p.scratch[l]) if bound is None else bound)
-        return exact.gradient_bounds(errors, activations, p.delta[N].shape[1], self.dtype)
+        activations = [
+            None if self.network.sigma[l].bounded else exact.largest_activation(p.a[l], p.scratch[l]) for l in range(1, N)
+        ]
+        return exact.gradient_bounds(errors, [largest_input, *activations])
 
     def _fitting_grid(self, bounds) -> exact.Grid:
         """The grid that this step's own bounds ask for, agreed on by all ranks."""
@@ -148,7 +154,7 @@ class Step:
         self.comm.max(exponents)
         if (exponents >= exact.NOT_FINITE).any():
             raise exact.NotFinite("a gradient is not finite")
-        return exact.Grid.fitting(exponents + self._log2_micro_batches, self.dtype)
+        return exact.Grid.fitting((exponents + self._log2_micro_batches).tolist(), self.dtype)
 
     def _accumulate(self, passes: list[Pass], grid) -> None:
         """message.gradient = Σ ∇C_i over this rank's micro-batches, in the grid's units."""
@@ -164,9 +170,9 @@ class Step:
                 bias = bias_gradient(delta)
                 if grid is not None:
                     # 2^e folded into δ: the GEMM then counts in units, and no pass over ∇C is needed
-                    bias *= math.ldexp(1.0, int(grid.exponents[N + l - 1]))
+                    bias *= grid.scales[N + l - 1]
                     deltas[i] = passes[i].scratch[l]
-                    np.multiply(delta, math.ldexp(1.0, int(grid.exponents[l - 1])), out=deltas[i])
+                    np.multiply(delta, grid.scales[l - 1], out=deltas[i])
                 exact.add_micro_batches(bias, b_total, first=i == 0)
             for start in range(0, n, self._rows[l]):
                 rows = slice(start, min(start + self._rows[l], n))

@@ -90,6 +90,10 @@ def cut_of(config: Config, samples: int) -> Shards:
     micro = config.training.micro_batch_size or default_micro_batch_size(batch)
     if micro > batch:
         raise InputError(f"training.micro_batch_size is {micro}, but it can be at most the batch, {batch} samples")
+    if micro > exact.LARGEST_MICRO_BATCH:
+        raise InputError(
+            f"training.micro_batch_size is {micro}, but {exact.LARGEST_MICRO_BATCH} is the most; set it, or leave it out"
+        )
     cut = Shards(samples, batch, micro)
     if cut.count > exact.MOST_MICRO_BATCHES:
         raise InputError(
@@ -269,7 +273,7 @@ class _Run:
         facts = found.facts
         grid = None
         if facts["grid"] is not None:
-            grid = exact.Grid(np.array(facts["grid"], np.int64), np.dtype(self.config.dtype))
+            grid = exact.Grid(facts["grid"], self.config.dtype)
         totals = np.array(facts["totals"], np.int64)
         return State(
             found.v, found.arrays, facts["scalars"], grid, facts["step"], totals, facts["last_cost"], facts["last_change"]
@@ -409,7 +413,7 @@ class _Run:
             "samples": self.data.rows,
             "chunk_rows": chunk_rows(self.data, self.config.data),
             "scalars": state.scalars,
-            "grid": None if state.grid is None else state.grid.exponents.tolist(),
+            "grid": None if state.grid is None else list(state.grid.exponents),
             "totals": state.totals.tolist(),
             "last_cost": state.last_cost,
             "last_change": state.last_change,
