@@ -40,8 +40,7 @@ def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: 
     with arithmetic.one_thread():
         for words in arithmetic.departures(config.arithmetic):
             warnings.warn(f'arithmetic = "{config.arithmetic}" is asked for, but {words}', stacklevel=2)
-    if report is None:
-        report = reporting.LogOnly() if comm.rank == 0 else reporting.Silent()
+    report = report or reporting.LogOnly()
     return training.train(config, comm, resume=resume, report=report, should_stop=should_stop)
 
 

@@ -27,7 +27,7 @@ def _sigmoid(z):
     np.multiply(z, 0.5, out=z)
     np.tanh(z, out=z)
     np.multiply(z, 0.5, out=z)
-    np.add(z, 0.5, out=z)  # notes: a = sigma(z)
+    np.add(z, 0.5, out=z)  # notes: sigma(z) = 1/(1 + e^-z)
 
 
 def _sigmoid_chain(a, g, t):

@@ -9,10 +9,13 @@ user) that holds the SHA-256 of all bytes after it.  A file is written under a t
 renamed, and its directory synced.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,38 +53,75 @@ def name(step: int) -> str:
     return f"step-{step:09d}.h5"
 
 
-def write(directory: Path, v: np.ndarray, arrays: dict[str, np.ndarray], facts: dict) -> Path:
-    """Writes the checkpoint of facts["step"] into a directory and returns its path.  Raises OSError.
+def image(v: np.ndarray, arrays: dict[str, np.ndarray], facts: dict) -> bytes:
+    """The bytes of a checkpoint's file, the user block left blank: a copy of the state, made in memory."""
+    with h5py.File("checkpoint", "w", driver="core", backing_store=False, userblock_size=_BLOCK) as file:
+        file.attrs["facts"] = json.dumps({"format": FORMAT, **facts}, sort_keys=True)
+        file["v"] = v
+        for key, array in arrays.items():
+            file[f"optimizer/{key}"] = array
+        file.flush()
+        return file.id.get_file_image()
+
+
+def write(directory: Path, step: int, image: bytes) -> Path:
+    """Writes a checkpoint's image into a directory and returns its path.  Raises OSError.
 
     Where it fails, whatever stood under the name before still stands there.
     """
-    path = directory / name(facts["step"])
+    path = directory / name(step)
     temporary = path.with_suffix(f".h5.{os.getpid()}.writing")
+    block = (_MAGIC + hashlib.sha256(image).hexdigest().encode() + b"\n").ljust(_BLOCK, b"\0")
     try:
-        with h5py.File(temporary, "w", userblock_size=_BLOCK, locking=False) as file:
-            file.attrs["facts"] = json.dumps({"format": FORMAT, **facts}, sort_keys=True)
-            file["v"] = v
-            for key, array in arrays.items():
-                file[f"optimizer/{key}"] = array
-        with open(temporary, "r+b") as file:
-            digest = _digest(file)
-            file.seek(0)
-            file.write((_MAGIC + digest.encode() + b"\n").ljust(_BLOCK, b"\0"))
-            file.flush()
+        with open(temporary, "wb", buffering=0) as file:
+            for part in (block, image):
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_directory(directory)
-    except (OSError, RuntimeError) as error:
-        # h5py reports a full disk as a RuntimeError when it is found while closing
-        temporary.unlink(missing_ok=True)
-        raise error if isinstance(error, OSError) else OSError(str(error)) from error
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     return path
 
 
-def _digest(file) -> str:
-    """SHA-256 of an open file's bytes after the user block."""
-    file.seek(_BLOCK)
-    return hashlib.file_digest(file, "sha256").hexdigest()
+class Writer:
+    """Writes checkpoints in a thread, one at a time, so that training waits for the copy of the state only."""
+
+    def __init__(self, directory: Path, keep: int):
+        self._directory, self._keep = directory, keep
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._underway = None
+
+    @property
+    def busy(self) -> bool:
+        return self._underway is not None and not self._underway.done()
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the last write began."""
+        return time.monotonic() - self._began
+
+    def start(self, step: int, image: bytes) -> None:
+        """Begins to write; the one before must have been finished."""
+        self._began = time.monotonic()
+        self._underway = self._thread.submit(self._write, step, image)
+
+    def finish(self) -> Path | None:
+        """Waits for the write under way and returns its path, or None where there is none.  Raises its OSError."""
+        underway, self._underway = self._underway, None
+        return underway.result() if underway else None
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+
+    def _write(self, step: int, image: bytes) -> Path:
+        path = write(self._directory, step, image)
+        prune(self._directory, self._keep)
+        return path
 
 
 def sync_directory(directory: Path) -> None:
@@ -91,6 +131,12 @@ def sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _digest(file) -> str:
+    """SHA-256 of an open file's bytes after the user block."""
+    file.seek(_BLOCK)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(path: str | Path) -> Checkpoint:

@@ -8,9 +8,11 @@ numpy is imported only once the arithmetic is known, so that its kernels can be 
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 
@@ -100,6 +102,15 @@ def _parser(first: str | None) -> argparse.ArgumentParser:
     inspect.add_argument("checkpoint", metavar="CHECKPOINT", help=place_help)
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
 
+    verify = command(
+        "verify",
+        "Train a run again and say whether the bits are the same.",
+        epilog="Trains from the run's oldest checkpoint to its newest, with any number of ranks, in a temporary\n"
+        "directory, and compares v's digests, epoch by epoch.  Exit status 1 where they differ.",
+    )
+    verify.add_argument("run", metavar="RUN_DIRECTORY", type=Path, help="the run's directory; it is only read")
+    verify.add_argument("--whole", action="store_true", help="train from the start instead")
+
     convert = command("convert", "Write MNIST-style IDX, CSV, .npy or .npz files as HDF5 that can be trained on.")
     if first == "convert":
         arithmetic.pin("portable")
@@ -125,51 +136,45 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(asked, settings, fault) -> int:
-    from distmlp import communicator
-    from distmlp.training import CheckpointFailed, Diverged
+    from distmlp import communicator, training
+    from distmlp.recovery import Corrupted
 
     comm = communicator.Alone()
     try:
-        if asked and asked.command in ("evaluate", "predict"):
-            _restart_for(asked.checkpoint)
+        if asked and asked.command in ("evaluate", "predict", "verify"):
+            _restart_for(asked.run if asked.command == "verify" else asked.checkpoint)
         comm = communicator.world()
         if fault:
             raise fault
-        return _COMMANDS[asked.command](asked, settings, comm)
+        return comm.leave(_COMMANDS[asked.command](asked, settings, comm))
     except InputError as error:
         return _end(comm, BAD_INPUT, error)
-    except Diverged as error:
+    except training.Diverged as error:
         return _end(comm, DIVERGED, error)
-    except CheckpointFailed as error:
+    except (training.CheckpointFailed, Corrupted) as error:
         return _end(comm, CRASHED, error)
     except BaseException as error:
         # This rank alone: the others wait for it in vain, so they are ended.
-        _say_last_words(comm, error)
-        comm.abort(BAD_INPUT if type(error).__name__ == "RankFault" else CRASHED)
+        alone = isinstance(error, training.RankFault)
+        where = f"distmlp: rank {comm.rank} of {comm.size} on {comm.hosts[comm.rank]}"
+        words = f"{where}: {error}" if alone else f"{where} failed and ends the others:\n{traceback.format_exc()}"
+        print(words, file=sys.stderr, flush=True)
+        comm.abort(BAD_INPUT if alone else CRASHED)
         raise
 
 
 def _end(comm, status: int, error) -> int:
     """Ends every rank with the same status, after rank 0 has said why."""
+    from distmlp.communicator import RanksLost
+
     if comm.rank == 0:
         print(f"distmlp: {error}", file=sys.stderr, flush=True)
-    comm.barrier()
-    return status
+    with contextlib.suppress(RanksLost):
+        comm.barrier()
+    return comm.leave(status)
 
 
-def _say_last_words(comm, error) -> None:
-    from distmlp.training import RankFault
-
-    where = f"rank {comm.rank} of {comm.size} on {comm.hosts[comm.rank]}"
-    if isinstance(error, RankFault):
-        words = f"distmlp: {where}: {error}\n"
-    else:
-        words = f"distmlp: {where} failed and ends the others:\n{traceback.format_exc()}"
-    sys.stderr.write(words)
-    sys.stderr.flush()
-
-
-def _restart_for(place: str) -> None:
+def _restart_for(place) -> None:
     """Starts again with the arithmetic that the checkpoint asks for, where that is not portable."""
     from distmlp import commands
 
@@ -182,8 +187,9 @@ def _train(asked, settings, comm) -> int:
     from distmlp import reporting, training
 
     bar = {"auto": None, "bar": True, "none": False}[asked.progress]
-    report = reporting.Report(bar) if comm.rank == 0 else reporting.Silent()
-    result = training.train(settings, comm, resume=asked.resume, report=report, should_stop=_stop_flag())
+    result = training.train(
+        settings, comm, resume=asked.resume, report=reporting.Report(bar), should_stop=_stop_flag()
+    )
     if comm.rank == 0:
         if not result.complete:
             print(f"stopped after step {result.step}; the same command goes on from there")
@@ -193,16 +199,26 @@ def _train(asked, settings, comm) -> int:
 
 
 def _stop_flag():
-    """A function that says whether SIGTERM, SIGINT or SIGUSR1 has come; a second SIGINT ends at once."""
+    """A function that says whether SIGTERM, SIGINT or SIGUSR1 has come; a second SIGINT ends at once.
+
+    A handler in Python would wait until MPI returns from what it does, so the handlers do nothing and
+    a thread reads the signals' numbers from the pipe that C writes them to.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
     came = []
 
-    def note(number, frame):
-        if number == signal.SIGINT and number in came:
-            os._exit(128 + number)
-        came.append(number)
+    def read():
+        while True:
+            for number in os.read(reading, 64):
+                if number == signal.SIGINT and number in came:
+                    os._exit(128 + number)
+                came.append(number)
 
+    threading.Thread(target=read, name="signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, note)
+        signal.signal(number, lambda *_: None)
     return lambda: bool(came)
 
 
@@ -247,6 +263,20 @@ def _inspect(asked, settings, comm) -> int:
     return COMPLETE
 
 
+def _verify(asked, settings, comm) -> int:
+    from distmlp import commands
+
+    verdict = commands.verify(asked.run, comm, asked.whole)
+    if comm.rank == 0:
+        where = f"{asked.run}: steps {verdict.first} to {verdict.last}, trained again with {comm.size} ranks"
+        if verdict.differing is None:
+            print(f"{where}: the same bits ({verdict.compared} digests compared)")
+        else:
+            step, then, now = verdict.differing
+            print(f"{where}: other bits from step {step} at the latest: {then} then, {now} now")
+    return COMPLETE if verdict.differing is None else CRASHED
+
+
 def _convert(asked, settings, comm) -> int:
     from distmlp import conversion
     from distmlp.training import on_rank_0
@@ -255,4 +285,4 @@ def _convert(asked, settings, comm) -> int:
     return COMPLETE
 
 
-_COMMANDS = {"train": _train, "evaluate": _evaluate, "predict": _predict, "inspect": _inspect, "convert": _convert}
+_COMMANDS = {"train": _train, "evaluate": _evaluate, "predict": _predict, "inspect": _inspect, "verify": _verify, "convert": _convert}

@@ -1,19 +1,23 @@
-"""What the commands on checkpoints do: evaluate, predict, inspect."""
+"""What the commands on checkpoints do: evaluate, predict, inspect, verify."""
 
 import json
 import os
+import shutil
+import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from distmlp import arithmetic, checkpoint
-from distmlp.config import Config, InputError, from_json
+from distmlp.config import Config, InputError, from_json, with_run_directory
 from distmlp.dataset import DataSet, check_against_network
 from distmlp.evaluation import Metrics, predict as predict_blocks
 from distmlp.evaluation import evaluate as evaluate_set
-from distmlp.training import RankFault, network_of, on_rank_0
+from distmlp.reporting import LogOnly, read_log
+from distmlp.training import RankFault, network_of, on_rank_0, train
 
 
 def load(place, comm) -> tuple[checkpoint.Checkpoint, Config]:
@@ -105,3 +109,59 @@ def inspect(place) -> dict:
     if checkpoint.v_sha256(found.v) != facts["v_sha256"]:
         raise checkpoint.Damaged(f"{found.path}: v is not the one whose SHA-256 the checkpoint keeps")
     return facts
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What training again has shown.
+
+    first, last: the steps between.  compared: how many digests of v were compared.  differing: the step
+    of the first one that differs, and the two digests; None where all are the same.
+    """
+
+    first: int
+    last: int
+    compared: int
+    differing: tuple[int, str, str] | None
+
+
+def verify(run: Path, comm, whole: bool = False) -> Verdict:
+    """Trains a run again, from its oldest checkpoint to its newest or from the start, and compares the digests of v.
+
+    Every epoch of the log in between is compared, and the newest checkpoint, with its optimizer's state.
+    Collective, with any number of ranks; the run's directory is only read.  Raises InputError.
+    """
+
+    def prepare():
+        found = [checkpoint.read(path) for path in checkpoint.listed(run / "checkpoints")]
+        if not found or (len(found) == 1 and not whole):
+            raise InputError(
+                f"{run}: {len(found)} checkpoints in checkpoints/, but expected "
+                f"{'one' if whole else 'two to train from one to the other; --whole trains from the start'}"
+            )
+        return found[-1], found[0], tempfile.mkdtemp(prefix="distmlp-verify-")
+
+    start, end, scratch = on_rank_0(comm, prepare)
+    try:
+        config = with_run_directory(from_json(end.facts["config"]), scratch)
+        again = train(
+            config, comm, resume="never" if whole else str(start.path), report=LogOnly(), until=end.facts["step"]
+        )
+        first = 0 if whole else start.facts["step"]
+        return on_rank_0(comm, lambda: _compared(run, Path(scratch), first, end, checkpoint.read(again.checkpoint)))
+    finally:
+        if comm.rank == 0:
+            shutil.rmtree(scratch)
+
+
+def _compared(run: Path, scratch: Path, first: int, end, again) -> Verdict:
+    logged = {record["step"]: record["v_sha256"] for record in read_log(scratch / "log.jsonl")}
+    pairs = [
+        (record["step"], record["v_sha256"], logged[record["step"]])
+        for record in read_log(run / "log.jsonl")
+        if record["step"] in logged and first < record["step"] <= end.facts["step"]
+    ]
+    for then, now in ((end.v, again.v), *((end.arrays[name], again.arrays[name]) for name in end.arrays)):
+        pairs.append((end.facts["step"], checkpoint.v_sha256(then), checkpoint.v_sha256(now)))
+    differing = next((pair for pair in pairs if pair[1] != pair[2]), None)
+    return Verdict(first, end.facts["step"], len(pairs), differing)

@@ -4,9 +4,11 @@
 up, broadcasts and gathers; everything that is said is said by rank 0.
 """
 
+import functools
 import os
 import socket
 import sys
+import time
 
 import numpy as np
 
@@ -27,16 +29,26 @@ def launched_by() -> str | None:
     return next((words for name, words in _LAUNCHERS.items() if name in os.environ), None)
 
 
+class RanksLost(Exception):
+    """A collective call did not complete because ranks are gone; `survive` goes on without them."""
+
+
 class Alone:
     """A communicator of one: what one process needs, without MPI."""
 
     rank, size = 0, 1
     library = "no MPI"
+    resilient = False
 
     @property
     def hosts(self) -> list[str]:
         """Each rank's host, by rank."""
         return [socket.gethostname()]
+
+    @property
+    def pids(self) -> list[int]:
+        """Each rank's process, by rank."""
+        return [os.getpid()]
 
     def sum(self, buffer: np.ndarray) -> None:
         """buffer becomes the ranks' sum of it."""
@@ -44,8 +56,8 @@ class Alone:
     def max(self, buffer: np.ndarray) -> None:
         """buffer becomes the ranks' largest, entry by entry."""
 
-    def broadcast(self, value):
-        """Rank 0's value."""
+    def broadcast(self, value, root: int = 0):
+        """The root's value."""
         return value
 
     def gather(self, value) -> list | None:
@@ -57,53 +69,180 @@ class Alone:
         return [value]
 
     def barrier(self) -> None:
-        pass
+        """Returns once every rank has come here."""
+
+    def agree(self) -> None:
+        """Like `barrier`, but where ranks are lost every survivor raises RanksLost, or none does."""
+
+    def survive(self) -> list[str]:
+        """Goes on without the lost ranks and returns who they were; rank, size and hosts change."""
+        return []
+
+    def channel(self) -> "Channel | None":
+        """A way to tell the other ranks something while they wait in a collective call; collective."""
+        return None
 
     def abort(self, status: int) -> None:
         """Ends every rank at once with this exit status."""
         os._exit(status)
 
+    def leave(self, status: int) -> int:
+        """The exit status to return; does not return where MPI could not end in good order."""
+        return status
+
+
+def _names_lost_ranks(method):
+    """The method, with what MPI raises when ranks are gone as RanksLost."""
+
+    @functools.wraps(method)
+    def wrapped(self, *arguments, **named):
+        try:
+            return method(self, *arguments, **named)
+        except self._MPI.Exception as error:
+            if error.Get_error_class() in self._lost:
+                raise RanksLost from None
+            raise
+
+    return wrapped
+
 
 class Communicator:
-    """The ranks of an mpi4py communicator; see `Alone` for what each method does."""
+    """The ranks of an mpi4py communicator; see `Alone` for what each method does.
+
+    resilient: whether MPI lets the survivors of a lost rank go on (ULFM: Open MPI's mpirun
+    --with-ft ulfm).
+    """
 
     def __init__(self, comm):
         from mpi4py import MPI
 
         self._MPI, self._comm = MPI, comm
-        self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self.library = MPI.Get_library_version().partition(",")[0].splitlines()[0].strip()
-        self.hosts = comm.allgather(MPI.Get_processor_name())
-        self._in_place, self._op_sum = MPI.IN_PLACE, MPI.SUM
+        self._lost = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
         self._types = {
             np.dtype(np.int32): MPI.INT32_T,
             np.dtype(np.int64): MPI.INT64_T,
             np.dtype(np.float32): MPI.FLOAT,
             np.dtype(np.float64): MPI.DOUBLE,
         }
+        self.library = MPI.Get_library_version().partition(",")[0].splitlines()[0].strip()
+        self.resilient = _has_ulfm(MPI)
+        self._who = (comm.Get_rank(), MPI.Get_processor_name(), os.getpid())
+        self._bereaved = False
+        self._meet()
 
+    def _meet(self) -> None:
+        self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
+        self._all = self._comm.allgather(self._who)
+        self.hosts = [host for _, host, _ in self._all]
+        self.pids = [pid for _, _, pid in self._all]
+        self._met_at = time.monotonic()
+
+    @_names_lost_ranks
     def sum(self, buffer):
-        self._comm.Allreduce(self._in_place, [buffer, self._types[buffer.dtype]], self._op_sum)
+        self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], self._MPI.SUM)
 
+    @_names_lost_ranks
     def max(self, buffer):
-        self._comm.Allreduce(self._in_place, [buffer, self._types[buffer.dtype]], self._MPI.MAX)
+        self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], self._MPI.MAX)
 
-    def broadcast(self, value):
-        return self._comm.bcast(value, root=0)
+    @_names_lost_ranks
+    def broadcast(self, value, root=0):
+        return self._comm.bcast(value, root=root)
 
+    @_names_lost_ranks
     def gather(self, value):
         return self._comm.gather(value, root=0)
 
+    @_names_lost_ranks
     def all_gather(self, value):
         return self._comm.allgather(value)
 
+    @_names_lost_ranks
     def barrier(self):
         self._comm.Barrier()
+
+    @_names_lost_ranks
+    def agree(self):
+        if self.resilient:
+            self._comm.Agree(1)
+        else:
+            self._comm.Barrier()
+
+    def survive(self):
+        before = self._all
+        while True:
+            # A revocation that reaches a rank before it has finished making the communicator crashes
+            # it (Open MPI 5.0), so a young communicator is given time to come up everywhere.
+            time.sleep(max(0.0, self._met_at + 0.1 - time.monotonic()))
+            try:
+                self._comm.Revoke()
+                self._comm = self._comm.Shrink()
+                self._bereaved = True
+                self._meet()
+                break
+            except self._MPI.Exception as error:
+                if error.Get_error_class() not in self._lost:
+                    raise
+        here = {who for who, _, _ in self._all}
+        return [f"rank {who} on {host} (process {pid})" for who, host, pid in before if who not in here]
+
+    @_names_lost_ranks
+    def channel(self):
+        if self._MPI.Query_thread() != self._MPI.THREAD_MULTIPLE:
+            return None
+        return Channel(self._comm.Dup())
 
     def abort(self, status):
         sys.stdout.flush()
         sys.stderr.flush()
-        self._comm.Abort(status)
+        self._MPI.COMM_WORLD.Abort(status)
+
+    def leave(self, status):
+        if self._bereaved:
+            # MPI_Finalize waits for those who are gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        return status
+
+
+class Channel:
+    """Messages beside the collective calls, from another thread."""
+
+    def __init__(self, comm):
+        self._comm = comm
+
+    def exchange(self, value, seconds: float) -> dict:
+        """Tells every rank a value, and returns {rank: its value} of those that tell theirs within the time."""
+        comm, me = self._comm, self._comm.Get_rank()
+        pending = [comm.isend(value, dest=rank) for rank in range(comm.Get_size()) if rank != me]
+        answers = {me: value}
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and len(answers) < comm.Get_size():
+            for rank in range(comm.Get_size()):
+                if rank not in answers and comm.iprobe(source=rank):
+                    answers[rank] = comm.recv(source=rank)
+            time.sleep(0.01)
+        self._kept = pending  # a message to a rank that never takes it must not be freed
+        return answers
+
+
+def _has_ulfm(MPI) -> bool:
+    """Whether survivors can go on: Open MPI was started with --with-ft ulfm, and a revocation works.
+
+    Shrink and Agree exist without ULFM too and quietly do nothing of use, so they prove nothing; and a
+    local revocation works in Open MPI even where its launcher ends the job for one lost rank.
+    """
+    if os.environ.get("OMPI_MCA_mpi_ft_enable", "0").lower() not in ("1", "true"):
+        return False
+    probe = MPI.COMM_SELF.Dup()
+    try:
+        probe.Revoke()
+        return True
+    except (MPI.Exception, NotImplementedError):
+        return False
+    finally:
+        probe.Free()
 
 
 def of(comm=None):

@@ -75,6 +75,20 @@ def _is_every(x) -> bool:
     return quantity is not None and (quantity[1].startswith("minute") or quantity[0] == int(quantity[0]))
 
 
+_DURATION_WORDS = 'a time such as "90 seconds", "30 minutes" or "12 hours", or "" for none'
+
+
+def _is_duration(x) -> bool:
+    return x == "" or _quantity(x, _SECONDS) is not None
+
+
+def _seconds(text: str) -> float:
+    if not text:
+        return math.inf
+    value, unit = _quantity(text, _SECONDS)
+    return value * _SECONDS[unit]
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     layers: tuple[int, ...] = _key(
@@ -137,6 +151,20 @@ class RunConfig:
         "1 epoch", '"N epochs", "N steps" or "N minutes"', _is_every, free=True
     )
     keep: int = _count(3, free=True)
+    time_limit: str = _key("", _DURATION_WORDS, _is_duration, free=True)
+    check_every: int = _count(100, least=0, free=True)
+    on_corruption: str = _choice("repair", "repair", "stop", free=True)
+    audit_every: int = _count(0, least=0, free=True)
+    stall_timeout: str = _key("10 minutes", _DURATION_WORDS, _is_duration, free=True)
+
+    @property
+    def time_limit_seconds(self) -> float:
+        """Infinity where there is none."""
+        return _seconds(self.time_limit)
+
+    @property
+    def stall_seconds(self) -> float:
+        return _seconds(self.stall_timeout)
 
     @property
     def every(self) -> tuple[float, str]:

@@ -28,7 +28,7 @@ def _by_micro_batch(terms):
 
 def _mse(z, a, y):
     d = np.subtract(y, a, dtype=np.float64).reshape(len(a), -1)
-    return 0.5 * np.vecdot(d, d)  # notes: C = 1/2 |y - a(N)|^2
+    return 0.5 * np.vecdot(d, d)  # notes: C = 1/2 sum |y_i - a_i(N)|^2
 
 
 def _mse_gradient(a, y, out):

@@ -281,8 +281,8 @@ class Feed:
         return batches
 
     def close(self) -> None:
-        """Ends the thread; nothing more can be asked for."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Ends the thread, once it has made the window that it is at; nothing more can be asked for."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _advance(self, place) -> None:
         self._now = []  # its memory goes before the next window's comes

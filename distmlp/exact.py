@@ -161,7 +161,7 @@ class Message:
 
     gradient, w, b   Σ of the micro-batches' gradients, laid out like v
     units            Σ_i B_i of each tensor, (2N,), in the grid's units
-    alarms           micro-batches that are not finite; ranks that ask to stop after this step
+    alarms           micro-batches that are not finite; ranks that ask to stop, or for a checkpoint, after this step
     totals           samples; hits; the cost's limbs
 
     exact: integers; else plain floats, where the sum depends on the order and nothing bounds it.
@@ -170,13 +170,13 @@ class Message:
     def __init__(self, layout: Layout, dtype, exact: bool):
         dtype = np.dtype(dtype)
         k, tensors = layout.size, len(layout.slices)
-        self.buffer = np.zeros(k + tensors + 4 + COST_LIMBS, _INTEGER[dtype] if exact else dtype)
+        self.buffer = np.zeros(k + tensors + 5 + COST_LIMBS, _INTEGER[dtype] if exact else dtype)
         self.gradient = self.buffer[:k]
         self.header = self.buffer[k:]
         self.units = self.header[:tensors]
-        self.alarms = self.header[tensors : tensors + 2]
-        self.totals = self.header[tensors + 2 :]
-        self.w, self.b = layout.views(self.gradient)
+        self.alarms = self.header[tensors : tensors + 3]
+        self.totals = self.header[tensors + 3 :]
+        self.w, self.b = layout.views(self.gradient)  # notes: grad C = (dC/dv_1 ... dC/dv_k)
 
 
 def no_totals() -> np.ndarray:
@@ -187,7 +187,8 @@ def no_totals() -> np.ndarray:
 def mean_cost(totals: np.ndarray) -> float:
     """C = (1/t) Σ C_i, correctly rounded from the exact sum."""
     total = sum(int(limb) << (16 * i) for i, limb in enumerate(totals[2:]))
-    return total / (int(totals[0]) << COST_FRACTION)  # int / int is correctly rounded
+    # int / int is correctly rounded
+    return total / (int(totals[0]) << COST_FRACTION)  # notes: C = 1/t sum C_i
 
 
 def add_micro_batches(G: np.ndarray, total: np.ndarray, first: bool) -> None:

@@ -32,7 +32,7 @@ class Layout:
         """Shape of each tensor in v's order: w(l) is (n, m), b(l) is (n,)."""
         weights = [(n, m) for m, n in pairwise(self.layers)]
         biases = [(n,) for n in self.layers[1:]]
-        return (*weights, *biases)
+        return (*weights, *biases)  # notes: v = (w(1) ... w(N), b(1) ... b(N))
 
     @cached_property
     def slices(self) -> tuple[slice, ...]:

@@ -19,7 +19,9 @@ class Silent:
 
     def say(self, text: str) -> None: ...
 
-    def begin(self, directory: Path, step: int, steps: int, steps_per_epoch: int) -> None: ...
+    def note(self, text: str) -> None: ...
+
+    def begin(self, log: Path, step: int, steps: int, record: dict | None = None) -> None: ...
 
     def advance(self) -> None: ...
 
@@ -37,11 +39,14 @@ class LogOnly(Silent):
     def warn(self, text):
         warnings.warn(text, stacklevel=2)
 
-    def begin(self, directory, step, steps, steps_per_epoch):
-        """Opens the log, without the lines that a resumed run will write again."""
-        path = directory / "log.jsonl"
-        _keep_lines(path, step)
-        self._log = open(path, "a", encoding="utf-8")
+    def begin(self, log, step, steps, record=None):
+        """Opens the log, without the lines after a step, which will be written again.
+
+        record: of the last epoch settled, put in where the log has lost it.
+        """
+        self.close()
+        _keep_lines(log, step, record)
+        self._log = open(log, "a", encoding="utf-8")
 
     def epoch(self, record, epochs):
         """One object in the log, which a reader sees at once."""
@@ -69,6 +74,8 @@ class Report(LogOnly):
     def warn(self, text):
         self._line(f"distmlp: {text}", sys.stderr)
 
+    note = warn
+
     def say(self, text):
         self._line(text, sys.stdout)
 
@@ -79,8 +86,8 @@ class Report(LogOnly):
         if self._bar is not None:
             self._bar.refresh()
 
-    def begin(self, directory, step, steps, steps_per_epoch):
-        super().begin(directory, step, steps, steps_per_epoch)
+    def begin(self, log, step, steps, record=None):
+        super().begin(log, step, steps, record)
         if self._show_bar:
             from tqdm import tqdm
 
@@ -121,14 +128,16 @@ def read_log(path: Path) -> list[dict]:
     return records
 
 
-def _keep_lines(path: Path, step: int) -> None:
-    """Rewrites a log with its records up to a step only."""
-    records = read_log(path)
-    if not path.exists():
+def _keep_lines(path: Path, step: int, record: dict | None) -> None:
+    """Rewrites a log with its records up to a step only, and with this one, if it belongs there."""
+    records = [old for old in read_log(path) if old["step"] <= step]
+    if record and record["step"] <= step and all(old["step"] < record["step"] for old in records):
+        records.append(record)
+    if not path.exists() and not records:
         return
     temporary = path.with_suffix(".jsonl.writing")
     with open(temporary, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records if record["step"] <= step)
+        file.writelines(json.dumps(record) + "\n" for record in records)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

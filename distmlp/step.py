@@ -6,6 +6,8 @@ Nothing of the training's state changes before the sum has arrived, so a step th
 the optimizer and the grid as they were on every rank.
 """
 
+import functools
+import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +30,8 @@ class State:
 
     v: (k,).  arrays, scalars: the optimizer's.  grid: of the next step's sums, None before the first.
     step: steps done since the start.  totals: of the epoch under way.  last_cost: of the epoch before,
-    last_change: |its cost − the one's before it|, each None until there is one.
+    last_change: |its cost − the one's before it|, each None until there is one.  stop, save: whether a
+    rank asked for it in the last step.
     """
 
     v: np.ndarray
@@ -39,6 +42,8 @@ class State:
     totals: np.ndarray = field(default_factory=exact.no_totals)
     last_cost: float | None = None
     last_change: float | None = None
+    stop: bool = False
+    save: bool = False
 
     def begin_epoch(self, cost: float) -> None:
         """Puts the cost of the epoch that has ended on record, and the totals to nothing."""
@@ -51,7 +56,8 @@ class Step:
     """Takes steps of one network with one optimizer over a communicator.
 
     samples: the most that this rank's micro-batches of a step hold together.  micro_batches: those of
-    a full step over all ranks, S.
+    a full step over all ranks, S.  audited: keep a checksum of this rank's part of each sum in
+    `contribution`.
     """
 
     def __init__(self, network: Network, optimizer, dtype, exactly: bool, comm, samples: int, micro_batches: int):
@@ -65,15 +71,18 @@ class Step:
         self._rows = [None, *(max(1, entries // m) for m in network.layers[:-1])]
         self._tile = np.empty(max(entries, *network.layers), self.dtype)
         self._viewed = None
+        self.audited, self.contribution = False, None
         self._pieces = [_piece(layout, start) for start in range(0, layout.size, PIECE)]
         self._g = np.empty(min(PIECE, layout.size), self.dtype)
         self._t = np.empty_like(self._g)
 
-    def gradient(self, state: State, batches: list[MicroBatches], stop: bool = False) -> exact.Grid | None:
+    def gradient(
+        self, state: State, batches: list[MicroBatches], stop: bool = False, save: bool = False
+    ) -> exact.Grid | None:
         """Σ ∇C_i over all ranks' micro-batches, left in `message`; returns the grid that it is counted on.
 
-        batches: this rank's, none where it is idle.  stop: this rank asks all to stop after the step.
-        Raises exact.NotFinite on every rank alike.
+        batches: this rank's, none where it is idle.  stop, save: this rank asks all to stop, or for a
+        checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
         """
         w, b = self._views(state.v)
         passes, bounds, costs = [], [], []
@@ -103,9 +112,12 @@ class Step:
             self._accumulate(passes, grid)
             if self.exactly:
                 message.units[:] = grid.units(bounds)
-            message.alarms[:] = not_finite, stop
+            message.alarms[:] = not_finite, stop, save
             message.totals[:2] = samples, hits
             message.totals[2:] = limbs
+            if self.audited:
+                parts = message.gradient, message.units, message.totals
+                self.contribution = functools.reduce(lambda crc, part: zlib.crc32(part, crc), parts, 0)
             self.comm.sum(message.buffer)
             if message.alarms[0]:
                 raise exact.NotFinite(f"{int(message.alarms[0])} micro-batches have a cost or a gradient that is not finite")
@@ -131,6 +143,7 @@ class Step:
             arrays = {name: array[part] for name, array in state.arrays.items()}
             self.optimizer.update(state.v[part], g, scratch, arrays, state.scalars, alpha)
         state.step += 1
+        state.stop, state.save = (alarm > 0 for alarm in message.alarms[1:].tolist())
         np.add(state.totals, message.totals, out=state.totals, casting="unsafe")
 
     def _views(self, v: np.ndarray):

@@ -4,28 +4,38 @@ Everything that decides what happens next is equal on every rank: it comes from 
 state, or from a sum.  So no rank ever waits for one that has gone another way.
 """
 
-import itertools
-import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import tomli_w
 
 from distmlp import arithmetic, checkpoint, exact
+from distmlp.checkpoint import Writer
+from distmlp.communicator import Alone, RanksLost
 from distmlp.config import Config, InputError, differences, from_json
 from distmlp.dataset import DataSet, Feed, check_against_network, chunk_rows, scan
 from distmlp.evaluation import evaluate
 from distmlp.initializers import initialize
 from distmlp.network import Network
 from distmlp.optimizers import SGD, Adam, learning_rate
+from distmlp.recovery import Corrupted, Watch, furthest, odd_ones_out, within
 from distmlp.reporting import Silent
+from distmlp.rundirectory import RunDirectory
 from distmlp.shards import Shards, deal, default_micro_batch_size
 from distmlp.step import State, Step
+
+
+#: Wrong bits that a run repairs before it takes the machine for broken and stops.
+MOST_REPAIRS = 5
+
+
+#: Seconds of writing one checkpoint after which the disk is called slow.
+SLOW_WRITE = 10.0
 
 
 class Diverged(ArithmeticError):
@@ -110,12 +120,14 @@ def train(
     resume: str = "auto",
     report: Silent | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    until: int | None = None,
 ) -> Result:
     """Trains as configured, on every rank of comm, and returns the same Result on each.
 
     resume: "auto" (the run directory's newest good checkpoint, or from the start), "never", or the path
-    of a checkpoint.  report: what rank 0 says and logs.  should_stop: asked once a step on every rank;
-    where any rank's says True, all stop after that step, with a checkpoint.
+    of a checkpoint.  report: what is said and logged, by the one of them that rank 0 has.  should_stop: asked once a step on every rank;
+    where any rank's says True, all stop after that step, with a checkpoint.  until: the step to end with,
+    instead of the last of the config's epochs.
 
     Raises InputError for what cannot be trained, Diverged for a NaN or infinity, each on every rank.
     """
@@ -123,14 +135,12 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(arithmetic.one_thread())
         stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"))
-        stack.callback(report.close)
         data, validation = _open_sets(config, comm, stack)
         cut = cut_of(config, data.rows)
         _scan(config, comm, [data, validation])
         fingerprint = _same_arithmetic(config, comm, cut)
-        run = _Run(config, comm, report, data, validation, cut, fingerprint)
-        state = run.begin(resume)
-        return run.to_the_end(state, should_stop, stack)
+        run = _Run(config, comm, report, data, validation, cut, fingerprint, until, stack)
+        return run.to_the_end(run.begin(resume), should_stop)
 
 
 def _open_sets(config: Config, comm, stack: ExitStack) -> tuple[DataSet, DataSet | None]:
@@ -197,30 +207,45 @@ def _same_arithmetic(config: Config, comm, cut: Shards) -> str:
 class _Run:
     """One run directory's training, as `train` puts it together."""
 
-    def __init__(self, config, comm, report, data, validation, cut, fingerprint):
-        self.config, self.comm, self.report = config, comm, report
-        self.data, self.validation, self.cut, self.fingerprint = data, validation, cut, fingerprint
+    def __init__(self, config, comm, report, data, validation, cut, fingerprint, until, stack):
+        self.config, self.comm, self.data, self.validation, self.cut = config, comm, data, validation, cut
+        self.fingerprint = fingerprint
         self.network = network_of(config)
         self.optimizer = optimizer_of(config)
-        self.directory = Path(config.run.directory)
-        self.checkpoints = self.directory / "checkpoints"
-        self.written = None
-        self.written_at = time.monotonic()
+        self.steps = min(until or sys.maxsize, cut.steps * config.training.epochs)
+        self.directory = RunDirectory(config.run.directory)
+        self.writer = Writer(self.directory.checkpoints, config.run.keep)
+        self.started_at = time.monotonic()
+        self.saved_at = time.monotonic()
+        self.saved_step = None
+        self.written = None  # the newest checkpoint's path (rank 0)
+        self.record = None  # the last epoch's, the same on every rank but for its clock
+        self.repairs = 0
+        self.warned_of_slow_disk = False
+        self._report = report
+        for ending in (self.directory.release, self.writer.close, report.close):
+            stack.callback(ending)
+
+    @property
+    def report(self):
+        """What rank 0 says; the others keep theirs silent, in case they become rank 0."""
+        return self._report if self.comm.rank == 0 else _SILENT
 
     # Beginning
 
     def begin(self, resume: str) -> State:
         """The run directory, and the state to start from, equal on every rank."""
-        found = on_rank_0(self.comm, lambda: self._resumed(resume))
-        state = self.new_state() if found is None else self._restored(found)
+        found = on_rank_0(self.comm, lambda: self._to_resume(resume))
+        on_rank_0(self.comm, lambda: self.directory.prepare(self.config, anew=resume == "never"))
+        on_rank_0(self.comm, lambda: checkpoint.remove_leftovers(self.directory.checkpoints))
+        state = self._new_state() if found is None else self._restored(found)
         if found is not None:
-            self.written = found.path
-            if self.comm.rank == 0 and found.facts["fingerprint"] != self.fingerprint:
+            self.written, self.saved_step = found.path, state.step
+            if found.facts["fingerprint"] != self.fingerprint:
                 self.report.warn(
                     f"{found.path} was made with other arithmetic (numpy, BLAS or CPU kernels) than this process has; "
                     "from here on the bits of v are not those of the uninterrupted run"
                 )
-        on_rank_0(self.comm, lambda: self._prepare_directory(resume))
         idle = self.comm.size - self.cut.count
         if idle > 0:
             self.report.warn(
@@ -228,23 +253,28 @@ class _Run:
                 f"(training.micro_batch_size is {self.cut.micro_batch_size}; {max(1, self.cut.batch_size // self.comm.size)} "
                 "would use them all, and give another v)"
             )
+        if self.comm.size > 1 and not self.comm.resilient:
+            self.report.note(
+                f"{self.comm.library} was started without fault tolerance: a lost rank ends the job, and the same command "
+                "goes on from the last checkpoint (docs/reliability.md)"
+            )
+        self.report.begin(self.directory.log, state.step, self.steps)
         return state
 
-    def new_state(self) -> State:
+    def _new_state(self) -> State:
         dtype = self.config.dtype
         v = initialize(self.network.layout, self.config.network.initializer, self.config.seed, dtype)
-        arrays = {name: np.zeros_like(v) for name in self.optimizer.arrays}
-        return State(v, arrays, self.optimizer.scalars)
+        return State(v, {name: np.zeros_like(v) for name in self.optimizer.arrays}, self.optimizer.scalars)
 
-    def _resumed(self, resume: str):
+    def _to_resume(self, resume: str):
         """The checkpoint to go on from, or None (on rank 0)."""
         if resume == "never":
             return None
         if resume == "auto":
-            found, passed_over = checkpoint.newest_good(self.checkpoints)
+            found, passed_over = checkpoint.newest_good(self.directory.checkpoints)
             if found is None and passed_over:
                 raise checkpoint.Damaged(
-                    f"{self.directory}: none of its checkpoints is good: {'; '.join(passed_over)}; --resume never begins anew"
+                    f"{self.directory.path}: none of its checkpoints is good: {'; '.join(passed_over)}; --resume never begins anew"
                 )
         else:
             found, passed_over = checkpoint.find(resume)
@@ -256,115 +286,134 @@ class _Run:
         return found
 
     def _check_fits(self, found) -> None:
-        where = found.path
         for key, old, new in differences(from_json(found.facts["config"]), self.config):
-            raise InputError(f"{where}: the checkpoint has {key} = {old}, but the config has {new}; a resumed run must have the same")
-        if found.facts["samples"] != self.data.rows:
             raise InputError(
-                f"{where}: the checkpoint was made with {found.facts['samples']} training samples, but {self.data.spec} has {self.data.rows}"
+                f"{found.path}: the checkpoint has {key} = {old}, but the config has {new}; a resumed run must have the same"
             )
-        if found.facts["chunk_rows"] != chunk_rows(self.data, self.config.data):
-            raise InputError(
-                f"{where}: the checkpoint was made with chunks of {found.facts['chunk_rows']} rows, but {self.data.spec} has chunks of "
-                f"{chunk_rows(self.data, self.config.data)}; data.chunk_rows declares them"
-            )
+        for fact, words, here in (
+            ("samples", "training samples", self.data.rows),
+            ("chunk_rows", "rows a chunk (data.chunk_rows)", chunk_rows(self.data, self.config.data)),
+        ):
+            if found.facts[fact] != here:
+                raise InputError(f"{found.path}: the checkpoint was made with {found.facts[fact]} {words}, but {self.data.spec} has {here}")
 
     def _restored(self, found) -> State:
         facts = found.facts
-        grid = None
-        if facts["grid"] is not None:
-            grid = exact.Grid(facts["grid"], self.config.dtype)
+        grid = None if facts["grid"] is None else exact.Grid(facts["grid"], self.config.dtype)
         totals = np.array(facts["totals"], np.int64)
         return State(
             found.v, found.arrays, facts["scalars"], grid, facts["step"], totals, facts["last_cost"], facts["last_change"]
         )
 
-    def _prepare_directory(self, resume: str) -> None:
-        """Makes the run directory and its config as resolved (on rank 0)."""
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            if resume == "never":
-                _set_aside(self.directory)
-            self.checkpoints.mkdir(exist_ok=True)
-            checkpoint.remove_leftovers(self.checkpoints)
-            _write_config(self.directory / "config.toml", self.config)
-        except OSError as error:
-            raise InputError(
-                f"run.directory {self.directory} cannot be written: {error.strerror or error}; expected a directory that this user may write"
-            ) from None
-
     # Going on
 
-    def to_the_end(self, state: State, should_stop, stack: ExitStack) -> Result:
-        config, comm, cut = self.config, self.comm, self.cut
-        steps = cut.steps * config.training.epochs
-        mine = deal(cut.count, comm.size)[comm.rank]
-        feed = Feed(self.data, cut, mine, config.data, config.seed, config.network.layers[-1], config.dtype)
-        stack.callback(feed.close)
-        samples = sum(cut.sizes[i] for i in mine)
-        step = Step(self.network, self.optimizer, config.dtype, config.reduction == "exact", comm, samples, cut.count)
-
-        self.report.begin(self.directory, state.step, steps, cut.steps)
-        record, stopped, settled = None, False, self._is_settled(state)
-        started, started_at = time.perf_counter(), state.step
-        while state.step < steps and not stopped and not settled:
-            epoch, step_in_epoch = divmod(state.step, cut.steps)
-            o = config.optimizer
-            alpha = learning_rate(o.learning_rate, o.schedule, o.decay, epoch, config.training.epochs)
+    def to_the_end(self, state: State, should_stop: Callable[[], bool]) -> Result:
+        """Trains until the run is complete or asked to stop, without the ranks that are lost on the way."""
+        while True:
             try:
-                grid = step.gradient(state, self._batches(feed, epoch, step_in_epoch), should_stop())
-            except exact.NotFinite as error:
-                raise Diverged(self._divergence(state, epoch, error)) from None
-            stopped = bool(step.message.alarms[1])
-            step.update(state, grid, alpha)
-            self.report.advance()
-            if state.step % cut.steps == 0:
-                seconds = time.perf_counter() - started
-                record = self._end_epoch(state, epoch, alpha, seconds, state.step - started_at)
-                state.begin_epoch(record["cost"])
-                settled = self._is_settled(state)
-                started, started_at = time.perf_counter(), state.step
-            last = state.step == steps or stopped or settled
-            if last or self._is_due(state):
-                self._checkpoint(state, last)
-        return Result(state.step == steps or settled, state.v, checkpoint.v_sha256(state.v), state.step, self.written, record)
+                return self._go_on(state, should_stop)
+            except RanksLost:
+                if not self.comm.resilient:
+                    raise
+                state = self._survive(state)
 
-    def _batches(self, feed: Feed, epoch: int, step: int):
+    def _go_on(self, state: State, should_stop) -> Result:
+        config, comm, cut = self.config, self.comm, self.cut
+        mine = deal(cut.count, comm.size)[comm.rank]
+        with ExitStack() as stack:
+            feed = Feed(self.data, cut, mine, config.data, config.seed, config.network.layers[-1], config.dtype)
+            stack.callback(feed.close)
+            watch = Watch(comm, config.run.stall_seconds)
+            stack.callback(watch.close)
+            samples = sum(cut.sizes[i] for i in mine)
+            step = Step(self.network, self.optimizer, config.dtype, config.reduction == "exact", comm, samples, cut.count)
+            started, started_at = time.perf_counter(), state.step
+            while True:
+                if state.step % cut.steps == 0 and state.totals.any():
+                    watch.beat(f"the evaluation after epoch {state.step // cut.steps}")
+                    seconds = time.perf_counter() - started
+                    self._end_epoch(state, seconds, state.step - started_at)
+                    started, started_at = time.perf_counter(), state.step
+                complete = state.step >= self.steps or self._is_settled(state)
+                last = complete or state.stop
+                if config.run.check_every and state.step % config.run.check_every == 0 or last or self._is_due(state):
+                    watch.beat(f"the comparison after step {state.step}")
+                    repaired = self._compare(state)
+                    if repaired is not None:
+                        state = repaired
+                        started, started_at = time.perf_counter(), state.step
+                        continue
+                if last or self._is_due(state):
+                    watch.beat(f"the checkpoint of step {state.step}")
+                    self._save(state, last, complete)
+                if last:
+                    return Result(complete, state.v, checkpoint.v_sha256(state.v), state.step, self.written, self.record)
+                watch.beat(f"step {state.step + 1}")
+                self._step(step, feed, state, should_stop)
+
+    def _step(self, step: Step, feed: Feed, state: State, should_stop) -> None:
+        """One step, redone once where an audit finds that a rank has added up something else than it should."""
+        epoch, step_in_epoch = divmod(state.step, self.cut.steps)
+        every = self.config.run.audit_every
+        step.audited = bool(every) and state.step % every == 0 and self.comm.size > 1
+        stop = should_stop() or time.monotonic() - self.started_at > self.config.run.time_limit_seconds
         try:
-            return feed.step(epoch, step)
+            batches = feed.step(epoch, step_in_epoch)
         except InputError as error:
             raise RankFault(str(error)) from None
+        for attempt in (1, 2):
+            try:
+                grid = step.gradient(state, batches, stop, self._wants_saving())
+            except exact.NotFinite as error:
+                raise Diverged(self._divergence(state, error)) from None
+            if not step.audited:
+                break
+            fault = self._audit(step, state, grid)
+            if fault is None:
+                break
+            if attempt == 2:
+                raise Corrupted(f"{fault}, twice: replace or leave out the faulty machine; {self._kept()}")
+            self.report.warn(f"{fault}; the step is done again")
+        step.update(state, grid, self._alpha(epoch))
+        self.report.advance()
 
-    def _divergence(self, state, epoch, error) -> str:
-        kept = f"the last good checkpoint is {self.written}" if self.written else "no checkpoint had been written"
+    def _alpha(self, epoch: int) -> float:
+        o = self.config.optimizer
+        return learning_rate(o.learning_rate, o.schedule, o.decay, epoch, self.config.training.epochs)
+
+    def _kept(self) -> str:
+        return f"the last good checkpoint is {self.written}" if self.written else "no checkpoint has been written"
+
+    def _divergence(self, state: State, error) -> str:
         return (
-            f"the training diverged at step {state.step + 1}, in epoch {epoch + 1}: {error}; {kept}; "
-            f"a smaller optimizer.learning_rate than {self.config.optimizer.learning_rate} may help"
+            f"the training diverged at step {state.step + 1}, in epoch {state.step // self.cut.steps + 1}: {error}; "
+            f"{self._kept()}; a smaller optimizer.learning_rate than {self.config.optimizer.learning_rate} may help"
         )
 
-    def _end_epoch(self, state: State, epoch: int, alpha: float, seconds: float, steps: int) -> dict:
-        """The epoch's metrics as one object of the log."""
+    def _end_epoch(self, state: State, seconds: float, steps: int) -> None:
+        """Settles an epoch: its metrics into `record` and the log, and the state to the next one's beginning."""
+        epoch = state.step // self.cut.steps
         metrics = None
         if self.validation is not None:
             metrics = evaluate(self.network, state.v, self.validation, self.config.data.scale, self.comm)
         samples, hits = state.totals[:2].tolist()
-        accuracy = metrics.accuracy if metrics else (hits / samples if self.data.classes else None)
-        record = {
-            "epoch": epoch + 1,
+        training_accuracy = hits / samples if self.data.classes else None
+        self.record = {
+            "epoch": epoch,
             "step": state.step,
             "cost": exact.mean_cost(state.totals),
             "validation_cost": metrics.cost if metrics else None,
-            "accuracy": accuracy,
+            "accuracy": metrics.accuracy if metrics else training_accuracy,
             "accuracy_of": "validation" if metrics else "training",
-            "training_accuracy": hits / samples if self.data.classes else None,
-            "learning_rate": alpha,
+            "training_accuracy": training_accuracy,
+            "learning_rate": self._alpha(epoch - 1),
             "samples_per_second": samples * steps / self.cut.steps / seconds,
             "ranks": self.comm.size,
             "seconds": seconds,
             "v_sha256": checkpoint.v_sha256(state.v),
         }
-        self.report.epoch(record, self.config.training.epochs)
-        return record
+        state.begin_epoch(self.record["cost"])
+        self.report.epoch(self.record, self.config.training.epochs)
 
     def _is_settled(self, state: State) -> bool:
         """The notes' stop rule, at the end of an epoch (section 3.2)."""
@@ -372,32 +421,68 @@ class _Run:
             return False
         return state.last_change < self.config.training.epsilon  # notes: |f(x_n) - f(x_(n-1))| < epsilon
 
+    # Checkpoints
+
+    def _wants_saving(self) -> bool:
+        """Whether rank 0's clock asks for a checkpoint after the coming step."""
+        value, unit = self.config.run.every
+        return unit == "minute" and self.comm.rank == 0 and time.monotonic() - self.saved_at >= 60 * value
+
     def _is_due(self, state: State) -> bool:
-        """Whether a checkpoint is due after this step, by the config."""
+        """Whether a checkpoint is due in this state, equally on every rank."""
+        if state.step == 0 or state.step == self.saved_step:
+            return False
         value, unit = self.config.run.every
         if unit == "minute":
-            # rank 0's clock decides, and only rank 0 writes, so no other rank need know
-            return self.comm.rank == 0 and time.monotonic() - self.written_at >= 60 * value
-        every = value * (self.cut.steps if unit == "epoch" else 1)
-        return state.step % every == 0
+            return state.save
+        return state.step % (value * (self.cut.steps if unit == "epoch" else 1)) == 0
 
-    def _checkpoint(self, state: State, last: bool) -> None:
-        """Writes a checkpoint (rank 0).  One that fails is a warning, for there will be others; the last one's
-        failure is an error on every rank."""
+    def _save(self, state: State, last: bool, complete: bool) -> None:
+        """A checkpoint, written by a thread of rank 0 while training goes on.
+
+        One that fails is a warning, for there will be others; the last one is waited for, and its failure
+        is an error on every rank.
+        """
+        self.saved_step, self.saved_at = state.step, time.monotonic()
         fault = None
         if self.comm.rank == 0:
-            try:
-                self.written = checkpoint.write(self.checkpoints, state.v, state.arrays, self._facts(state))
-                checkpoint.prune(self.checkpoints, self.config.run.keep)
-            except OSError as error:
-                fault = f"the checkpoint of step {state.step} could not be written: {error}; the one before stays"
-                if not last:
-                    self.report.warn(fault)
-            self.written_at = time.monotonic()
+            fault = self._write(state, last, complete)
+            if fault and not last:
+                self.report.warn(f"{fault}; {self._kept()}")
         if last:
             fault, self.written = self.comm.broadcast((fault, self.written))
             if fault:
-                raise CheckpointFailed(fault)
+                raise CheckpointFailed(f"{fault}; {self._kept()}")
+            self.comm.agree()
+
+    def _write(self, state: State, last: bool, complete: bool) -> str | None:
+        """Starts the write (and ends it, if last) on rank 0; returns what went wrong, with it or with the one before."""
+        if self.writer.busy and not last:
+            # More checkpoints than the disk can take: the next one due will do as well.
+            if self.writer.seconds > SLOW_WRITE and not self.warned_of_slow_disk:
+                self.warned_of_slow_disk = True
+                return f"writing a checkpoint has taken {self.writer.seconds:.0f} s already; those due in the meantime are left out"
+            return None
+        fault = self._finish_writing()
+        try:
+            self.writer.start(state.step, checkpoint.image(state.v, state.arrays, self._facts(state)))
+        except OSError as error:
+            return f"a checkpoint could not be made: {error}"
+        if last:
+            fault = self._finish_writing()
+            if fault is None and complete:
+                try:
+                    self.directory.finish(step=state.step, v_sha256=checkpoint.v_sha256(state.v), checkpoint=str(self.written))
+                except OSError as error:
+                    fault = f"the end of the run could not be marked: {error}"
+        return fault
+
+    def _finish_writing(self) -> str | None:
+        try:
+            self.written = self.writer.finish() or self.written
+        except OSError as error:
+            return f"a checkpoint could not be written: {error}"
+        return None
 
     def _facts(self, state: State) -> dict:
         """What a checkpoint keeps beside v and the optimizer's arrays."""
@@ -425,20 +510,98 @@ class _Run:
             "host": socket.gethostname(),
         }
 
+    # When something breaks
 
-def _set_aside(directory: Path) -> None:
-    """Moves an earlier run's log and checkpoints into earlier-1, earlier-2, … of its directory."""
-    found = [directory / name for name in ("log.jsonl", "checkpoints") if (directory / name).exists()]
-    if found:
-        number = next(i for i in itertools.count(1) if not (directory / f"earlier-{i}").exists())
-        aside = directory / f"earlier-{number}"
-        aside.mkdir()
-        for path in found:
-            path.rename(aside / path.name)
+    def _survive(self, state: State) -> State:
+        """Shrinks to the survivors and returns the furthest one's state, on all of them."""
+        began = time.monotonic()
+        rank, lost = self.comm.rank, []
+        with within(self.config.run.stall_seconds, "going on without lost ranks", self.comm):
+            while True:
+                try:
+                    lost += self.comm.survive()
+                    state = furthest(state, self.comm)
+                    break
+                except RanksLost:
+                    continue
+        if self.comm.rank == 0 and rank != 0:
+            self._take_over(state)
+        self.report.warn(
+            f"lost {', '.join(lost)}; {self.comm.size} go on from step {state.step} after {time.monotonic() - began:.2f} s"
+        )
+        return state
+
+    def _take_over(self, state: State) -> None:
+        """What the new rank 0 does first: the directory's lock, and the log with every epoch that is settled."""
+        self.directory.lock(patience=5.0)
+        settled = not state.totals.any()
+        self.report.begin(self.directory.log, state.step if settled else state.step - 1, self.steps, self.record)
+
+    def _compare(self, state: State) -> State | None:
+        """None where all ranks' states are equal; else, if the config says so, the last good state, to go on from.
+
+        A wrong bit in one rank's state has been in its gradients since it flipped, and so in everyone's
+        v; what is right is what was saved before, since states are compared before they are saved.
+        """
+        odd = odd_ones_out(state, self.comm)
+        if odd == []:
+            return None
+        hosts = self.comm.hosts
+        if odd is None:
+            raise Corrupted(
+                f"the ranks' states differ at step {state.step}, and with {self.comm.size} ranks on {', '.join(sorted(set(hosts)))} "
+                f"no majority tells which is wrong; {self._kept()}"
+            )
+        words = ", ".join(f"rank {rank} on {hosts[rank]} (process {self.comm.pids[rank]})" for rank in odd)
+        self.repairs += 1
+        if self.config.run.on_corruption == "stop" or self.repairs > MOST_REPAIRS:
+            raise Corrupted(f"{words} has another state than the others at step {state.step}: a bit has flipped there; {self._kept()}")
+        found = on_rank_0(self.comm, self._last_good)
+        restored = self._new_state() if found is None else self._restored(found)
+        self.saved_step = restored.step
+        self.report.warn(
+            f"{words} has another state than the others at step {state.step}: a bit has flipped there; "
+            f"all go back to step {restored.step}"
+        )
+        self.report.begin(self.directory.log, restored.step, self.steps)
+        return restored
+
+    def _last_good(self):
+        fault = self._finish_writing()
+        if fault:
+            self.report.warn(fault)
+        return checkpoint.newest_good(self.directory.checkpoints)[0]
+
+    def _audit(self, step: Step, state: State, grid) -> str | None:
+        """Another rank computes one rank's part of this step's sum; what is wrong where they differ."""
+        comm, cut = self.comm, self.cut
+        busy = min(comm.size, cut.count)
+        victim = state.step // self.config.run.audit_every % busy
+        auditor = (victim + 1) % comm.size
+        found = step.contribution
+        if comm.rank == auditor:
+            found = self._contribution_of(victim, step, state, grid)
+        found = comm.all_gather((step.contribution, found))
+        if found[victim][0] == found[auditor][1]:
+            return None
+        return (
+            f"rank {victim} on {comm.hosts[victim]} added up another gradient at step {state.step + 1} than "
+            f"rank {auditor} on {comm.hosts[auditor]} gets for the same micro-batches"
+        )
+
+    def _contribution_of(self, victim: int, step: Step, state: State, grid) -> int:
+        """The checksum of what a rank must add up in this step, computed here."""
+        config, cut = self.config, self.cut
+        shards = deal(cut.count, self.comm.size)[victim]
+        samples = sum(cut.sizes[i] for i in shards)
+        feed = Feed(self.data, cut, shards, config.data, config.seed, config.network.layers[-1], config.dtype)
+        try:
+            auditing = Step(self.network, self.optimizer, config.dtype, step.exactly, Alone(), samples, cut.count)
+            auditing.audited = True
+            auditing.gradient(replace(state, grid=grid), feed.step(*divmod(state.step, cut.steps)))
+            return auditing.contribution
+        finally:
+            feed.close()
 
 
-def _write_config(path: Path, config: Config) -> None:
-    """The config as resolved, as TOML, whole or not at all."""
-    temporary = path.with_suffix(".toml.writing")
-    temporary.write_text(tomli_w.dumps(asdict(config)), encoding="utf-8")
-    os.replace(temporary, path)
+_SILENT = Silent()

@@ -1,0 +1,146 @@
+"""What keeps the law when something breaks: agreeing on the state, finding a wrong bit, ending a wait.
+
+All ranks hold the same state between steps, so a lost rank takes nothing with it, a rank whose state
+differs is at fault, and a rank that does not come to a sum can be named by those who wait for it.
+"""
+
+import contextlib
+import math
+import os
+import signal
+import sys
+import threading
+import time
+import zlib
+from collections import Counter
+
+import numpy as np
+
+from distmlp.step import State
+
+
+class Corrupted(RuntimeError):
+    """The ranks' states or gradients differ though they cannot: a fault of a machine.  Raised on every rank."""
+
+
+def progress(state: State) -> tuple[int, bool]:
+    """How far a state is: its step, and whether the epoch that ends with it has been settled."""
+    return state.step, not state.totals.any()
+
+
+def furthest(state: State, comm) -> State:
+    """The state of the survivor that is furthest, on every rank; they differ by one step at most."""
+    places = comm.all_gather(progress(state))
+    if len(set(places)) == 1:
+        return state
+    root = places.index(max(places))
+    return comm.broadcast(state if comm.rank == root else None, root)
+
+
+def digest(state: State) -> int:
+    """CRC-32 of all that training changes: one flipped bit anywhere gives another one."""
+    crc = zlib.crc32(state.v)
+    for name in sorted(state.arrays):
+        crc = zlib.crc32(state.arrays[name], crc)
+    grid = state.grid and state.grid.exponents
+    rest = (sorted(state.scalars.items()), grid, state.step, state.totals.tolist(), state.last_cost, state.last_change)
+    return zlib.crc32(repr(rest).encode(), crc)
+
+
+def odd_ones_out(state: State, comm) -> list[int] | None:
+    """The ranks whose state is not the majority's: [] where all are equal, None where there is no majority."""
+    mine = digest(state)
+    both = np.array([mine, -mine], np.int64)
+    comm.max(both)
+    if both[0] == -both[1]:
+        return []
+    found = comm.all_gather(mine)
+    common, count = Counter(found).most_common(1)[0]
+    if 2 * count <= len(found):
+        return None
+    return [rank for rank, other in enumerate(found) if other != common]
+
+
+@contextlib.contextmanager
+def within(seconds: float, what: str, comm):
+    """Ends the job where what is done inside takes longer, for what it waits for may never come."""
+
+    def end():
+        print(f"distmlp: {what} has taken {seconds:g} s; the job ends (run.stall_timeout)", file=sys.stderr, flush=True)
+        comm.abort(1)
+
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class Watch:
+    """A thread of each rank that ends a wait that has lasted too long, and says who was waited for.
+
+    comm: the ranks.  seconds: how long one step may take.  `beat` says that this rank has gone on, and
+    where it is now.  When no beat has come for that long, the thread tells every other rank where its
+    own is, over a channel of its own; the ranks that stay silent are stopped or gone.
+    """
+
+    #: Seconds that a rank is given to answer once a wait has lasted too long.
+    ANSWER = 3.0
+
+    def __init__(self, comm, seconds: float):
+        self._comm, self._seconds = comm, seconds
+        self._bounded = math.isfinite(seconds) and comm.size > 1
+        self._channel = comm.channel() if self._bounded else None
+        self._beat = time.monotonic(), "at the start"
+        self._ended = threading.Event()
+        if self._bounded:
+            threading.Thread(target=self._run, name="watch", daemon=True).start()
+
+    def beat(self, place: str) -> None:
+        """This rank has come to a place, such as "the sum of step 12"."""
+        self._beat = time.monotonic(), place
+
+    def close(self) -> None:
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.wait(min(1.0, self._seconds / 4)):
+            since, place = self._beat
+            if time.monotonic() - since > self._seconds:
+                self._call_out(since, place)
+                return
+
+    def _call_out(self, since: float, place: str) -> None:
+        comm = self._comm
+        here = (place, self._seconds)
+        answers = self._channel.exchange(here, self.ANSWER) if self._channel else {comm.rank: here}
+        if self._ended.is_set() or self._beat[0] != since:
+            return
+        silent = [rank for rank in range(comm.size) if rank not in answers]
+        elsewhere = [rank for rank, (at, _) in answers.items() if at != place]
+        blamed = silent or elsewhere
+        words = [f"rank {rank} on {comm.hosts[rank]} (process {comm.pids[rank]})" for rank in blamed]
+        said = [f"{word}, which is in {answers[rank][0]}" if rank in answers else word for word, rank in zip(words, blamed)]
+        speaker = min(answers) == comm.rank
+        if speaker:
+            missing = "; ".join(said) or "nobody in particular"
+            print(
+                f"distmlp: no progress for {self._seconds:g} s in {place}; waiting for {missing} "
+                "(run.stall_timeout sets how long to wait)",
+                file=sys.stderr,
+                flush=True,
+            )
+        beside = [rank for rank in silent if comm.hosts[rank] == comm.hosts[comm.rank]]
+        if comm.resilient and silent:
+            # Ended for good, it is a lost rank, and the others go on without it.
+            for rank in beside:
+                os.kill(comm.pids[rank], signal.SIGKILL)
+            if len(beside) == len(silent) or any(
+                comm.hosts[rank] == comm.hosts[other] for rank in silent for other in answers
+            ):
+                self._beat = time.monotonic(), place
+                return
+        if speaker:
+            comm.abort(1)
