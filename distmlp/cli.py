@@ -111,6 +111,15 @@ def _parser(first: str | None) -> argparse.ArgumentParser:
     verify.add_argument("run", metavar="RUN_DIRECTORY", type=Path, help="the run's directory; it is only read")
     verify.add_argument("--whole", action="store_true", help="train from the start instead")
 
+    export = command(
+        "export",
+        "Write a trained network for other programs.",
+        epilog="The format follows from the ending: .npz needs nothing more, .safetensors and .onnx need\n"
+        'pip install "distmlp[export]".  Tensors are named w1 … wN and b1 … bN.',
+    )
+    export.add_argument("checkpoint", metavar="CHECKPOINT", help=place_help)
+    export.add_argument("output", metavar="OUT.onnx|OUT.safetensors|OUT.npz", type=Path, help="the file to write")
+
     convert = command("convert", "Write MNIST-style IDX, CSV, .npy or .npz files as HDF5 that can be trained on.")
     if first == "convert":
         arithmetic.pin("portable")
@@ -277,6 +286,16 @@ def _verify(asked, settings, comm) -> int:
     return COMPLETE if verdict.differing is None else CRASHED
 
 
+def _export(asked, settings, comm) -> int:
+    from distmlp import commands
+    from distmlp.training import on_rank_0
+
+    source = on_rank_0(comm, lambda: commands.export_network(asked.checkpoint, asked.output))
+    if comm.rank == 0:
+        print(f"{asked.output}: the network of {source}")
+    return COMPLETE
+
+
 def _convert(asked, settings, comm) -> int:
     from distmlp import conversion
     from distmlp.training import on_rank_0
@@ -285,4 +304,12 @@ def _convert(asked, settings, comm) -> int:
     return COMPLETE
 
 
-_COMMANDS = {"train": _train, "evaluate": _evaluate, "predict": _predict, "inspect": _inspect, "verify": _verify, "convert": _convert}
+_COMMANDS = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "inspect": _inspect,
+    "verify": _verify,
+    "export": _export,
+    "convert": _convert,
+}

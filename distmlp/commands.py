@@ -1,4 +1,4 @@
-"""What the commands on checkpoints do: evaluate, predict, inspect, verify."""
+"""What the commands on checkpoints do: evaluate, predict, inspect, verify, export."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from distmlp.config import Config, InputError, from_json, with_run_directory
 from distmlp.dataset import DataSet, check_against_network
 from distmlp.evaluation import Metrics, predict as predict_blocks
 from distmlp.evaluation import evaluate as evaluate_set
+from distmlp.export import export
 from distmlp.reporting import LogOnly, read_log
 from distmlp.training import RankFault, network_of, on_rank_0, train
 
@@ -100,6 +101,13 @@ def predict(place, spec: str, out: Path, comm) -> int:
         rows = data.rows
     on_rank_0(comm, lambda: os.replace(temporary, out))
     return rows
+
+
+def export_network(place, out: Path) -> str:
+    """Writes a checkpoint's network in another format; returns which checkpoint it was.  Raises InputError."""
+    found, _ = checkpoint.find(place)
+    export(found, from_json(found.facts["config"]), out)
+    return str(found.path)
 
 
 def inspect(place) -> dict:
