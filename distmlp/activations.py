@@ -6,7 +6,7 @@ An activation is two plain functions on stacks of micro-batches, shape (…, sam
     chain(a, g, t)      g = ∂C/∂a becomes δ = ∂C/∂z; t is scratch of g's shape
 
 The derivative is taken from a, as in the notes ("specifically for a sigmoid neuron,
-σ'(z) = a(1 − a)"), so z need not be kept.  `bounded`: |a| ≤ 1 whatever z is.
+σ'(z) = a(1 − a)"), so z need not be kept.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,6 @@ import numpy as np
 class Activation(NamedTuple):
     apply: Callable
     chain: Callable
-    bounded: bool
 
 
 def _sigmoid(z):
@@ -95,10 +94,10 @@ def _softmax_chain(a, g, t):
 
 
 ACTIVATIONS = {
-    "sigmoid": Activation(_sigmoid, _sigmoid_chain, True),
-    "tanh": Activation(_tanh, _tanh_chain, True),
-    "relu": Activation(_relu, _relu_chain, False),
-    "softplus": Activation(_softplus, _softplus_chain, False),
-    "identity": Activation(_identity, _identity_chain, False),
-    "softmax": Activation(_softmax, _softmax_chain, True),
+    "sigmoid": Activation(_sigmoid, _sigmoid_chain),
+    "tanh": Activation(_tanh, _tanh_chain),
+    "relu": Activation(_relu, _relu_chain),
+    "softplus": Activation(_softplus, _softplus_chain),
+    "identity": Activation(_identity, _identity_chain),
+    "softmax": Activation(_softmax, _softmax_chain),
 }

@@ -210,29 +210,25 @@ def _target_faults(data: DataSet, y, outputs: int, output: str, cost: str):
 
 @dataclass
 class MicroBatches:
-    """A stack of equal micro-batches of one step: x (s, M, d), y (s, M, outputs), labels (s, M) or None,
-    largest (s,): max |x| of each."""
+    """A stack of equal micro-batches of one step: x (s, M, d), y (s, M, outputs), labels (s, M) or None."""
 
     x: np.ndarray
     y: np.ndarray
     labels: np.ndarray | None
-    largest: np.ndarray
 
 
 @dataclass
 class _Window:
-    """One group's rows of one window: as MicroBatches, but (s, rows of the window, …), and largest by row."""
+    """One group's rows of one window: as MicroBatches, but (s, rows of the window, …)."""
 
     group: Group
     x: np.ndarray
     y: np.ndarray
     labels: np.ndarray | None
-    largest: np.ndarray
 
     def cut(self, start: int, stop: int) -> MicroBatches:
         labels = None if self.labels is None else self.labels[:, start:stop]
-        largest = np.maximum.reduce(self.largest[:, start:stop], axis=1)
-        return MicroBatches(self.x[:, start:stop], self.y[:, start:stop], labels, largest)
+        return MicroBatches(self.x[:, start:stop], self.y[:, start:stop], labels)
 
 
 def chunk_rows(data: DataSet, config: DataConfig) -> int:
@@ -310,7 +306,6 @@ class Feed:
             x=np.empty((s, rows, self._data.width), self._dtype),
             y=np.empty((s, rows, self._outputs), self._dtype),
             labels=np.empty((s, rows), np.int64) if self._data.classes else None,
-            largest=np.empty((s, rows), self._dtype),
         )
         for i, shard in enumerate(group.shards):
             start = self._cut.starts[shard] + first * group.size
@@ -327,11 +322,10 @@ class Feed:
             chosen = shuffle[rows]
             into = window.x[i, rows]
             np.multiply(x[chosen], self._scale, out=into, dtype=self._dtype, casting="unsafe")
-            np.maximum.reduce(np.abs(into), axis=1, out=window.largest[i, rows])
             window.y[i, rows] = self._data.targets_as(y[chosen], self._outputs, self._dtype)
             if window.labels is not None:
                 window.labels[i, rows] = y[chosen]
-        if not np.isfinite(window.largest[i]).all():
+        if not np.isfinite(window.x[i]).all():
             raise InputError(
                 f"{self._data.spec}: a row among {pieces[0][0]} … {pieces[-1][1] - 1} holds a NaN or an infinity, "
                 "or becomes one when scaled; data.scan = true finds it before training"

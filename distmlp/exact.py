@@ -7,19 +7,16 @@ Allreduce.  int32 carries float32 gradients and int64 carries float64 ones, so a
 bytes that a plain one would have.
 
 **The grid.**  Each tensor τ of v (w(1) … b(N)) has a power-of-two unit 2^-e[τ].  For the sums to
-fit, Σ_i B_i 2^e ≤ 2^31 must hold, where B_i bounds every entry of micro-batch i's gradient.  From
-∂C/∂w_jk = Σ δ_j a_k and ∂C/∂b_j = Σ δ_j (sums over the samples of the micro-batch)
+fit, Σ_i T_i 2^e < 2^31 must hold, where T_i is the largest |entry| of micro-batch i's gradient: no
+partial sum, in whatever order, can then leave an int32.  e follows from the last step's Σ T_i, with
+`HEADROOM` bits to spare, so that one Allreduce a step is enough.  The message carries this step's
+Σ T_i too, in coarser whole units, so all ranks learn at once, from the sum itself, whether the grid
+was wide enough; where it was not, the step's sums are made again on a coarser grid.  A NaN or an
+infinity is counted in the message as well, and becomes an error on all ranks alike.
 
-    |∂C/∂w_jk| ≤ (max_j Σ |δ_j|) max|a|,        |∂C/∂b_j| ≤ max_j Σ |δ_j|
-
-so a bound costs a glance at δ and never a pass over the gradient.  Every message carries Σ_i B_i in
-whole units of its own, so all ranks learn at once, from the sum itself, whether the grid was wide
-enough.  It nearly always is, because e follows from the last step's ΣB with `HEADROOM` bits to
-spare; where it is not, the step's sums are made again on a coarser grid.  A NaN or an infinity makes
-a bound not finite; they are counted too, and become an error on all ranks alike.
-
-**Precision.**  For float32 the unit is at most 2^-27 of the last step's ΣB, and an entry of a
-micro-batch is cut by less than one unit; docs/exactness.md says what that means for ∇C, with numbers.
+**Precision.**  The unit is between 2^-28 and 2^-26 of Σ T_i for float32 where Σ T_i is what it was in
+the last step (a float32's own is 2^-24 of the entry), and an entry of a micro-batch is rounded by at
+most half of one.  docs/exactness.md has what was measured.
 """
 
 import math
@@ -28,32 +25,27 @@ import numpy as np
 
 from distmlp.layout import Layout
 
-#: Bits by which ΣB may grow from one step to the next before the step must be summed again.
+#: Bits by which Σ T_i may grow from one step to the next before the step must be summed again.
 HEADROOM = 3
 
-#: ΣB is sent in units such that 2**BOUND_BITS of them fill the grid; a bound is cut off there.
-BOUND_BITS = 17
+#: Σ T_i is sent in units such that 2**ROOM_BITS of them fill the grid; a T_i is cut off there.
+ROOM_BITS = 17
 
-#: Micro-batches a step may have, so that their cut-off bounds still add up within an int32.
-MOST_MICRO_BATCHES = 2 ** (31 - BOUND_BITS) - 1
+#: Micro-batches a step may have, so that their cut-off T_i still add up within an int32, and one
+#: unit of each is still little enough for the grid to get finer.
+MOST_MICRO_BATCHES = 2 ** (30 - ROOM_BITS) - 1
 
 #: Costs are sums of whole numbers of 2**-COST_FRACTION, sent as 16-bit limbs, lowest first.
 COST_FRACTION = 128
 COST_LIMBS = 20
 
-#: What bounds are enlarged by for the roundings in them and in the GEMMs: a sum of M terms is off by
-#: less than M ε, on both sides, so this is enough for M up to LARGEST_MICRO_BATCH in float32.
-SLACK = 1.0 + 2.0**-7
-LARGEST_MICRO_BATCH = 2**15
-
-#: Exponent of a bound that is not finite.
+#: Exponent that stands for a NaN or an infinity.
 NOT_FINITE = 2**20
 
 _INTEGER = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
-# 2^e is folded into δ: |e| stays where 2^e is a normal number, and a bound takes max|a| for no less
-# than this, so that 2^e δ ≤ 2^31 / max|a| cannot overflow either, nor 2^-e / t lose bits.
-_LARGEST_EXPONENT = {np.dtype(np.float32): 100, np.dtype(np.float64): 1000}
-_SMALLEST_ACTIVATION = 2.0**-60
+# The smallest and the largest e.  2^e is folded into δ, which must not overflow where all a, and so the
+# gradient, are zero; gradients below 2^-e are far beneath what changes a v of the dtype.
+_EXPONENTS = {np.dtype(np.float32): (-100, 60), np.dtype(np.float64): (-1000, 200)}
 
 
 class NotFinite(ArithmeticError):
@@ -70,34 +62,6 @@ def cost_limbs(costs: list[float]) -> np.ndarray:
 LARGEST_COST = math.ldexp(1.0, 16 * COST_LIMBS - COST_FRACTION - 16)
 
 
-def error_sums(delta: np.ndarray, scratch: np.ndarray) -> np.ndarray:
-    """max_j Σ |δ_j| of each micro-batch, (s,), from delta, (s, M, n)."""
-    np.abs(delta, out=scratch)
-    return np.maximum.reduce(np.add.reduce(scratch, axis=1), axis=1)
-
-
-def largest_activation(a: np.ndarray, scratch: np.ndarray) -> np.ndarray:
-    """max |a| of each micro-batch, (s,), from a, (s, M, m)."""
-    np.abs(a, out=scratch)
-    return np.maximum.reduce(scratch.reshape(len(a), -1), axis=1)
-
-
-def gradient_bounds(errors: list, activations: list) -> np.ndarray:
-    """B of each micro-batch and tensor, (s, 2N) float64.
-
-    errors: for l = 1 … N max_j Σ |δ_j|, each (s,).  activations: for l = 0 … N-1 max |a|, each (s,), or
-    None where the activation keeps it at 1 or below.
-    """
-    N = len(errors)
-    bounds = np.empty((len(errors[0]), 2 * N))
-    for l, (error, activation) in enumerate(zip(errors, activations)):
-        bounds[:, l] = error
-        bounds[:, N + l] = error
-        if activation is not None:
-            bounds[:, l] *= np.maximum(activation, _SMALLEST_ACTIVATION)
-    return bounds
-
-
 class Grid:
     """The unit 2^-e of each tensor of v, and the limits of the integers that count it.
 
@@ -108,59 +72,59 @@ class Grid:
         self.exponents = tuple(exponents)
         self.dtype = np.dtype(dtype)
         self.scales = [math.ldexp(1.0, e) for e in self.exponents]
-        self._bits = 8 * self.dtype.itemsize - 1
-        self._units = np.array([math.ldexp(SLACK, e - self._bits + BOUND_BITS) for e in self.exponents])
+        self._room = 8 * self.dtype.itemsize - 1 - ROOM_BITS
 
     @staticmethod
     def fitting(totals: list[int], dtype) -> "Grid":
-        """The grid for sums whose bounds ΣB are below 2^totals, one a tensor, with HEADROOM bits to spare."""
-        return Grid([_exponent(total, np.dtype(dtype)) for total in totals], dtype)
+        """The grid for sums with Σ T_i < 2^totals, one a tensor, with HEADROOM bits to spare.
 
-    def units(self, bounds: np.ndarray) -> np.ndarray:
-        """Σ_i B_i, (2N,), in whole units of 2^-BOUND_BITS of the grid's room, from bounds (s, 2N).
-
-        Each micro-batch is rounded up by itself, so the sum is the same however they are dealt.
+        Raises NotFinite where they are too large for any grid.
         """
-        units = bounds * self._units
-        np.ceil(units, out=units)
-        np.minimum(units, 2.0**BOUND_BITS, out=units)
+        dtype = np.dtype(dtype)
+        smallest, largest = _EXPONENTS[dtype]
+        exponents = [8 * dtype.itemsize - 1 - HEADROOM - total for total in totals]
+        if min(exponents) < smallest:
+            raise NotFinite("a gradient is not finite, or too large to be added up")
+        return Grid([min(e, largest) for e in exponents], dtype)
+
+    def units(self, largest: np.ndarray) -> np.ndarray:
+        """Σ_i T_i, (2N,), in whole units of 2^-ROOM_BITS of the grid's room.
+
+        largest: (s, 2N), the T_i, counted in the grid's units.  Each micro-batch is rounded up by itself,
+        so the sum is the same however they are dealt to ranks.
+        """
+        units = np.ceil(largest * 2.0**-self._room)
+        np.minimum(units, 2.0**ROOM_BITS, out=units)
         return np.add.reduce(units, axis=0)
 
     def holds(self, units: list[int]) -> bool:
-        """Whether sums whose bounds add up to these units fit."""
-        return max(units) < 2**BOUND_BITS
+        """Whether sums whose Σ T_i is these units fit."""
+        return max(units) < 2**ROOM_BITS
 
     def next(self, units: list[int]) -> "Grid":
-        """The grid of the next step: at once as coarse as this step's ΣB asks, and finer by one bit at most."""
-        room = self._bits - BOUND_BITS
-        exponents = [
-            min(_exponent(room + n.bit_length() - e, self.dtype), e + 1) for n, e in zip(units, self.exponents)
-        ]
-        return self if exponents == list(self.exponents) else Grid(exponents, self.dtype)
+        """The grid of the next step: at once as coarse as this step's Σ T_i asks, and finer by one bit at most."""
+        finer = [min(ROOM_BITS - HEADROOM - n.bit_length(), 1) for n in units]
+        if not any(finer):
+            return self
+        smallest, largest = _EXPONENTS[self.dtype]
+        return Grid([max(smallest, min(e + more, largest)) for e, more in zip(self.exponents, finer)], self.dtype)
 
+    def largest_exponents(self, largest: np.ndarray) -> np.ndarray:
+        """An exponent x of each tensor's largest T_i, T_i < 2^x, as (2N,) int64, for an Allreduce(MAX).
 
-def _exponent(total: int, dtype: np.dtype) -> int:
-    """e for sums whose bounds ΣB are below 2^total."""
-    limit = _LARGEST_EXPONENT[dtype]
-    return max(-limit, min(8 * dtype.itemsize - 1 - HEADROOM - total, limit))
-
-
-def largest_exponents(bounds: np.ndarray) -> np.ndarray:
-    """An exponent x of each tensor's largest bound, slack included, B < 2^x, as (2N,) int64.
-
-    NOT_FINITE for a NaN or an infinity, −NOT_FINITE for zeros and where there are no micro-batches.
-    bounds: (s, 2N).  For an Allreduce(MAX), where the last step's sums give no grid.
-    """
-    exponents = np.where(np.isfinite(bounds), np.frexp(bounds)[1] + 1, NOT_FINITE)
-    exponents[bounds == 0.0] = -NOT_FINITE
-    return exponents.max(axis=0, initial=-NOT_FINITE).astype(np.int64)
+        NOT_FINITE for a NaN or an infinity, −NOT_FINITE for zeros and where there are no micro-batches.
+        largest: (s, 2N), as for `units`.
+        """
+        exponents = np.where(np.isfinite(largest), np.frexp(largest)[1] - np.array(self.exponents), NOT_FINITE)
+        exponents[largest == 0.0] = -NOT_FINITE
+        return exponents.max(axis=0, initial=-NOT_FINITE).astype(np.int64)
 
 
 class Message:
     """What the ranks add up in one step: one flat buffer, the gradient's whole numbers and a header.
 
-    gradient, w, b   Σ of the micro-batches' gradients, laid out like v
-    units            Σ_i B_i of each tensor, (2N,), in the grid's units
+    gradient         Σ of the micro-batches' gradients, laid out like v; w[l] and biases are parts of it
+    units            Σ_i T_i of each tensor, (2N,), in coarser units
     alarms           micro-batches that are not finite; ranks that ask to stop, or for a checkpoint, after this step
     totals           samples; hits; the cost's limbs
 
@@ -176,7 +140,8 @@ class Message:
         self.units = self.header[:tensors]
         self.alarms = self.header[tensors : tensors + 3]
         self.totals = self.header[tensors + 3 :]
-        self.w, self.b = layout.views(self.gradient)  # notes: grad C = (dC/dv_1 ... dC/dv_k)
+        self.w, _ = layout.views(self.gradient)  # notes: grad C = (dC/dv_1 ... dC/dv_k)
+        self.biases = self.gradient[layout.slices[layout.N].start :]
 
 
 def no_totals() -> np.ndarray:
@@ -194,8 +159,10 @@ def mean_cost(totals: np.ndarray) -> float:
 def add_micro_batches(G: np.ndarray, total: np.ndarray, first: bool) -> None:
     """total += Σ_i G_i, or total = Σ_i G_i if first.
 
-    G: (c, …) floats that count units, cut to whole numbers; or plain floats into a plain total.
+    G: (c, …) floats that count units, rounded here to whole numbers; or plain floats into a plain total.
     """
+    if total.dtype.kind == "i":
+        np.rint(G, out=G)
     if first and len(G) == 1:
         np.copyto(total, G[0], casting="unsafe")
     elif first:

@@ -126,6 +126,6 @@ def weight_gradient(delta, a, out) -> None:
     np.matmul(delta.mT, a, out=out)  # notes: dC/dw(L) = delta(L) a(L-1)^T
 
 
-def bias_gradient(delta):
-    """Σ over the samples of each micro-batch of ∂C/∂b: (s, n) from delta, (s, M, n)."""
-    return np.add.reduce(delta, axis=-2)  # notes: dC/db(L) = delta(L)
+def bias_gradient(delta, out=None):
+    """Σ over the samples of each micro-batch of ∂C/∂b: (s, n), in out if given, from delta, (s, M, n)."""
+    return np.add.reduce(delta, axis=-2, out=out)  # notes: dC/db(L) = delta(L)

@@ -25,4 +25,6 @@ def generator(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:
     into another place's.
     """
     high = [0] * (3 - len(place)) + list(place)
-    return np.random.Generator(np.random.Philox(key=[seed, int(purpose)], counter=[0, *high]))
+    # as uint64, for a list of whole numbers goes through float64 from 2**63 on
+    key, counter = (np.array(words, np.uint64) for words in ([seed, int(purpose)], [0, *high]))
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))

@@ -70,6 +70,10 @@ class Step:
         entries = TILE_BYTES // self.dtype.itemsize
         self._rows = [None, *(max(1, entries // m) for m in network.layers[:-1])]
         self._tile = np.empty(max(entries, *network.layers), self.dtype)
+        first = layout.slices[layout.N].start
+        self._bias_parts = [slice(part.start - first, part.stop - first) for part in layout.slices[layout.N :]]
+        self._biases = np.empty((micro_batches, layout.size - first), self.dtype)
+        self._unit_grid = exact.Grid([0] * len(layout.slices), dtype)
         self._viewed = None
         self.audited, self.contribution = False, None
         self._pieces = [_piece(layout, start) for start in range(0, layout.size, PIECE)]
@@ -85,7 +89,7 @@ class Step:
         checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
         """
         w, b = self._views(state.v)
-        passes, bounds, costs = [], [], []
+        passes, costs = [], []
         samples = hits = 0
         for batch in batches:
             s, M = batch.y.shape[:2]
@@ -98,32 +102,33 @@ class Step:
             costs += self.network.C.value(p.z, p.a[-1], batch.y).tolist()
             if batch.labels is not None:
                 hits += count_hits(p.a[-1], batch.labels)
-            if self.exactly:
-                bounds.append(self._bounds(p, batch.largest))
-        bounds = np.concatenate(bounds) if bounds else np.empty((0, len(self.network.layout.slices)))
-        not_finite = _count_not_finite(bounds, costs)
-        limbs = exact.cost_limbs([] if not_finite else costs)
 
         message = self.message
-        grid = state.grid
-        if self.exactly and grid is None:
-            grid = self._fitting_grid(bounds)
-        while True:
-            self._accumulate(passes, grid)
+        grid, fits = state.grid or self._unit_grid, False
+        while not fits:
+            largest = self._accumulate(passes, grid if self.exactly else None)
+            if state.grid is None and grid is self._unit_grid and self.exactly:
+                # The first step: no step before it tells how large its gradients are.
+                grid = self._fitting_grid(grid, largest)
+                continue
+            not_finite = _count_not_finite(largest, costs)
             if self.exactly:
-                message.units[:] = grid.units(bounds)
+                message.units[:] = grid.units(largest)
             message.alarms[:] = not_finite, stop, save
             message.totals[:2] = samples, hits
-            message.totals[2:] = limbs
+            message.totals[2:] = exact.cost_limbs([] if not_finite else costs)
             if self.audited:
                 parts = message.gradient, message.units, message.totals
                 self.contribution = functools.reduce(lambda crc, part: zlib.crc32(part, crc), parts, 0)
             self.comm.sum(message.buffer)
             if message.alarms[0]:
                 raise exact.NotFinite(f"{int(message.alarms[0])} micro-batches have a cost or a gradient that is not finite")
-            if not self.exactly or grid.holds(message.units.tolist()):
-                return grid
-            grid = self._fitting_grid(bounds)
+            if not self.exactly and not np.isfinite(np.add.reduce(message.gradient)):
+                raise exact.NotFinite("the gradient's sum is not finite")
+            fits = not self.exactly or grid.holds(message.units.tolist())
+            if not fits:
+                grid = self._fitting_grid(grid, largest)
+        return grid if self.exactly else None
 
     def update(self, state: State, grid: exact.Grid | None, alpha: float) -> None:
         """∇C = (1/t) Σ ∇C_i from the message, and the parameter update: the state's one change in a step."""
@@ -152,53 +157,75 @@ class Step:
             self._viewed, self._w_and_b = v, self.network.layout.views(v)
         return self._w_and_b
 
-    def _bounds(self, p: Pass, largest_input) -> np.ndarray:
-        """B of this stack's micro-batches, (s, 2N)."""
-        N = self.network.layout.N
-        errors = [exact.error_sums(p.delta[l], p.scratch[l]) for l in range(1, N + 1)]
-        activations = [
-            None if self.network.sigma[l].bounded else exact.largest_activation(p.a[l], p.scratch[l]) for l in range(1, N)
-        ]
-        return exact.gradient_bounds(errors, [largest_input, *activations])
-
-    def _fitting_grid(self, bounds) -> exact.Grid:
-        """The grid that this step's own bounds ask for, agreed on by all ranks."""
-        exponents = exact.largest_exponents(bounds)
+    def _fitting_grid(self, grid: exact.Grid, largest) -> exact.Grid:
+        """The grid that this step's own gradients ask for, agreed on by all ranks; they were made on `grid`."""
+        exponents = grid.largest_exponents(largest)
         self.comm.max(exponents)
-        if (exponents >= exact.NOT_FINITE).any():
-            raise exact.NotFinite("a gradient is not finite")
         return exact.Grid.fitting((exponents + self._log2_micro_batches).tolist(), self.dtype)
 
-    def _accumulate(self, passes: list[Pass], grid) -> None:
-        """message.gradient = Σ ∇C_i over this rank's micro-batches, in the grid's units."""
+    def _accumulate(self, passes: list[Pass], grid) -> np.ndarray:
+        """message.gradient = Σ ∇C_i over this rank's micro-batches, in the grid's units.
+
+        Returns the T_i, (s, 2N) float64, in the grid's units too; without a grid nothing is looked at.
+        """
         N = self.network.layout.N
+        count = sum(len(p.z) for p in passes)
+        high = np.zeros((count, 2 * N), self.dtype)
+        low = np.zeros_like(high)
         if not passes:
             self.message.gradient.fill(0)
-            return
+            return high.astype(np.float64)
+        self._accumulate_biases(passes, grid, high[:, N:], low[:, N:])
         for l in range(1, N + 1):
-            w_total, b_total = self.message.w[l], self.message.b[l]
-            n, m = w_total.shape
-            deltas = [p.delta[l] for p in passes]
-            for i, delta in enumerate(deltas):
-                bias = bias_gradient(delta)
-                if grid is not None:
-                    # 2^e folded into δ: the GEMM then counts in units, and no pass over ∇C is needed
-                    bias *= grid.scales[N + l - 1]
-                    deltas[i] = passes[i].scratch[l]
-                    np.multiply(delta, grid.scales[l - 1], out=deltas[i])
-                exact.add_micro_batches(bias, b_total, first=i == 0)
-            for start in range(0, n, self._rows[l]):
-                rows = slice(start, min(start + self._rows[l], n))
-                total = w_total[rows]
-                stack = max(1, self._tile.size // total.size)
-                first = True
-                for delta, p in zip(deltas, passes):
-                    for i in range(0, len(delta), stack):
-                        block = delta[i : i + stack, :, rows]
-                        G = self._tile[: len(block) * total.size].reshape(len(block), *total.shape)
-                        weight_gradient(block, p.a[l - 1][i : i + stack], G)
-                        exact.add_micro_batches(G, total, first)
-                        first = False
+            factors = [(p.delta[l], p.a[l - 1]) for p in passes]
+            if grid is not None:
+                # 2^e folded into δ: the GEMM then counts in units, and no pass over ∇C is needed
+                factors = [
+                    (np.multiply(delta, grid.scales[l - 1], out=p.scratch[l]), a) for (delta, a), p in zip(factors, passes)
+                ]
+            self._accumulate_weights(l, factors, grid is not None, high[:, l - 1], low[:, l - 1])
+        return np.maximum(high, -low).astype(np.float64)
+
+    def _accumulate_biases(self, passes: list[Pass], grid, high, low) -> None:
+        """The part of all b(l), which lie together at v's end; high, low: (s, N), each one's extreme entries."""
+        biases = self._biases[: len(high)]
+        row = 0
+        for p in passes:
+            rows = slice(row, row + len(p.z))
+            for l, part in enumerate(self._bias_parts, start=1):
+                bias_gradient(p.delta[l], biases[rows, part])
+            row = rows.stop
+        if grid is not None:
+            starts = [part.start for part in self._bias_parts]
+            widths = [part.stop - part.start for part in self._bias_parts]
+            np.multiply(biases, np.repeat(np.array(grid.scales[len(widths) :], self.dtype), widths), out=biases)
+            np.maximum.reduceat(biases, starts, axis=1, out=high)
+            np.minimum.reduceat(biases, starts, axis=1, out=low)
+        exact.add_micro_batches(biases, self.message.biases, first=True)
+
+    def _accumulate_weights(self, l: int, factors: list, look: bool, high, low) -> None:
+        """The part of w(l), tile by tile: a tile is made, looked at and added while it is in a core's cache.
+
+        factors: (δ, a) of each stack.  look: raise high and lower low, (s,), to each one's extreme entries.
+        """
+        n = len(self.message.w[l])
+        for start in range(0, n, self._rows[l]):
+            rows = slice(start, min(start + self._rows[l], n))
+            total = self.message.w[l][rows]
+            stack = max(1, self._tile.size // total.size)
+            row = 0
+            for delta, a in factors:
+                for i in range(0, len(delta), stack):
+                    block = delta[i : i + stack, :, rows]
+                    G = self._tile[: len(block) * total.size].reshape(len(block), *total.shape)
+                    weight_gradient(block, a[i : i + stack], G)
+                    if look:
+                        here = slice(row, row + len(block))
+                        flat = G.reshape(len(block), -1)
+                        np.maximum(high[here], np.maximum.reduce(flat, axis=1), out=high[here])
+                        np.minimum(low[here], np.minimum.reduce(flat, axis=1), out=low[here])
+                    exact.add_micro_batches(G, total, first=row == 0)
+                    row += len(block)
 
 
 def count_hits(a: np.ndarray, labels: np.ndarray) -> int:
@@ -207,12 +234,12 @@ def count_hits(a: np.ndarray, labels: np.ndarray) -> int:
     return int(np.count_nonzero(told == labels))
 
 
-def _count_not_finite(bounds, costs) -> int:
-    if float(bounds.sum()) + sum(costs) < exact.LARGEST_COST:  # False for NaN as well
+def _count_not_finite(largest, costs) -> int:
+    """How many micro-batches have a cost or a gradient that is a NaN or an infinity, or a cost beyond the limbs."""
+    if float(largest.sum()) + sum(costs) < exact.LARGEST_COST:  # False for NaN as well
         return 0
-    fine = [cost < exact.LARGEST_COST for cost in costs]
-    finite = np.isfinite(bounds).all(axis=1) if len(bounds) else [True] * len(fine)
-    return max(1, sum(not (a and b) for a, b in zip(fine, finite)))
+    finite = np.isfinite(largest).all(axis=1) & (np.array(costs) < exact.LARGEST_COST)
+    return int(np.count_nonzero(~finite))
 
 
 def _piece(layout, start: int):

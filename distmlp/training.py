@@ -100,10 +100,6 @@ def cut_of(config: Config, samples: int) -> Shards:
     micro = config.training.micro_batch_size or default_micro_batch_size(batch)
     if micro > batch:
         raise InputError(f"training.micro_batch_size is {micro}, but it can be at most the batch, {batch} samples")
-    if micro > exact.LARGEST_MICRO_BATCH:
-        raise InputError(
-            f"training.micro_batch_size is {micro}, but {exact.LARGEST_MICRO_BATCH} is the most; set it, or leave it out"
-        )
     cut = Shards(samples, batch, micro)
     if cut.count > exact.MOST_MICRO_BATCHES:
         raise InputError(
@@ -136,6 +132,8 @@ def train(
         stack.enter_context(arithmetic.one_thread())
         stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"))
         data, validation = _open_sets(config, comm, stack)
+        if validation is not None and validation.stored_bytes <= config.data.window_bytes // 8:
+            validation.hold()
         cut = cut_of(config, data.rows)
         _scan(config, comm, [data, validation])
         fingerprint = _same_arithmetic(config, comm, cut)
