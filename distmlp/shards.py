@@ -23,13 +23,12 @@ from distmlp.randomness import Purpose, generator
 
 
 def default_micro_batch_size(batch_size: int) -> int:
-    """A quarter of the batch from 32 samples on, half of it below, and never more than 128 samples.
+    """A quarter of the batch, but 64 to 128 samples, and never more than half of the batch.
 
-    A function of the batch size alone.  Larger micro-batches make faster GEMMs, smaller ones let
-    more ranks take part; 128 is where the GEMMs stop gaining (docs/performance.md).
+    A function of the batch size alone.  Smaller micro-batches let more ranks take part, larger ones make
+    faster GEMMs: below 64 samples they are slow, beyond 128 they gain little (docs/performance.md).
     """
-    parts = 4 if batch_size >= 32 else 2
-    return min(-(-batch_size // parts), 128)
+    return min(-(-batch_size // 2), max(64, min(-(-batch_size // 4), 128)))
 
 
 def split(total: int, parts: int) -> list[int]:

@@ -72,6 +72,8 @@ class Step:
         self._tile = np.empty(max(entries, *network.layers), self.dtype)
         first = layout.slices[layout.N].start
         self._bias_parts = [slice(part.start - first, part.stop - first) for part in layout.slices[layout.N :]]
+        self._bias_starts = [part.start for part in self._bias_parts]
+        self._scaled_for = None
         self._biases = np.empty((micro_batches, layout.size - first), self.dtype)
         self._unit_grid = exact.Grid([0] * len(layout.slices), dtype)
         self._viewed = None
@@ -196,12 +198,17 @@ class Step:
                 bias_gradient(p.delta[l], biases[rows, part])
             row = rows.stop
         if grid is not None:
-            starts = [part.start for part in self._bias_parts]
-            widths = [part.stop - part.start for part in self._bias_parts]
-            np.multiply(biases, np.repeat(np.array(grid.scales[len(widths) :], self.dtype), widths), out=biases)
-            np.maximum.reduceat(biases, starts, axis=1, out=high)
-            np.minimum.reduceat(biases, starts, axis=1, out=low)
+            np.multiply(biases, self._bias_scales(grid), out=biases)
+            np.maximum.reduceat(biases, self._bias_starts, axis=1, out=high)
+            np.minimum.reduceat(biases, self._bias_starts, axis=1, out=low)
         exact.add_micro_batches(biases, self.message.biases, first=True)
+
+    def _bias_scales(self, grid) -> np.ndarray:
+        """2^e for every bias, made anew only for another grid."""
+        if self._scaled_for is not grid:
+            widths = [part.stop - part.start for part in self._bias_parts]
+            self._scaled_for, self._scales = grid, np.repeat(np.array(grid.scales[-len(widths) :], self.dtype), widths)
+        return self._scales
 
     def _accumulate_weights(self, l: int, factors: list, look: bool, high, low) -> None:
         """The part of w(l), tile by tile: a tile is made, looked at and added while it is in a core's cache.

@@ -155,6 +155,6 @@ def test_chunks_travel_evenly():
 
 
 def test_default_micro_batch_size():
-    assert [default_micro_batch_size(b) for b in (1, 2, 3, 31, 32, 33, 100, 512, 513, 60000)] == [1, 1, 2, 16, 8, 9, 25, 128, 128, 128]
+    assert [default_micro_batch_size(b) for b in (1, 2, 3, 10, 32, 33, 128, 200, 256, 384, 512, 513, 60000)] == [1, 1, 2, 5, 16, 17, 64, 64, 64, 96, 128, 128, 128]
     for batch in range(1, 600):
         assert 1 <= default_micro_batch_size(batch) <= batch
