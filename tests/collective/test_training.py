@@ -1,0 +1,96 @@
+"""train() and evaluate() from Python over an mpi4py communicator: on every rank what one process gets."""
+
+import numpy as np
+import pytest
+from example import ROWS, lawful, log, tables
+from mpi4py import MPI
+
+import distmlp
+from distmlp import training
+from distmlp.config import InputError
+
+pytestmark = [pytest.mark.mpi, pytest.mark.filterwarnings("ignore:arithmetic")]
+
+WORLD = MPI.COMM_WORLD
+
+
+def config(shared, name, changes={}):
+    places = {"data.train": f"{shared}/set.h5:/train", "data.validation": f"{shared}/set.h5:/test"}
+    return tables({**places, "run.directory": str(shared / name), **changes})
+
+
+def alone(shared, changes={}):
+    """What a communicator of one gets, on each rank by itself."""
+    return distmlp.train(config(shared, f"alone-{WORLD.rank}", changes), MPI.COMM_SELF)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_rank_has_the_v_of_one_alone(shared, dtype):
+    changes = {"dtype": dtype}
+    expected = alone(shared, changes)
+    for name, comm in (("world", None), ("given", WORLD), ("duplicate", WORLD.Dup()), ("reversed", WORLD.Split(0, -WORLD.rank))):
+        found = distmlp.train(config(shared, name, changes), comm)
+        assert found.complete and found.step == expected.step
+        assert found.v.dtype == dtype
+        assert np.array_equal(found.v, expected.v)
+        assert found.v_sha256 == expected.v_sha256
+        WORLD.Barrier()  # rank 0 of the communicator has closed its log
+        assert log(shared / name)[-1]["ranks"] == WORLD.size
+        assert lawful(shared / name) == lawful(shared / f"alone-{WORLD.rank}")
+
+
+def test_a_part_of_the_ranks_trains(shared):
+    """Two communicators train two networks at the same time, each on its own ranks."""
+    color = WORLD.rank % 2
+    part = WORLD.Split(color)
+    found = distmlp.train(config(shared, f"part-{color}", {"seed": color}), part)
+    assert found.v_sha256 == alone(shared, {"seed": color}).v_sha256
+
+
+def test_evaluate_is_equal_on_all_ranks(shared):
+    result = distmlp.train(config(shared, "run"), WORLD)
+    here = distmlp.evaluate(result.checkpoint, comm=WORLD)
+    assert here.samples == 301
+    assert WORLD.allgather(here) == [here] * WORLD.size
+    assert distmlp.evaluate(result.checkpoint, comm=MPI.COMM_SELF) == here
+    assert (here.cost, here.accuracy) == (result.record["validation_cost"], result.record["accuracy"])
+    # A set of more blocks than ranks, and the other way round
+    train = distmlp.evaluate(shared / "run", f"{shared}/set.h5:/train", WORLD)
+    assert train.samples == ROWS
+    assert train == distmlp.evaluate(shared / "run", f"{shared}/set.h5:/train", MPI.COMM_SELF)
+
+
+def test_stopped_by_one_rank_and_resumed(shared):
+    """should_stop on the last rank alone stops all after the same step, with a checkpoint to go on from."""
+    asked = []
+
+    def should_stop():
+        asked.append(1)
+        return WORLD.rank == WORLD.size - 1 and len(asked) == 10
+
+    stopped = distmlp.train(config(shared, "run"), WORLD, should_stop=should_stop)
+    assert not stopped.complete
+    assert WORLD.allgather(stopped.step) == [10] * WORLD.size
+    gone_on = distmlp.train(config(shared, "run"), WORLD)
+    assert gone_on.complete
+    assert gone_on.v_sha256 == alone(shared).v_sha256
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"network.layers": [19, 5]}, "20 inputs, but network.layers begins with 19"),
+        ({"training.batch_size": 2000}, "training.batch_size is 2000"),
+        ({"data.train": "/nowhere.h5:/train"}, "no such file"),
+    ],
+)
+def test_what_cannot_be_trained_is_raised_on_every_rank(shared, changes, words):
+    with pytest.raises(InputError, match=words):
+        distmlp.train(config(shared, "run", changes), WORLD)
+    WORLD.Barrier()
+    assert not (shared / "run").exists()
+
+
+def test_divergence_is_raised_on_every_rank(shared):
+    with pytest.raises(training.Diverged, match="step 2"):
+        distmlp.train(config(shared, "run", {"optimizer.learning_rate": 1e38, "network.activation": "relu"}), WORLD)
