@@ -1,0 +1,274 @@
+"""What the benchmarks train: four networks, sets like MNIST, and the trainer with a stopwatch.
+
+Steps are timed from inside `distmlp.training.train`, through its report, which is told after every
+step: the loop, the feed and the step are the ones that users run, and nothing is added to them but
+one look at the clock.  The first steps, which load the first window and find the grid, are not
+counted.
+
+Import this only after the arithmetic is pinned: it imports numpy.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from distmlp import training
+from distmlp.config import Config, from_tables
+from distmlp.reporting import Silent
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and a batch size.  steps: in one round, enough for about a second on two cores of 2022."""
+
+    layers: tuple[int, ...]
+    batch: int
+    steps: int
+
+    @property
+    def name(self) -> str:
+        return "-".join(map(str, self.layers))
+
+    @property
+    def warm_up(self) -> int:
+        return max(3, self.steps // 20)
+
+    @property
+    def weights(self) -> int:
+        return sum(m * n for m, n in zip(self.layers, self.layers[1:]))
+
+    @property
+    def parameters(self) -> int:
+        return self.weights + sum(self.layers[1:])
+
+    @property
+    def flop(self) -> int:
+        """Of a step's GEMMs: forward, backward to every layer but the input, and the gradient."""
+        return 2 * self.batch * (3 * self.weights - self.layers[0] * self.layers[1])
+
+    def shortened(self, quick: bool) -> "Case":
+        return Case(self.layers, self.batch, max(3, self.steps // 20)) if quick else self
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case((784, 30, 10), 10, 6000),
+        Case((784, 100, 10), 128, 900),
+        Case((784, 512, 512, 10), 512, 40),
+        Case((784, 2048, 2048, 10), 512, 8),
+    )
+}
+
+
+def case(text: str) -> Case:
+    """A case by its name, "784-30-10", or any "LAYERS@BATCH", "LAYERS@BATCH@STEPS"."""
+    if text in CASES:
+        return CASES[text]
+    layers, batch, *steps = text.split("@")
+    return Case(tuple(map(int, layers.split("-"))), int(batch), int(steps[0]) if steps else 100)
+
+
+def images(random: np.random.Generator, rows: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, width) uint8 of which about a fifth is not zero, and (rows,) classes, which can be learnt from them.
+
+    A class lights a third of the pixels of its own, a sample a part of those: MNIST's share of zeros.
+    """
+    lit = np.random.default_rng(0).random((classes, width)) < 1 / 3
+    labels = random.integers(0, classes, rows, dtype=np.uint8)
+    x = random.integers(1, 256, (rows, width), dtype=np.uint8)
+    x *= lit[labels]
+    x *= random.integers(0, 5, (rows, width), dtype=np.uint8) > 1
+    return x, labels
+
+
+def write_set(path, rows: int, width: int, classes: int, dtype="uint8", **storage) -> None:
+    """A training set at /train of an HDF5 file, x as `images` or, for floats, those over 256.
+
+    storage: h5py's, for x; chunks: their rows.  No more than 65536 samples are different.
+    """
+    random = np.random.default_rng(1)
+    if "chunks" in storage:
+        storage["chunks"] = (min(storage["chunks"], rows), width)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("train")
+        x = group.create_dataset("x", (rows, width), dtype, **storage)
+        y = group.create_dataset("y", (rows,), "uint8")
+        blocks = []
+        for start in range(0, rows, 4096):
+            if len(blocks) < 16:
+                pixels, labels = images(random, 4096, width, classes)
+                blocks.append((pixels if x.dtype.kind in "iu" else pixels / np.float32(256), labels))
+            pixels, labels = blocks[start // 4096 % 16]
+            part = slice(start, min(start + 4096, rows))
+            x[part], y[part] = pixels[: part.stop - start], labels[: part.stop - start]
+
+
+def rows_of(case: Case) -> int:
+    """Samples of the set with which one epoch is the steps of a round and those before it."""
+    return case.batch * (case.steps + case.warm_up)
+
+
+def write_set_of(case: Case, path) -> None:
+    write_set(path, rows_of(case), case.layers[0], case.layers[-1])
+
+
+def config(case: Case, file, directory, **changes) -> Config:
+    """Trains the case on a file's /train; changes: section_key=value, such as data_window="64 MB"."""
+    tables = {
+        "network": {"layers": list(case.layers)},
+        "data": {"train": f"{file}:/train", "scale": 1 / 256, "scan": False},
+        "training": {"batch_size": case.batch, "epochs": 1},
+        "optimizer": {"learning_rate": 0.5},
+        "run": {"directory": str(directory), "checkpoint_every": "1000000 epochs"},
+    }
+    for name, value in changes.items():
+        section, _, key = name.partition("_")
+        if key:
+            tables[section][key] = value
+        else:
+            tables[section] = value
+    return from_tables(tables)
+
+
+class _Stopwatch(Silent):
+    """Notes when each step ended; calls `start` when the steps to be ignored are done; says nothing."""
+
+    def __init__(self, warm_up: int, start: Callable[[], None]):
+        self.ends, self._warm_up, self._start = [], warm_up, start
+
+    def advance(self) -> None:
+        self.ends.append(time.perf_counter())
+        if len(self.ends) == self._warm_up:
+            self._start()
+            self.ends[-1] = time.perf_counter()
+
+
+@dataclass
+class Timed:
+    """seconds: of each step.  v: what was reached, and its digest."""
+
+    seconds: list[float]
+    v: np.ndarray
+    v_sha256: str
+
+    @property
+    def per_step(self) -> float:
+        return sum(self.seconds) / len(self.seconds)
+
+
+class Trainer:
+    """Trains over a communicator, again and again, each time from the beginning in a new run directory."""
+
+    def __init__(self, comm, directory):
+        self.comm, self._directory, self._number = comm, Path(directory), count()
+
+    def time(self, case: Case, file, *, comm=None, start: Callable[[], None] = lambda: None, until: int | None = None, **changes) -> Timed:
+        """Takes case.steps steps after case.warm_up others.  Collective; the times are rank 0's, on every rank.
+
+        The set has as many samples as that takes in one epoch, or `until` says where to end.  comm: another
+        communicator than the trainer's.  start: called on rank 0 when the counted steps begin.
+        """
+        comm = comm or self.comm
+        run = self._directory / f"run-{next(self._number)}-of-rank-{self.comm.rank - comm.rank}"
+        watch = _Stopwatch(case.warm_up, start)
+        result = training.train(config(case, file, run, **changes), comm, resume="never", report=watch, until=until)
+        if comm.rank == 0:
+            shutil.rmtree(run)
+        ends = comm.broadcast(watch.ends)[case.warm_up - 1 :]
+        return Timed([b - a for a, b in zip(ends, ends[1:])], result.v, result.v_sha256)
+
+
+# Where the time goes
+
+
+class Parts:
+    """Seconds in GEMMs and in the communicator since `start`."""
+
+    def __init__(self):
+        self.gemm = self.communication = 0.0
+
+    def start(self) -> None:
+        self.gemm = self.communication = 0.0
+
+
+class _TimedCommunicator:
+    """A communicator whose every call is timed; waiting for the other ranks is part of it."""
+
+    def __init__(self, comm, parts: Parts):
+        self._comm, self._parts = comm, parts
+
+    def __getattr__(self, name):
+        found = getattr(self._comm, name)
+        if not callable(found):
+            return found
+
+        def timed(*arguments, **named):
+            began = time.perf_counter()
+            try:
+                return found(*arguments, **named)
+            finally:
+                self._parts.communication += time.perf_counter() - began
+
+        setattr(self, name, timed)
+        return timed
+
+
+@contextmanager
+def instruments(comm):
+    """(communicator, parts) in which the time of every np.matmul, and of every call of the communicator, adds up."""
+    parts, matmul = Parts(), np.matmul
+
+    def timed(*arguments, **named):
+        began = time.perf_counter()
+        result = matmul(*arguments, **named)
+        parts.gemm += time.perf_counter() - began
+        return result
+
+    np.matmul = timed
+    try:
+        yield _TimedCommunicator(comm, parts), parts
+    finally:
+        np.matmul = matmul
+
+
+# What the machine can do
+
+
+def gemm_rate(comm, dtype, seconds: float = 0.3) -> float:
+    """FLOP/s of a core in the best of a few large square GEMMs, while every rank computes one; the ranks' mean."""
+    best = 0.0
+    for n in (1024, 2048):
+        a, b = np.ones((n, n), dtype), np.ones((n, n), dtype)
+        c = np.empty_like(a)
+        np.matmul(a, b, out=c)
+        comm.barrier()
+        began, calls = time.perf_counter(), 0
+        while (passed := time.perf_counter() - began) < seconds or calls < 2:
+            np.matmul(a, b, out=c)
+            calls += 1
+        rates = comm.all_gather(2 * n**3 * calls / passed)
+        best = max(best, sum(rates) / len(rates))
+    return best
+
+
+def allreduce_seconds(comm, entries: int, dtype, seconds: float = 0.2) -> float:
+    """Of one sum over the ranks of a message of so many zeros, back to back, on the slowest rank."""
+    message = np.zeros(entries, dtype)
+
+    def passed(calls: int) -> float:
+        comm.barrier()
+        began = time.perf_counter()
+        for _ in range(calls):
+            comm.sum(message)
+        return max(comm.all_gather(time.perf_counter() - began)) / calls
+
+    passed(2)
+    return passed(max(3, min(5000, int(seconds / passed(3)))))

@@ -1,0 +1,106 @@
+"""Each benchmark in its smallest form: that it runs and prints its tables, never how fast anything is."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tabulate", reason='pip install "distmlp[benchmarks]"')
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+NUMBERS = r"[\d.,]+ \([\d.,]+–[\d.,]+\)"  # median (least–most)
+
+
+def tables(name: str, *options, timeout: float = 120) -> list[list[dict]]:
+    """The tables that a benchmark prints, each as rows by header."""
+    done = subprocess.run([sys.executable, BENCHMARKS / name, *options], capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr
+    found, headers = [], None
+    for line in done.stdout.splitlines():
+        if not line.startswith("|"):
+            headers = None
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if headers is None:
+            headers = cells
+            found.append([])
+        elif not set(line) <= set("|-"):
+            found[-1].append(dict(zip(headers, cells)))
+    return found
+
+
+def share(text: str) -> float:
+    return float(text.removesuffix(" %"))
+
+
+@pytest.fixture(autouse=True)
+def _mpi(openmpi):
+    """Skipped, with the reason, where there is no Open MPI."""
+
+
+def test_step(tmp_path):
+    times, shares, machine = tables(
+        "step", "--networks", "12-5-3@8@10", "--rounds", "1", "--quick", "--json", tmp_path / "step.json"
+    )
+    assert [(row["P"], row["sums"]) for row in times] == [("1", "exact"), ("1", "float"), ("2", "exact"), ("2", "float")]
+    assert all(re.fullmatch(NUMBERS, row["µs/step"]) for row in times)
+    assert [bool(row["exact/float"]) for row in times] == [True, False, True, False]
+    assert all(share(row["GEMM"]) > 0 for row in shares)
+    assert [share(row["Allreduce"]) > 0 for row in shares] == [True] * 4
+    for row in shares:
+        parts = [share(row[part]) for part in ("Allreduce", "rounding", "GEMM", "the rest") if row[part] != "–"]
+        assert sum(parts) == pytest.approx(100, abs=1)
+    assert [row["P"] for row in machine] == ["1", "2"]
+    found = json.loads((tmp_path / "step.json").read_text())
+    assert found["machine"]["cores"] >= 1 and len(found["results"]) == 2
+
+
+def test_peers(tmp_path):
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "peers.svg"
+    (found,) = tables("peers", "--networks", "12-5-3@8@20", "--rounds", "1", "--quick", "--plot", plot, "--contenders", "distmlp", "numpy")
+    assert [row["contender"] for row in found] == ["distmlp exact, P=2", "distmlp float, P=2", "distmlp exact, P=1", "numpy loop"]
+    assert all(re.fullmatch(NUMBERS, row["µs/step"]) and float(row["cost after"]) < 2 for row in found)
+    assert plot.read_text().startswith("<?xml")
+
+
+def test_every_peer_that_is_installed_trains_the_same_problem():
+    pytest.importorskip("torch")
+    (found,) = tables("peers", "--networks", "12-30-3@8@4000", "--rounds", "1", "--quick")
+    costs = {row["contender"]: float(row["cost after"]) for row in found}
+    assert {"PyTorch DDP, P=2", "PyTorch, 1 thread"} <= set(costs)
+    squared = [cost for name, cost in costs.items() if name != "scikit-learn"]
+    assert max(squared) < 1.2 * min(squared)
+
+
+def test_data():
+    (found,) = tables("data", "--networks", "12-5-3@8@200", "--ranks", "2", "--rounds", "1", "--quick", "--parts", "forms")
+    assert [row["from"] for row in found] == [
+        f"{form} {dtype}" for dtype in ("uint8", "float32") for form in ("memory", "contiguous", "chunked", "gzip")
+    ]
+    assert all(re.fullmatch(NUMBERS, row["file/memory"]) for row in found if not row["from"].startswith("memory"))
+
+
+def test_a_set_larger_than_the_memory_allowed():
+    (found,) = tables("data", "--parts", "limits", "--ranks", "2", "--rounds", "1", "--quick")
+    assert [row["set/limit"] for row in found] == ["4.0", "1.0"]
+    assert all((row["holding it"], row["training"]) == ("MemoryError", "done") for row in found)
+    assert all(len(row["peak MB by rank"].split(", ")) == 2 for row in found)
+
+
+def test_scaling():
+    found = tables("scaling", "--networks", "12-5-3@8@10", "--rounds", "1", "--quick", "--fabrics", "--simulated", "64")
+    compute, allreduce, steps, predictions = found
+    assert [row["network"] for row in compute] == ["12-5-3@8@10"]
+    assert [row["P"] for row in allreduce] == ["2"]
+    assert {(row["scaling"], row["P"]) for row in steps} >= {("strong", "1"), ("weak", "1")}
+    assert {"P=16", "P=4096"} <= set(predictions[0])
+
+
+def test_startup():
+    (found,) = tables("startup", "--networks", "12-5-3@8", "--rounds", "1", "--quick")
+    assert [row["started by"] for row in found][:2] == ["this environment's", "the same, btl ^ofi"]
+    assert all(re.fullmatch(NUMBERS, row["to the first step, s"]) for row in found)
