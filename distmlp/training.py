@@ -50,6 +50,10 @@ class RankFault(RuntimeError):
     """One rank alone cannot go on, so the others must be ended; the message is for the user."""
 
 
+class Divided(RuntimeError):
+    """This rank must not go on, since another part of the job does; the message is for the user."""
+
+
 @dataclass(frozen=True)
 class Result:
     """How a training ended.
@@ -131,14 +135,34 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(arithmetic.one_thread())
         stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"))
-        data, validation = _open_sets(config, comm, stack)
+        while True:
+            try:
+                run, state = _prepared(config, comm, resume, report, until, stack)
+                break
+            except RanksLost:
+                if not comm.resilient:
+                    raise
+                with within(config.run.stall_seconds, "going on without lost ranks", comm):
+                    lost = comm.survive()
+                if comm.rank == 0:
+                    report.warn(f"lost {', '.join(lost)} before the training began; {comm.size} begin")
+        return run.to_the_end(state, should_stop)
+
+
+def _prepared(config, comm, resume, report, until, stack: ExitStack):
+    """A _Run and its first state, on every rank; where a rank is lost, RanksLost on every rank, and nothing is left open."""
+    with ExitStack() as opened:
+        data, validation = _open_sets(config, comm, opened)
         if validation is not None and validation.stored_bytes <= config.data.window_bytes // 8:
             validation.hold()
         cut = cut_of(config, data.rows)
         _scan(config, comm, [data, validation])
         fingerprint = _same_arithmetic(config, comm, cut)
-        run = _Run(config, comm, report, data, validation, cut, fingerprint, until, stack)
-        return run.to_the_end(run.begin(resume), should_stop)
+        run = _Run(config, comm, report, data, validation, cut, fingerprint, until, opened)
+        state = run.begin(resume)
+        comm.agree()
+        stack.enter_context(opened.pop_all())
+    return run, state
 
 
 def _open_sets(config: Config, comm, stack: ExitStack) -> tuple[DataSet, DataSet | None]:
@@ -219,7 +243,7 @@ class _Run:
         self.written = None  # the newest checkpoint's path (rank 0)
         self.record = None  # the last epoch's, the same on every rank but for its clock
         self.repairs = 0
-        self.warned_of_slow_disk = False
+        self.warned_of_slow_disk = self.warned_of_writing = False
         self._report = report
         for ending in (self.directory.release, self.writer.close, report.close):
             stack.callback(ending)
@@ -346,19 +370,20 @@ class _Run:
                     self._save(state, last, complete)
                 if last:
                     return Result(complete, state.v, checkpoint.v_sha256(state.v), state.step, self.written, self.record)
-                watch.beat(f"step {state.step + 1}")
-                self._step(step, feed, state, should_stop)
+                self._step(step, feed, state, should_stop, watch)
 
-    def _step(self, step: Step, feed: Feed, state: State, should_stop) -> None:
+    def _step(self, step: Step, feed: Feed, state: State, should_stop, watch: Watch) -> None:
         """One step, redone once where an audit finds that a rank has added up something else than it should."""
         epoch, step_in_epoch = divmod(state.step, self.cut.steps)
         every = self.config.run.audit_every
         step.audited = bool(every) and state.step % every == 0 and self.comm.size > 1
         stop = should_stop() or time.monotonic() - self.started_at > self.config.run.time_limit_seconds
+        watch.beat(f"the reading for step {state.step + 1}")
         try:
             batches = feed.step(epoch, step_in_epoch)
         except InputError as error:
             raise RankFault(str(error)) from None
+        watch.beat(f"step {state.step + 1}")
         for attempt in (1, 2):
             try:
                 grid = step.gradient(state, batches, stop, self._wants_saving())
@@ -383,6 +408,7 @@ class _Run:
         return f"the last good checkpoint is {self.written}" if self.written else "no checkpoint has been written"
 
     def _divergence(self, state: State, error) -> str:
+        self._settle_writing()
         return (
             f"the training diverged at step {state.step + 1}, in epoch {state.step // self.cut.steps + 1}: {error}; "
             f"{self._kept()}; a smaller optimizer.learning_rate than {self.config.optimizer.learning_rate} may help"
@@ -445,8 +471,9 @@ class _Run:
         fault = None
         if self.comm.rank == 0:
             fault = self._write(state, last, complete)
-            if fault and not last:
-                self.report.warn(f"{fault}; {self._kept()}")
+            if fault and not last and not self.warned_of_writing:
+                self.warned_of_writing = True
+                self.report.warn(f"{fault}; {self._kept()}; the training goes on, and tries again when the next one is due")
         if last:
             fault, self.written = self.comm.broadcast((fault, self.written))
             if fault:
@@ -459,7 +486,7 @@ class _Run:
             # More checkpoints than the disk can take: the next one due will do as well.
             if self.writer.seconds > SLOW_WRITE and not self.warned_of_slow_disk:
                 self.warned_of_slow_disk = True
-                return f"writing a checkpoint has taken {self.writer.seconds:.0f} s already; those due in the meantime are left out"
+                self.report.warn(f"writing a checkpoint has taken {self.writer.seconds:.0f} s already; those due in the meantime are left out")
             return None
         fault = self._finish_writing()
         try:
@@ -477,9 +504,11 @@ class _Run:
 
     def _finish_writing(self) -> str | None:
         try:
-            self.written = self.writer.finish() or self.written
+            written = self.writer.finish()
         except OSError as error:
             return f"a checkpoint could not be written: {error}"
+        if written:
+            self.written, self.warned_of_writing = written, False
         return None
 
     def _facts(self, state: State) -> dict:
@@ -518,7 +547,7 @@ class _Run:
             while True:
                 try:
                     lost += self.comm.survive()
-                    state = furthest(state, self.comm)
+                    state, self.record = furthest(state, self.record, self.comm)
                     break
                 except RanksLost:
                     continue
@@ -530,8 +559,17 @@ class _Run:
         return state
 
     def _take_over(self, state: State) -> None:
-        """What the new rank 0 does first: the directory's lock, and the log with every epoch that is settled."""
-        self.directory.lock(patience=5.0)
+        """What the new rank 0 does first: the directory's lock, and the log with every epoch that is settled.
+
+        Raises Divided where the old rank 0 lives: it is the network that broke, and both sides think
+        that the other has died.  The lock tells which one goes on.
+        """
+        try:
+            self.directory.lock(patience=5.0)
+        except InputError as error:
+            raise Divided(f"the old rank 0 has not ended, so this part of a divided job does: {error}") from None
+        checkpoint.remove_leftovers(self.directory.checkpoints)
+        self.written = next(iter(checkpoint.listed(self.directory.checkpoints)), None)
         settled = not state.totals.any()
         self.report.begin(self.directory.log, state.step if settled else state.step - 1, self.steps, self.record)
 
@@ -544,6 +582,7 @@ class _Run:
         odd = odd_ones_out(state, self.comm)
         if odd == []:
             return None
+        self._settle_writing()
         hosts = self.comm.hosts
         if odd is None:
             raise Corrupted(
@@ -564,10 +603,13 @@ class _Run:
         self.report.begin(self.directory.log, restored.step, self.steps)
         return restored
 
-    def _last_good(self):
+    def _settle_writing(self) -> None:
+        """Waits for the checkpoint under way, so that what is said of the last one is so (rank 0; others have none)."""
         fault = self._finish_writing()
         if fault:
             self.report.warn(fault)
+
+    def _last_good(self):
         return checkpoint.newest_good(self.directory.checkpoints)[0]
 
     def _audit(self, step: Step, state: State, grid) -> str | None:
