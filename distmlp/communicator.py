@@ -290,6 +290,8 @@ def world(training: bool = False):
                 "srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); mpirun -n 1 is for one rank on purpose"
             )
         return Alone()
+    # One-sided messages over libfabric, which nothing here uses, take Open MPI a second to set up.
+    os.environ.setdefault("OMPI_MCA_btl", "^ofi")
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:

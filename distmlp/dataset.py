@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from distmlp.config import DataConfig, InputError
+from distmlp.config import Config, DataConfig, InputError
 from distmlp.shards import EpochOrder, Group, Shards
 
 #: Rows that are read together from a file that has no chunks and where the config declares none.
@@ -103,7 +103,7 @@ class DataSet:
                 self._y.read_direct(y, np.s_[start:stop], into)
             except OSError as error:
                 raise InputError(
-                    f"{self.spec}: rows {start} to {stop - 1} cannot be read, the file may be damaged or cut short: {error}"
+                    f"{self.spec}: rows {start} to {stop - 1} cannot be read (a damaged file, or no memory left?): {error}"
                 ) from None
             place += stop - start
         return x.reshape(rows, self.width), y
@@ -168,20 +168,23 @@ def check_against_network(data: DataSet, layers: tuple[int, ...], where: str) ->
         )
 
 
-def scan(data: DataSet, rows: range, layers, output: str, cost: str) -> tuple[int, str] | None:
+def scan(data: DataSet, rows: range, config: Config) -> tuple[int, str] | None:
     """The first row in `rows` that cannot be trained on, and the sentence that says why; None if all can.
 
-    NaN and infinity in inputs and targets, classes that the outputs have no place for, and targets
-    that the cost cannot take.
+    Inputs that are, or become when scaled, a NaN or an infinity; the same in targets; classes that the
+    outputs have no place for; targets that the cost cannot take.
     """
+    network, dtype = config.network, np.dtype(config.dtype)
     look_at_inputs = data.input_dtype.kind == "f"
     for start in range(rows.start, rows.stop, _BLOCK_ROWS):
         stop = min(start + _BLOCK_ROWS, rows.stop)
         x, y = data.read([(start, stop)])
         found = []
         if look_at_inputs:
-            found.append((~np.isfinite(x).all(axis=1), "its inputs hold a NaN or an infinity"))
-        found += _target_faults(data, y, layers[-1], output, cost)
+            with np.errstate(over="ignore", invalid="ignore"):
+                scaled = np.multiply(x, dtype.type(config.data.scale), dtype=dtype, casting="unsafe")
+            found.append((~np.isfinite(scaled).all(axis=1), f"its inputs hold a NaN or an infinity, or become one as {dtype} times data.scale"))
+        found += _target_faults(data, y, network.layers[-1], network.output, network.cost)
         rows_found = [(start + int(np.argmax(bad)), words) for bad, words in found if bad.any()]
         if rows_found:
             row, words = min(rows_found)
@@ -259,8 +262,9 @@ class Feed:
         self.steps = max(1, min(cut.steps, memory // (2 * cut.batch_size * row + stored)))
         self._windows = -(-cut.steps // self.steps)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
-        self._coming = {}
-        self._place, self._now = None, []
+        self._place, self._now, self._coming = None, [], {}
+        self._buffers, self._spare = self._new_buffers(), [self._new_buffers()]
+        self._unseen = data.input_dtype.kind == "f" and not config.scan
 
     def step(self, epoch: int, step: int) -> list[MicroBatches]:
         """The stacks of micro-batches of one step (0, 1, …) of an epoch (0, 1, …)."""
@@ -281,32 +285,49 @@ class Feed:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _advance(self, place) -> None:
-        self._now = []  # its memory goes before the next window's comes
         coming = self._coming.pop(place, None)
-        self._now = coming.result() if coming else self._load(place)
+        # The window in use is let go of: its memory is the next one's, which is made from now on.
+        self._spare.append(self._buffers)
+        if coming is None:
+            for other in self._coming.values():
+                self._spare.append(other.result()[1])
+            self._now, self._buffers = self._load(place, self._spare.pop())
+        else:
+            self._now, self._buffers = coming.result()
         self._place = place
         epoch, window = place
         after = (epoch, window + 1) if window + 1 < self._windows else (epoch + 1, 0)
-        self._coming = {after: self._thread.submit(self._load, after)} if self._groups else {}
+        self._coming = {after: self._thread.submit(self._load, after, self._spare.pop())}
 
-    def _load(self, place) -> list[_Window]:
+    def _load(self, place, buffers: list) -> tuple[list[_Window], list]:
+        """A window, made in buffers; and these."""
         epoch, number = place
         order = EpochOrder(self._seed, epoch, self._data.rows, self._chunk_rows)
-        return [self._load_group(order, group, number) for group in self._groups]
+        return [self._load_group(order, group, number, into) for group, into in zip(self._groups, buffers)], buffers
 
-    def _load_group(self, order: EpochOrder, group: Group, number: int) -> _Window:
+    def _new_buffers(self) -> list[_Window]:
+        """Memory for each group's rows of the longest window."""
+        windows = []
+        for group in self._groups:
+            s, rows = len(group.shards), self.steps * group.size
+            windows.append(
+                _Window(
+                    group,
+                    x=np.empty((s, rows, self._data.width), self._dtype),
+                    y=np.empty((s, rows, self._outputs), self._dtype),
+                    labels=np.empty((s, rows), np.int64) if self._data.classes else None,
+                )
+            )
+        return windows
+
+    def _load_group(self, order: EpochOrder, group: Group, number: int, into: _Window) -> _Window:
         first = number * self.steps
         stop = min(first + self.steps, self._cut.steps)
         rows = (min(stop, self._cut.full_steps) - first) * group.size
         if stop > self._cut.full_steps:
             rows += group.last
-        s = len(group.shards)
-        window = _Window(
-            group,
-            x=np.empty((s, rows, self._data.width), self._dtype),
-            y=np.empty((s, rows, self._outputs), self._dtype),
-            labels=np.empty((s, rows), np.int64) if self._data.classes else None,
-        )
+        labels = None if into.labels is None else into.labels[:, :rows]
+        window = _Window(group, into.x[:, :rows], into.y[:, :rows], labels)
         for i, shard in enumerate(group.shards):
             start = self._cut.starts[shard] + first * group.size
             self._fill(window, i, order.pieces(start, start + rows), order.shuffle(shard, number, rows))
@@ -325,7 +346,7 @@ class Feed:
             window.y[i, rows] = self._data.targets_as(y[chosen], self._outputs, self._dtype)
             if window.labels is not None:
                 window.labels[i, rows] = y[chosen]
-        if not np.isfinite(window.x[i]).all():
+        if self._unseen and not np.isfinite(window.x[i]).all():
             raise InputError(
                 f"{self._data.spec}: a row among {pieces[0][0]} … {pieces[-1][1] - 1} holds a NaN or an infinity, "
                 "or becomes one when scaled; data.scan = true finds it before training"

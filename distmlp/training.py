@@ -202,7 +202,7 @@ def _scan(config: Config, comm, sets) -> None:
         chunks = deal(-(-data.rows // chunk), comm.size)[comm.rank]
         rows = range(min(chunks.start * chunk, data.rows), min(chunks.stop * chunk, data.rows))
         try:
-            found = scan(data, rows, config.network.layers, config.network.output, config.network.cost)
+            found = scan(data, rows, config)
         except InputError as error:
             found = (-1, str(error))
         faults = [fault for fault in comm.all_gather(found) if fault is not None]
@@ -234,6 +234,8 @@ class _Run:
         self.fingerprint = fingerprint
         self.network = network_of(config)
         self.optimizer = optimizer_of(config)
+        self.save_every, self.save_unit = config.run.every
+        self.time_limit = config.run.time_limit_seconds
         self.steps = min(until or sys.maxsize, cut.steps * config.training.epochs)
         self.directory = RunDirectory(config.run.directory)
         self.writer = Writer(self.directory.checkpoints, config.run.keep)
@@ -377,7 +379,7 @@ class _Run:
         epoch, step_in_epoch = divmod(state.step, self.cut.steps)
         every = self.config.run.audit_every
         step.audited = bool(every) and state.step % every == 0 and self.comm.size > 1
-        stop = should_stop() or time.monotonic() - self.started_at > self.config.run.time_limit_seconds
+        stop = should_stop() or time.monotonic() - self.started_at > self.time_limit
         watch.beat(f"the reading for step {state.step + 1}")
         try:
             batches = feed.step(epoch, step_in_epoch)
@@ -449,17 +451,17 @@ class _Run:
 
     def _wants_saving(self) -> bool:
         """Whether rank 0's clock asks for a checkpoint after the coming step."""
-        value, unit = self.config.run.every
-        return unit == "minute" and self.comm.rank == 0 and time.monotonic() - self.saved_at >= 60 * value
+        if self.save_unit != "minute" or self.comm.rank != 0:
+            return False
+        return time.monotonic() - self.saved_at >= 60 * self.save_every
 
     def _is_due(self, state: State) -> bool:
         """Whether a checkpoint is due in this state, equally on every rank."""
         if state.step == 0 or state.step == self.saved_step:
             return False
-        value, unit = self.config.run.every
-        if unit == "minute":
+        if self.save_unit == "minute":
             return state.save
-        return state.step % (value * (self.cut.steps if unit == "epoch" else 1)) == 0
+        return state.step % (self.save_every * (self.cut.steps if self.save_unit == "epoch" else 1)) == 0
 
     def _save(self, state: State, last: bool, complete: bool) -> None:
         """A checkpoint, written by a thread of rank 0 while training goes on.

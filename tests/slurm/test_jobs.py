@@ -52,6 +52,14 @@ def test_each_rank_has_a_core_of_its_own(site, launcher, launcher_of):
     job.ends("CANCELLED", "143:0")
 
 
+def test_a_directory_with_a_name_that_slurm_might_misread(site, mpich):
+    site.configure({"run.directory": "50 %j of it", "training.epochs": SHORT})
+    site.run = site.place / "50 %j of it"
+    job = site.submit(mpich, ntasks=1)
+    job.ends("COMPLETED")
+    assert "complete (the launcher ended with 0)" in job.said()
+
+
 # The time limit
 
 
@@ -127,6 +135,15 @@ def test_a_rank_killed_by_9(site, launcher, launcher_of, uninterrupted):
     job.until_waiting(1)
     assert "without the run's end mark" in job.said()
     job.ends("COMPLETED")
+    assert site.v() == uninterrupted[LONG]
+
+
+def test_with_ulfm_a_rank_killed_by_9_does_not_even_end_the_job(site, openmpi, uninterrupted):
+    job = site.submit(openmpi, ntasks=3, DISTMLP_FT="ulfm")
+    site.until_further(job)
+    os.kill(job.ranks()[1], signal.SIGKILL)
+    assert job.ends("COMPLETED")["Restarts"] == "0"
+    assert "distmlp: lost rank 1" in job.output()
     assert site.v() == uninterrupted[LONG]
 
 
