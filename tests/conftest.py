@@ -1,13 +1,22 @@
 """Fixtures that tests of whole commands share; what needs an MPI that is not there is skipped, and says why."""
 
+import time
+
 import pytest
-from launching import found_mpis
+from launching import found_mpis, remove_abandoned_shared_memory
 
 
 def pytest_ignore_collect(collection_path, config):
     # They run inside mpirun; tests/test_collective.py starts it.
     if collection_path.name == "collective" and not config.getoption("--with-mpi", default=False):
         return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def leave_no_shared_memory():
+    begun = time.time()
+    yield
+    remove_abandoned_shared_memory(begun)
 
 
 @pytest.fixture(scope="session")

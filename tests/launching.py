@@ -98,6 +98,11 @@ class Running:
             stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err, env=clean, cwd=cwd or scratch, start_new_session=True,
         )  # fmt: skip
 
+    @property
+    def err(self) -> str:
+        """What has been printed on standard error until now."""
+        return self._text(self._err)
+
     def is_running(self) -> bool:
         return self.process.poll() is None
 
@@ -154,8 +159,9 @@ class Running:
 
     @staticmethod
     def _text(file) -> str:
-        # pread leaves the offset alone, which the run's processes share
-        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+        # pread leaves the offset alone, which the run's processes share.  Open MPI's banners end with a
+        # NUL, which would stand before a line of ours.
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace").replace("\0", "")
 
 
 def _executable(pid: int) -> str:
@@ -172,6 +178,15 @@ def _shared_memory(pid: int) -> set[Path]:
     except OSError:
         return set()
     return {Path(line.split(maxsplit=5)[5]) for line in lines if "/dev/shm/" in line and "(deleted)" not in line}
+
+
+def remove_abandoned_shared_memory(since: float) -> None:
+    """Removes what MPICH has left in /dev/shm since then, a few MiB each time that a rank calls MPI_Abort."""
+    used = set().union(*(_shared_memory(int(entry.name)) for entry in Path("/proc").glob("[0-9]*")))
+    for path in Path("/dev/shm").glob("mpich_shm_*"):
+        # Not the youngest: another's may be about to be mapped.
+        if since <= path.stat().st_mtime < time.time() - 5 and path not in used:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ fast; then the first of each kind goes through the real command, alone and on th
 import json
 import os
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass, field
 
@@ -239,23 +240,39 @@ def contents(place):
     return {str(path.relative_to(place)): path.stat().st_size for path in place.rglob("*") if path.is_file()}
 
 
-ALL_IN_ONE = """
-import contextlib, io, json, os, sys
+#: What runs commands one after the other in one process: `run` returns the exit status and what was said
+#: on standard error.
+IN_ONE_PROCESS = """
+import json, os, sys, tempfile
 from distmlp.cli import main
+
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 def leave(status):
     raise SystemExit(f"the rank ends its process with {status}")
 
 os._exit = leave
-for place, words in json.load(open(sys.argv[1])):
-    os.chdir(place)
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+
+def run(words):
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
         try:
             status = main(words)
         except BaseException as error:
             status = repr(error)
-    print(json.dumps([status, said.getvalue()]), flush=True)
+        sys.stderr.flush()
+        said.seek(0)
+        return status, said.read().decode()
+
+def answer(*found):
+    print(json.dumps(found), file=answers, flush=True)
+"""
+
+ALL_CASES = """
+for place, words in json.load(open(sys.argv[1])):
+    os.chdir(place)
+    answer(*run(words))
 """
 
 
@@ -265,7 +282,7 @@ def outcomes(home):
     before = [contents(home / name) for name in NAMES]
     todo = [(str(home / name), case.words) for name, case in zip(NAMES, CASES)]
     (home / "todo.json").write_text(json.dumps(todo))
-    done = run_ranks(None, 1, ["-c", ALL_IN_ONE, home / "todo.json"], timeout=120)
+    done = run_ranks(None, 1, ["-c", IN_ONE_PROCESS + ALL_CASES, home / "todo.json"], timeout=120)
     found = [json.loads(line) for line in done.out.splitlines()]
     assert len(found) == len(CASES), f"the process ended at {NAMES[len(found)]}: {done.err}"
     return {name: (files, status, said) for name, files, (status, said) in zip(NAMES, before, found)}
@@ -381,21 +398,25 @@ def test_full_disk(ranks, mounted, tmp_path, openmpi):
     assert lawful(place / "run") == lawful(tmp_path / "good")
 
 
-def test_disk_that_fills_up_in_the_middle(mounted, tmp_path):
-    """Not one byte can be written any more, not to the log either: exit 1, and with space again the same bits."""
+def test_disk_that_fills_up_and_is_freed_again(mounted, tmp_path):
+    """While not one byte can be written the training goes on, and says so; in the end the log has every epoch."""
     place = mounted("size=2m")
     write_set(tmp_path / "set.h5")
-    endless = write_config(tmp_path / "full.toml", {"training.epochs": 10**6, "run.directory": f"{place}/run"})
+    run = place / "run"
+    endless = write_config(tmp_path / "full.toml", {"training.epochs": 10**6, "run.directory": str(run)})
     with started(None, 1, ["-m", "distmlp", "train", endless]) as running:
-        running.until(lambda: steps(place / "run"))
+        running.until(lambda: steps(run))
         fill(place)
+        running.until(lambda: "checkpoint could not be written" in running.err and "log cannot be written" in running.err)
+        (place / "filler").unlink()
+        os.kill(running.process.pid, signal.SIGTERM)
         done = running.wait(SECONDS)
-    assert done.status == 1 and "No space left on device" in done.err, done.err
-    (place / "filler").unlink()
-    changes = {"training.epochs": steps(place / "run")[-1] // 21 + 2}
-    assert distmlp("train", write_config(tmp_path / "full.toml", {**changes, "run.directory": f"{place}/run"})).status == 0
+    assert done.status == 75, done.err
+    assert "No space left on device" in done.err and "Traceback" not in done.err
+    changes = {"training.epochs": steps(run)[-1] // 21 + 2}
+    assert distmlp("train", write_config(tmp_path / "full.toml", {**changes, "run.directory": str(run)})).status == 0
     assert distmlp("train", write_config(tmp_path / "good.toml", {**changes, "run.directory": "good"})).status == 0
-    assert lawful(place / "run") == lawful(tmp_path / "good")
+    assert lawful(run) == lawful(tmp_path / "good")
 
 
 def fill(place):
@@ -445,18 +466,15 @@ def flipped(path, position):
 
 
 INSPECT_DAMAGED = """
-import contextlib, io, json, os, sys
-from distmlp.cli import main
 path = sys.argv[1]
 whole = open(path, "rb").read()
+n = len(whole)
+
 def tried(name, content):
     open(path, "wb").write(content)
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-        status = main(["inspect", path])
-    print(json.dumps([name, status, said.getvalue()]))
+    answer(name, *run(["inspect", path]))
+
 tried("whole", whole)
-n = len(whole)
 for i in sorted({*range(0, 130, 9), 511, 512, 513, *range(514, n, n // 40), n - 1}):
     tried(f"byte {i} flipped", whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1:])
 for i in sorted({0, 1, 100, 511, 512, 513, *range(514, n, n // 15), n - 1}):
@@ -467,7 +485,7 @@ tried("one byte more", whole + b"x")
 
 def test_every_damaged_byte_is_found(copied):
     path = checkpoint(copied / "run", 42)
-    done = run_ranks(None, 1, ["-c", INSPECT_DAMAGED, path])
+    done = run_ranks(None, 1, ["-c", IN_ONE_PROCESS + INSPECT_DAMAGED, path])
     assert done.status == 0, done.err
     (_, first, _), *rest = map(json.loads, done.out.splitlines())
     assert first == 0 and len(rest) > 70

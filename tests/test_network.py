@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from simulated import gradients, one_pass
 
-from distmlp import arithmetic, exact
+from distmlp import arithmetic
 from distmlp.activations import ACTIVATIONS
 from distmlp.costs import COSTS, MATCHED
 from distmlp.network import Network, Workspace, backward, forward

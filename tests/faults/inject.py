@@ -1,0 +1,363 @@
+"""Runs `distmlp` with faults in it: `python inject.py PLAN.json train CONFIG ...`, under mpirun or alone.
+
+The package has no hooks for this: its functions are wrapped from outside, after the arithmetic is
+pinned.  A plan is an object with
+
+    faults   [{"rank": 2, "moment": "inside the sum", "step": 12, "do": "kill"}, …]
+             rank: of MPI_COMM_WORLD.  step: the first one, counted from 0, in which it may strike; each
+             strikes once, "delay" and "slow" every time.  after: seconds into the moment, from another thread.
+             recovery: strikes in that recovery (1, 2, …) instead of at a step.
+    events   a file that gets a line of JSON for every fault and every recovery, with its time
+
+Moments are the keys of MOMENTS, deeds those of DEEDS.
+"""
+
+import builtins
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from contextlib import nullcontext
+
+RANK = int(next((os.environ[name] for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK") if name in os.environ), 0))
+
+MOMENTS = {
+    "start": "after the imports, before MPI is asked for",
+    "scanning": "before the data are looked through",
+    "beginning": "before the run directory is made",
+    "begun": "after it is made, before the ranks have agreed to begin",
+    "prepared": "before the first step",
+    "computing": "before a step's gradient is made",
+    "computed": "the rank's gradient is there, its checksum is not",
+    "before the sum": "the gradient is made, the rank has not come to Allreduce",
+    "inside the sum": "in Allreduce",
+    "after the sum": "the sum has arrived, v is not updated",
+    "updated": "v is updated",
+    "reading": "while a step's micro-batches are read",
+    "evaluating": "before the evaluation's sum",
+    "inside the evaluation": "in the evaluation's sum",
+    "comparing": "before digests are compared",
+    "saving": "every rank, as a checkpoint is due",
+    "copying": "rank 0, before the state is copied",
+    "opening": "the writer, before the file is there",
+    "writing": "the writer, with half of the bytes in the file",
+    "renaming": "the writer, before the rename",
+    "renamed": "the writer, before the directory is synced",
+    "pruning": "the writer, before old ones are removed",
+    "marking": "rank 0, before finished.json",
+    "losing": "a recovery begins",
+    "revoked": "the communicator is revoked, not shrunk",
+    "shrinking": "in Shrink",
+    "shrunk": "the new communicator is there, its ranks are not known",
+    "meeting": "the new ranks are known",
+    "furthest": "before the furthest state is sent",
+    "taking over": "the new rank 0, before it has the directory",
+    "channel": "before the watch's channel is made anew",
+    "inside the channel": "while it is made",
+    "channel made": "right after it",
+    "ending": "the run is complete, the process about to leave",
+}
+
+
+class Faults:
+    """This rank's part of a plan."""
+
+    def __init__(self, plan: dict):
+        self.mine = [dict(fault) for fault in plan["faults"] if fault["rank"] in (RANK, "all")]
+        self._events = plan.get("events")
+        self.step = -1
+        self.recovery = 0
+        self.recovering = False
+        self.state = self.sum = None
+
+    def note(self, what: str, **more) -> None:
+        if self._events:
+            line = json.dumps({"time": time.monotonic(), "rank": RANK, "step": self.step, "what": what, **more}) + "\n"
+            handle = os.open(self._events, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            os.write(handle, line.encode())
+            os.close(handle)
+
+    def _due(self, fault: dict, moment: str) -> bool:
+        if fault["moment"] != moment or fault.get("done"):
+            return False
+        if "recovery" in fault:
+            return self.recovery == fault["recovery"]
+        return self.step >= fault.get("step", -1)
+
+    def at(self, moment: str) -> None:
+        """This rank has come to a moment."""
+        for fault in self.mine:
+            if self._due(fault, moment):
+                fault["done"] = fault["do"] not in ("delay", "slow")
+                if "after" in fault:
+                    threading.Timer(fault["after"], self._do, (fault,)).start()
+                else:
+                    self._do(fault)
+
+    def _do(self, fault: dict) -> None:
+        if fault["do"] not in ("delay", "slow"):
+            self.note(fault["do"], moment=fault["moment"])
+        DEEDS[fault["do"]](self, fault)
+
+
+def _kill(number):
+    return lambda faults, fault: os.kill(os.getpid(), number)
+
+
+def _raise(error):
+    def deed(faults, fault):
+        raise error
+
+    return deed
+
+
+def _lose(faults, fault):
+    """The sum has not reached this rank, though others have it: MPI may tell survivors different things."""
+    from distmlp.communicator import RanksLost
+
+    raise RanksLost
+
+
+def _flip(array, fault) -> None:
+    """One bit of one number, somewhere in the middle of its mantissa."""
+    bits = array.view(f"u{array.itemsize}")
+    bits[fault.get("index", len(bits) // 2)] ^= 1 << fault.get("bit", 12)
+
+
+DEEDS = {
+    "kill": _kill(signal.SIGKILL),
+    "stop": _kill(signal.SIGSTOP),
+    "segfault": _kill(signal.SIGSEGV),
+    "SIGTERM": _kill(signal.SIGTERM),
+    "SIGINT": _kill(signal.SIGINT),
+    "SIGUSR1": _kill(signal.SIGUSR1),
+    "exit": lambda faults, fault: os._exit(7),
+    "sys.exit": lambda faults, fault: sys.exit(7),
+    "raise": _raise(ArithmeticError("a fault of this rank alone")),
+    "memory": _raise(MemoryError("no memory on this rank")),
+    "lose": _lose,
+    "delay": lambda faults, fault: time.sleep(fault["seconds"]),
+    "slow": lambda faults, fault: time.sleep(fault["seconds"]),
+    "flip v": lambda faults, fault: _flip(faults.state.v, fault),
+    "flip optimizer": lambda faults, fault: _flip(next(iter(faults.state.arrays.values())), fault),
+    "flip gradient": lambda faults, fault: _flip(faults.sum.gradient, {"bit": 20, **fault}),
+    "disk full": lambda faults, fault: _refuse(28),
+    "read-only": lambda faults, fault: _refuse(30),
+}
+
+
+def _refuse(number):
+    raise OSError(number, os.strerror(number))
+
+
+class _Told:
+    """An mpi4py communicator whose steps of a recovery are moments."""
+
+    def __init__(self, comm, faults: Faults):
+        self._comm, self._faults = comm, faults
+
+    def __getattr__(self, name):
+        return getattr(self._comm, name)
+
+    def Revoke(self):
+        self._faults.at("losing")
+        self._comm.Revoke()
+        self._faults.at("revoked")
+
+    def Shrink(self):
+        self._faults.at("shrinking")
+        new = self._comm.Shrink()
+        self._faults.at("shrunk")
+        return _Told(new, self._faults)
+
+    def Dup(self):
+        self._faults.at("channel")
+        if self._faults.recovery:
+            self._faults.at("inside the channel")
+        new = self._comm.Dup()
+        self._faults.at("channel made")
+        return new
+
+
+class _HalfFile:
+    """A file being written, of which half the bytes are a moment."""
+
+    def __init__(self, file, faults: Faults):
+        self._file, self._faults, self._halved = file, faults, False
+
+    def __enter__(self):
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *why):
+        return self._file.__exit__(*why)
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+    def write(self, part):
+        if len(part) > 512 and not self._halved:
+            self._halved = True
+            count = self._file.write(part[: len(part) // 2])
+            self._faults.at("writing")
+            return count
+        return self._file.write(part)
+
+
+def wrap(owner, name: str, before=None, after=None, around=None) -> None:
+    """owner.name, with calls before and after it; around(function, *arguments) replaces it."""
+    function = getattr(owner, name)
+
+    def wrapped(*arguments, **named):
+        if around:
+            return around(function, *arguments, **named)
+        if before:
+            before(*arguments, **named)
+        result = function(*arguments, **named)
+        if after:
+            after(*arguments)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def install(faults: Faults) -> None:
+    """Wraps the package's functions; numpy is imported from here on."""
+    from distmlp import checkpoint, communicator, rundirectory, step, training
+
+    place = [None]
+
+    def gradient(function, self, state, *arguments, **named):
+        if isinstance(self.comm, communicator.Alone) and RANK_COUNT > 1:
+            return function(self, state, *arguments, **named)  # an audit
+        faults.step, faults.state, faults.sum = state.step, state, self.message
+        faults.at("computing")
+        place[0] = "the sum"
+        try:
+            return function(self, state, *arguments, **named)
+        finally:
+            place[0] = None
+
+    def accumulated(self, *_):
+        if not isinstance(self.comm, communicator.Alone) or RANK_COUNT == 1:
+            faults.at("computed")
+
+    def evaluate(function, *arguments):
+        faults.at("evaluating")
+        place[0] = "the evaluation"
+        try:
+            return function(*arguments)
+        finally:
+            place[0] = None
+
+    def summed(function, self, buffer):
+        if place[0] == "the sum":
+            faults.at("before the sum")
+        if place[0]:
+            faults.at(f"inside {place[0]}")
+        function(self, buffer)
+        if place[0] == "the sum":
+            faults.at("after the sum")
+
+    def survive(function, self, state):
+        faults.recovery += 1
+        faults.note("recovery begins", recovery=faults.recovery)
+        state = function(self, state)
+        faults.note("recovered", recovery=faults.recovery, ranks=self.comm.size, to=state.step)
+        return state
+
+    def meet(function, self):
+        if not isinstance(self._comm, _Told):
+            self._comm = _Told(self._comm, faults)
+        function(self)
+        if faults.recovery:
+            faults.at("meeting")
+
+    def updated(self, state, *_):
+        faults.step = state.step - 1
+        if faults.recovery and not faults.recovering:
+            faults.recovering = True
+            faults.note("goes on", recovery=faults.recovery)
+        faults.at("updated")
+
+    def begin_recovery(function, self, state):
+        faults.recovering = False
+        return survive(function, self, state)
+
+    wrap(communicator.Communicator, "sum", around=summed)
+    wrap(communicator.Communicator, "_meet", around=meet)
+    wrap(step.Step, "gradient", around=gradient)
+    wrap(step.Step, "_accumulate", after=accumulated)
+    wrap(step.Step, "update", after=updated)
+    wrap(training, "evaluate", around=evaluate)
+    wrap(training, "furthest", before=lambda *_: faults.at("furthest"))
+    wrap(training, "odd_ones_out", before=lambda *_: faults.at("comparing"))
+    wrap(training.Feed, "step", before=lambda *_: faults.at("reading"))
+    wrap(training._Run, "_survive", around=begin_recovery)
+    wrap(training._Run, "_take_over", before=lambda *_: faults.at("taking over"))
+    wrap(training._Run, "_save", before=lambda *_: faults.at("saving"))
+    wrap(training, "_scan", before=lambda *_: faults.at("scanning"))
+    wrap(training._Run, "begin", lambda *_: faults.at("beginning"), lambda *_: faults.at("begun"))
+    wrap(training._Run, "to_the_end", before=lambda *_: faults.at("prepared"))
+    wrap(training._Run, "to_the_end", after=lambda *_: faults.at("ending"))
+    wrap(checkpoint, "image", before=lambda *_: faults.at("copying"))
+    wrap(checkpoint, "prune", before=lambda *_: faults.at("pruning"))
+    wrap(checkpoint, "sync_directory", before=lambda *_: faults.at("renamed"))
+    wrap(rundirectory.RunDirectory, "finish", before=lambda *_, **__: faults.at("marking"))
+
+    def opened(path, mode="r", *more, **named):
+        if "w" not in mode:
+            return builtins.open(path, mode, *more, **named)
+        faults.at("opening")
+        return _HalfFile(builtins.open(path, mode, *more, **named), faults)
+
+    checkpoint.open = opened
+
+    class Os:
+        """os, in the eyes of checkpoint.py."""
+
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def replace(self, *paths):
+            faults.at("renaming")
+            os.replace(*paths)
+
+    checkpoint.os = Os()
+
+
+RANK_COUNT = int(next((os.environ[name] for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE") if name in os.environ), 1))
+
+
+def main() -> int:
+    with open(sys.argv[1], encoding="utf-8") as file:
+        plan = json.load(file)
+    sys.argv[1:2] = []
+    faults = Faults(plan)
+
+    from distmlp import arithmetic, cli
+
+    def pin(function, asked):
+        function(asked)
+        for name, value in plan.get("environment", {}).get(str(RANK), {}).items():
+            os.environ[name] = value
+        if str(RANK) in plan.get("threads", {}):
+            # What only a machine of its own kind would do: the run pins one thread on every rank.
+            os.environ["OPENBLAS_NUM_THREADS"] = plan["threads"][str(RANK)]
+            arithmetic.one_thread = nullcontext
+        install(faults)
+        faults.at("start")
+        for fault in faults.mine:
+            if fault["moment"] == "any":
+                # at a random time after the start
+                threading.Timer(random.Random(fault["seed"]).uniform(*fault["between"]), faults._do, (fault,)).start()
+
+    wrap(arithmetic, "pin", around=pin)
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
