@@ -18,7 +18,7 @@ from distmlp.evaluation import Metrics, predict as predict_blocks
 from distmlp.evaluation import evaluate as evaluate_set
 from distmlp.export import export
 from distmlp.reporting import LogOnly, read_log
-from distmlp.training import RankFault, network_of, on_rank_0, train
+from distmlp.training import RankFault, network_of, on_rank_0, scan_all, train
 
 
 def load(place, comm) -> tuple[checkpoint.Checkpoint, Config]:
@@ -35,11 +35,11 @@ def arithmetic_of(place) -> str:
         return "portable"
 
 
-def _open_set(spec: str, config: Config, comm, stack: ExitStack) -> DataSet:
+def _open_set(spec: str, targets: str | None, config: Config, comm, stack: ExitStack) -> DataSet:
     """The set, checked on rank 0 before the others open it."""
 
     def opened() -> DataSet:
-        data = DataSet(spec, config.data.inputs, config.data.targets)
+        data = DataSet(spec, config.data.inputs, targets)
         check_against_network(data, config.network.layers, "--data")
         return data
 
@@ -58,14 +58,15 @@ def evaluate(place, spec: str | None, comm) -> Metrics:
         raise InputError(f"{found.path}: its config names no data.validation; --data FILE.h5:/group says what to evaluate on")
     with ExitStack() as stack:
         stack.enter_context(arithmetic.one_thread())
-        data = _open_set(spec, config, comm, stack)
+        data = _open_set(spec, config.data.targets, config, comm, stack)
+        scan_all(config, comm, [data])
         return evaluate_set(network_of(config), found.v, data, config.data.scale, comm)
 
 
 def predict(place, spec: str, out: Path, comm) -> int:
     """Writes the network's outputs for a set to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
-    Beside it `class`, (n,), the most likely one, where the set's targets are classes.  The file is
+    Beside it `class`, (n,), the most likely one, where the network was trained on classes.  The file is
     written under a temporary name and renamed.  Raises InputError.
     """
     found, config = load(place, comm)
@@ -73,14 +74,21 @@ def predict(place, spec: str, out: Path, comm) -> int:
     temporary = out.with_name(f"{out.name}.{os.getpid()}.writing")
     with ExitStack() as stack:
         stack.enter_context(arithmetic.one_thread())
-        data = _open_set(spec, config, comm, stack)
+        data = _open_set(spec, None, config, comm, stack)
+        classes = found.facts["classes"]
         file = None
 
         def create() -> None:
             nonlocal file
+            if not out.parent.is_dir():
+                raise InputError(f"--output {out}: there is no directory {out.parent}")
+            if out.is_dir():
+                raise InputError(f"--output {out} is a directory, but expected the name of a file to write")
+            if out.exists() and out.samefile(spec.rpartition(":")[0]):
+                raise InputError(f"--output {out} is the file that --data names; the outputs would replace the set")
             file = stack.enter_context(h5py.File(temporary, "w"))
             file.create_dataset("a", (data.rows, network.layers[-1]), found.v.dtype)
-            if data.classes:
+            if classes:
                 file.create_dataset("class", (data.rows,), np.int64)
             file.attrs["checkpoint"] = str(found.path)
             file.attrs["v_sha256"] = found.facts["v_sha256"]
@@ -88,7 +96,7 @@ def predict(place, spec: str, out: Path, comm) -> int:
 
         def write(row: int, a) -> None:
             file["a"][row : row + len(a)] = a
-            if data.classes:
+            if classes:
                 told = a[:, 0] > 0.5 if a.shape[1] == 1 else a.argmax(axis=1)
                 file["class"][row : row + len(a)] = told
 

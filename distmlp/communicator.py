@@ -249,13 +249,33 @@ class Channel:
         return answers
 
 
+# What Open MPI 5.0 must be told, before it starts, for survivors to go on with the right bits.
+_ULFM_SETTINGS = {
+    # Its hierarchical collectives, which it takes where ranks are on several hosts, return success and an
+    # incomplete sum when a host is lost meanwhile; the flat ones raise an error.
+    "OMPI_MCA_coll": "^han",
+    # Its daemons do not tell the ranks on other hosts of a loss, which then wait in Shrink for ever.
+    "OMPI_MCA_mpi_ft_propagator_with_rbcast": "true",
+}
+
+
+def _is_asked_for_ulfm() -> bool:
+    return os.environ.get("OMPI_MCA_mpi_ft_enable", "0").lower() in ("1", "true")
+
+
+def _hierarchical_sums_are_off() -> bool:
+    chosen = os.environ.get("OMPI_MCA_coll", "")
+    return ("han" in chosen.lstrip("^").split(",")) == chosen.startswith("^")
+
+
 def _has_ulfm(MPI) -> bool:
     """Whether survivors can go on: Open MPI was started with --with-ft ulfm, and a revocation works.
 
+    Nor where hierarchical collectives are on, which do not tell a wrong sum from a right one.
     Shrink and Agree exist without ULFM too and quietly do nothing of use, so they prove nothing; and a
     local revocation works in Open MPI even where its launcher ends the job for one lost rank.
     """
-    if os.environ.get("OMPI_MCA_mpi_ft_enable", "0").lower() not in ("1", "true"):
+    if not _is_asked_for_ulfm() or not _hierarchical_sums_are_off():
         return False
     probe = MPI.COMM_SELF.Dup()
     try:
@@ -292,6 +312,9 @@ def world(training: bool = False):
         return Alone()
     # One-sided messages over libfabric, which nothing here uses, take Open MPI a second to set up.
     os.environ.setdefault("OMPI_MCA_btl", "^ofi")
+    if _is_asked_for_ulfm():
+        for name, value in _ULFM_SETTINGS.items():
+            os.environ.setdefault(name, value)
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:

@@ -9,6 +9,7 @@ A key that does not decide v may differ when a run is resumed; those are declare
 import difflib
 import json
 import math
+import sys
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -28,15 +29,20 @@ def _is_int(x) -> bool:
 
 
 def _is_number(x) -> bool:
-    return (_is_int(x) or isinstance(x, float)) and math.isfinite(x)
+    # |x| ≤ the largest float64: TOML's whole numbers know no bound
+    return (_is_int(x) or isinstance(x, float)) and abs(x) <= sys.float_info.max
 
 
 def _choice(default: str, *names: str, free: bool = False):
     return _key(default, f"one of {', '.join(names)}", lambda x: x in names, free)
 
 
+#: More than any count here can be, and still a whole number that numpy takes.
+_MOST = 2**62
+
+
 def _count(default: int, least: int = 1, free: bool = False):
-    return _key(default, f"a whole number of at least {least}", lambda x: _is_int(x) and x >= least, free)
+    return _key(default, f"a whole number from {least} to 2**62", lambda x: _is_int(x) and least <= x <= _MOST, free)
 
 
 def _number(default: float, words: str = "a number", test=lambda x: True, free: bool = False):
@@ -44,7 +50,8 @@ def _number(default: float, words: str = "a number", test=lambda x: True, free: 
 
 
 def _text(default: str, expected: str, free: bool = False):
-    return _key(default, expected, lambda x: isinstance(x, str), free)
+    """Text, which may be empty only where that is the default."""
+    return _key(default, expected, lambda x: isinstance(x, str) and (x != "" or default == ""), free)
 
 
 def _flag(default: bool, free: bool = False):
@@ -70,6 +77,11 @@ def _quantity(text, units) -> tuple[float, str] | None:
     return (value, parts[1]) if value > 0 and math.isfinite(value) else None
 
 
+def _is_size(x) -> bool:
+    quantity = _quantity(x, _UNITS)
+    return quantity is not None and quantity[0] * _UNITS[quantity[1]] <= _MOST
+
+
 def _is_every(x) -> bool:
     quantity = _quantity(x, _EVERY)
     return quantity is not None and (quantity[1].startswith("minute") or quantity[0] == int(quantity[0]))
@@ -93,8 +105,8 @@ def _seconds(text: str) -> float:
 class NetworkConfig:
     layers: tuple[int, ...] = _key(
         None,
-        "a list of at least two whole numbers, the neurons per layer, the input first, such as [64, 30, 10]",
-        lambda x: isinstance(x, list) and len(x) >= 2 and all(_is_int(n) and n >= 1 for n in x),
+        "a list of at least two whole numbers below 2**31, the neurons per layer, the input first, such as [64, 30, 10]",
+        lambda x: isinstance(x, list) and len(x) >= 2 and all(_is_int(n) and 1 <= n < 2**31 for n in x),
     )
     activation: str = _choice("sigmoid", "sigmoid", "tanh", "relu", "softplus", "identity", "softmax")
     output: str = _choice("sigmoid", "sigmoid", "tanh", "relu", "softplus", "identity", "softmax")
@@ -111,7 +123,7 @@ class DataConfig:
     scale: float = _number(1.0)
     chunk_rows: int = _count(0, least=0)
     window: str = _key(
-        "256 MB", 'a size such as "256 MB" or "2 GiB"', lambda x: _quantity(x, _UNITS) is not None
+        "256 MB", 'a size such as "256 MB" or "2 GiB"', _is_size
     )
     scan: bool = _flag(True, free=True)
 

@@ -25,31 +25,33 @@ _BLOCK_ROWS = 1024
 class DataSet:
     """One group of an HDF5 file, open for reading.
 
-    spec: "FILE.h5:/group".  inputs, targets: the names of its datasets.  Raises InputError.
+    spec: "FILE.h5:/group".  inputs, targets: the names of its datasets; targets may be None, for inputs
+    alone.  Raises InputError.
 
     rows: n.  width: d.  classes: whether the targets are (n,) integers.  outputs: k of (n, k)
     targets, 1 for (n,) floats, None for classes.  file_chunk_rows: rows of an HDF5 chunk of the
     inputs, 0 where the file has no chunks.
     """
 
-    def __init__(self, spec: str, inputs: str = "x", targets: str = "y"):
+    def __init__(self, spec: str, inputs: str = "x", targets: str | None = "y"):
         self.spec = spec
         path, group = _parted(spec)
         self._file = _opened(path, spec)
         try:
             self._x = self._find(group, inputs)
-            self._y = self._find(group, targets)
+            self._y = None if targets is None else self._find(group, targets)
             self._check_shapes(inputs, targets)
         except BaseException:
             self._file.close()
             raise
         self.rows = self._x.shape[0]
         self.width = int(np.prod(self._x.shape[1:]))
-        self.classes = self._y.ndim == 1 and self._y.dtype.kind in "iub"
-        self.outputs = None if self.classes else (1 if self._y.ndim == 1 else self._y.shape[1])
+        y = self._y
+        self.classes = y is not None and y.ndim == 1 and y.dtype.kind in "iub"
+        self.outputs = None if y is None or self.classes else (1 if y.ndim == 1 else y.shape[1])
         self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
         self.input_dtype = self._x.dtype
-        self.stored_bytes = self._x.size * self._x.dtype.itemsize + self._y.size * self._y.dtype.itemsize
+        self.stored_bytes = sum(part.size * part.dtype.itemsize for part in (self._x, y) if part is not None)
         self._held = None
 
     def _find(self, group: str, name: str) -> h5py.Dataset:
@@ -69,10 +71,12 @@ class DataSet:
             raise InputError(f"{self.spec}/{name} has the dtype {found.dtype}, but expected real numbers")
         return found
 
-    def _check_shapes(self, inputs: str, targets: str) -> None:
+    def _check_shapes(self, inputs: str, targets: str | None) -> None:
         x, y = self._x, self._y
         if x.ndim == 0 or x.shape[0] == 0 or x.size == 0:
             raise InputError(f"{self.spec}/{inputs} has the shape {x.shape}: the set is empty, but expected (samples, inputs)")
+        if y is None:
+            return
         if y.ndim not in (1, 2):
             raise InputError(
                 f"{self.spec}/{targets} has the shape {y.shape}, but expected (samples,) classes or (samples, outputs) numbers"
@@ -85,27 +89,28 @@ class DataSet:
     def hold(self) -> None:
         """Reads the whole set into memory, as stored; later reads come from there."""
         if self._held is None:
-            self._held = self._x[...].reshape(self.rows, self.width), self._y[...]
+            self._held = self.read([(0, self.rows)])
 
-    def read(self, pieces: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, pieces: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows of runs (first row, row after the last), end to end, as stored: inputs (…, d), targets."""
         if self._held is not None:
             index = np.concatenate([np.arange(*piece) for piece in pieces])
             return self._held[0][index], self._held[1][index]
         rows = sum(stop - start for start, stop in pieces)
-        x = np.empty((rows, *self._x.shape[1:]), self._x.dtype)
-        y = np.empty((rows, *self._y.shape[1:]), self._y.dtype)
-        place = 0
-        for start, stop in pieces:
-            into = np.s_[place : place + stop - start]
-            try:
-                self._x.read_direct(x, np.s_[start:stop], into)
-                self._y.read_direct(y, np.s_[start:stop], into)
-            except OSError as error:
-                raise InputError(
-                    f"{self.spec}: rows {start} to {stop - 1} cannot be read (a damaged file, or no memory left?): {error}"
-                ) from None
-            place += stop - start
+        found = []
+        for stored in [self._x] if self._y is None else [self._x, self._y]:
+            part = np.empty((rows, *stored.shape[1:]), stored.dtype)
+            place = 0
+            for start, stop in pieces:
+                try:
+                    stored.read_direct(part, np.s_[start:stop], np.s_[place : place + stop - start])
+                except OSError as error:
+                    raise InputError(
+                        f"{self.spec}: rows {start} to {stop - 1} cannot be read (a damaged file, or no memory left?): {error}"
+                    ) from None
+                place += stop - start
+            found.append(part)
+        x, y = found if len(found) == 2 else (found[0], None)
         return x.reshape(rows, self.width), y
 
     def targets_as(self, y: np.ndarray, outputs: int, dtype) -> np.ndarray:
@@ -114,6 +119,8 @@ class DataSet:
             return y.reshape(len(y), outputs).astype(dtype)
         if outputs == 1:
             return y.reshape(-1, 1).astype(dtype)
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
+            raise InputError(f"{self.spec}: a class is not in 0 … {outputs - 1}; data.scan = true finds it before training")
         desired = np.zeros((len(y), outputs), dtype)
         desired[np.arange(len(y)), y.astype(np.intp)] = 1
         return desired

@@ -116,7 +116,11 @@ class Report(LogOnly):
     def _line(self, text, stream):
         if self._bar is not None:
             self._bar.clear()
-        print(text, file=stream, flush=True)
+        try:
+            print(text, file=stream, flush=True)
+        except OSError:
+            # Whoever read this has gone, but the training goes on; what is still said goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if self._bar is not None:
             self._bar.refresh()
 

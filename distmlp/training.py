@@ -156,7 +156,8 @@ def _prepared(config, comm, resume, report, until, stack: ExitStack):
         if validation is not None and validation.stored_bytes <= config.data.window_bytes // 8:
             validation.hold()
         cut = cut_of(config, data.rows)
-        _scan(config, comm, [data, validation])
+        if config.data.scan:
+            scan_all(config, comm, [data, validation])
         fingerprint = _same_arithmetic(config, comm, cut)
         run = _Run(config, comm, report, data, validation, cut, fingerprint, until, opened)
         state = run.begin(resume)
@@ -193,10 +194,8 @@ def _open_sets(config: Config, comm, stack: ExitStack) -> tuple[DataSet, DataSet
     return sets[0], sets[1] if len(sets) == 2 else None
 
 
-def _scan(config: Config, comm, sets) -> None:
+def scan_all(config: Config, comm, sets) -> None:
     """InputError, on every rank, for the first row of a set that cannot be trained on."""
-    if not config.data.scan:
-        return
     for data in filter(None, sets):
         chunk = chunk_rows(data, config.data)
         chunks = deal(-(-data.rows // chunk), comm.size)[comm.rank]
@@ -273,7 +272,7 @@ class _Run:
         idle = self.comm.size - self.cut.count
         if idle > 0:
             self.report.warn(
-                f"{self.comm.size} ranks, but a batch has {self.cut.count} micro-batches: {idle} ranks will idle "
+                f"{self.comm.size} ranks, but a batch has {self.cut.count} micro-batches: {idle} {'rank' if idle == 1 else 'ranks'} will idle "
                 f"(training.micro_batch_size is {self.cut.micro_batch_size}; {max(1, self.cut.batch_size // self.comm.size)} "
                 "would use them all, and give another v)"
             )
@@ -531,6 +530,7 @@ class _Run:
             "totals": state.totals.tolist(),
             "last_cost": state.last_cost,
             "last_change": state.last_change,
+            "classes": self.data.classes,
             "v_sha256": checkpoint.v_sha256(state.v),
             "fingerprint": self.fingerprint,
             "arithmetic": arithmetic.describe(),
