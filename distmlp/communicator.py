@@ -202,6 +202,7 @@ class Communicator:
     def abort(self, status):
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(0.3)  # a launcher that ends the ranks at once may not have read yet what was said
         self._MPI.COMM_WORLD.Abort(status)
 
     def leave(self, status):

@@ -42,7 +42,7 @@ _MOST = 2**62
 
 
 def _count(default: int, least: int = 1, free: bool = False):
-    return _key(default, f"a whole number from {least} to 2**62", lambda x: _is_int(x) and least <= x <= _MOST, free)
+    return _key(default, f"a whole number of at least {least} and at most 2**62", lambda x: _is_int(x) and least <= x <= _MOST, free)
 
 
 def _number(default: float, words: str = "a number", test=lambda x: True, free: bool = False):
