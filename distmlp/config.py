@@ -9,6 +9,7 @@ A key that does not decide v may differ when a run is resumed; those are declare
 import difflib
 import json
 import math
+import os
 import sys
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -314,7 +315,7 @@ def _resolved(tables: dict, base: Path) -> dict:
     for section, name in (("data", "train"), ("data", "validation"), ("run", "directory")):
         table = tables.get(section)
         if isinstance(table, dict) and isinstance(table.get(name), str) and table[name]:
-            table[name] = str(base / table[name])
+            table[name] = os.path.normpath(base / table[name])
     return tables
 
 

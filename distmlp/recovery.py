@@ -112,8 +112,13 @@ class Watch:
         """This rank has come to a place, such as "the sum of step 12"."""
         self._beat = time.monotonic(), place
 
-    def close(self) -> None:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
         self._ended.set()
+        if error is not None:
+            error.add_note(f"this was in {self._beat[1]}")
 
     def _run(self) -> None:
         while not self._ended.wait(min(1.0, self._seconds / 4)):

@@ -346,8 +346,7 @@ class _Run:
         with ExitStack() as stack:
             feed = Feed(self.data, cut, mine, config.data, config.seed, config.network.layers[-1], config.dtype)
             stack.callback(feed.close)
-            watch = Watch(comm, config.run.stall_seconds)
-            stack.callback(watch.close)
+            watch = stack.enter_context(Watch(comm, config.run.stall_seconds))
             samples = sum(cut.sizes[i] for i in mine)
             step = Step(self.network, self.optimizer, config.dtype, config.reduction == "exact", comm, samples, cut.count)
             started, started_at = time.perf_counter(), state.step
