@@ -274,7 +274,7 @@ def _bounded(seconds: float):
     Where a rank dies before MPI has come up, the others wait for it there.
     """
     if seconds < threading.TIMEOUT_MAX:
-        faulthandler.dump_traceback_later(seconds, exit=True)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
     try:
         yield
     finally:
