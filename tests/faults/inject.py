@@ -299,7 +299,7 @@ def install(faults: Faults) -> None:
     wrap(training._Run, "_survive", around=begin_recovery)
     wrap(training._Run, "_take_over", before=lambda *_: faults.at("taking over"))
     wrap(training._Run, "_save", before=lambda *_: faults.at("saving"))
-    wrap(training, "_scan", before=lambda *_: faults.at("scanning"))
+    wrap(training, "scan_all", before=lambda *_: faults.at("scanning"))
     wrap(training._Run, "begin", lambda *_: faults.at("beginning"), lambda *_: faults.at("begun"))
     wrap(training._Run, "to_the_end", before=lambda *_: faults.at("prepared"))
     wrap(training._Run, "to_the_end", after=lambda *_: faults.at("ending"))
