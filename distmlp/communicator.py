@@ -100,17 +100,35 @@ class Alone:
         return status
 
 
-def _names_lost_ranks(method):
-    """The method, with what MPI raises when ranks are gone as RanksLost."""
+def _on_all_or_none(method):
+    """A collective method that, where ranks are lost meanwhile, raises RanksLost on every survivor.
+
+    MPI may tell one survivor of the loss and another that the call has succeeded; in Open MPI 5.0 also with
+    a result that is not whole.  The agreement that follows succeeds nowhere unless every rank has come to
+    it, which means that none was lost in the call: so a result that is returned is right.
+    """
 
     @functools.wraps(method)
     def wrapped(self, *arguments, **named):
-        try:
+        if not self.resilient:
             return method(self, *arguments, **named)
+        value = fault = None
+        try:
+            value = method(self, *arguments, **named)
+        except Exception as error:  # also what comes of unpickling half a message
+            fault = error
+            self._comm.Revoke()  # or the others would wait in the call for this rank
+        try:
+            self._comm.Agree(1)
         except self._MPI.Exception as error:
             if error.Get_error_class() in self._lost:
                 raise RanksLost from None
             raise
+        if isinstance(fault, self._MPI.Exception) and fault.Get_error_class() in self._lost:
+            raise RanksLost from None
+        if fault is not None:
+            raise fault
+        return value
 
     return wrapped
 
@@ -137,43 +155,46 @@ class Communicator:
         self.library = " ".join(MPI.Get_library_version().partition(",")[0].splitlines()[0].replace("Version:", "").split())
         self.resilient = _has_ulfm(MPI)
         self._who = (comm.Get_rank(), MPI.Get_processor_name(), os.getpid())
-        self._meet()
+        self._all = []
+        try:
+            self._meet()
+        except RanksLost:
+            self.survive()
 
+    @_on_all_or_none
     def _meet(self) -> None:
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         self._all = self._comm.allgather(self._who)
         self.hosts = [host for _, host, _ in self._all]
         self.pids = [pid for _, _, pid in self._all]
 
-    @_names_lost_ranks
+    @_on_all_or_none
     def sum(self, buffer):
         self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], self._MPI.SUM)
 
-    @_names_lost_ranks
+    @_on_all_or_none
     def max(self, buffer):
         self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], self._MPI.MAX)
 
-    @_names_lost_ranks
+    @_on_all_or_none
     def broadcast(self, value, root=0):
         return self._comm.bcast(value, root=root)
 
-    @_names_lost_ranks
+    @_on_all_or_none
     def gather(self, value):
         return self._comm.gather(value, root=0)
 
-    @_names_lost_ranks
+    @_on_all_or_none
     def all_gather(self, value):
         return self._comm.allgather(value)
 
-    @_names_lost_ranks
+    @_on_all_or_none
     def barrier(self):
         self._comm.Barrier()
 
-    @_names_lost_ranks
+    @_on_all_or_none
     def agree(self):
-        if self.resilient:
-            self._comm.Agree(1)
-        else:
+        if not self.resilient:
             self._comm.Barrier()
 
     def survive(self):
@@ -184,16 +205,18 @@ class Communicator:
                 self._comm = self._comm.Shrink()
                 # A revocation that reaches a rank before it has finished making the communicator crashes
                 # it (Open MPI 5.0).  Once this returns, also with an error, every survivor has made it.
-                self._comm.Agree(1)
+                self.agree()
                 self._meet()
                 break
+            except RanksLost:
+                continue
             except self._MPI.Exception as error:
                 if error.Get_error_class() not in self._lost:
                     raise
         here = {who for who, _, _ in self._all}
         return [f"rank {who} on {host} (process {pid})" for who, host, pid in before if who not in here]
 
-    @_names_lost_ranks
+    @_on_all_or_none
     def channel(self):
         if self._MPI.Query_thread() != self._MPI.THREAD_MULTIPLE:
             return None

@@ -543,7 +543,7 @@ class _Run:
     def _survive(self, state: State) -> State:
         """Shrinks to the survivors and returns the furthest one's state, on all of them."""
         began = time.monotonic()
-        rank, lost = self.comm.rank, []
+        rank, known, lost = self.comm.rank, self.record, []
         with within(self.config.run.stall_seconds, "going on without lost ranks", self.comm):
             while True:
                 try:
@@ -554,6 +554,9 @@ class _Run:
                     continue
         if self.comm.rank == 0 and rank != 0:
             self._take_over(state)
+        elif self.record is not None and (known is None or known["step"] < self.record["step"]):
+            # Another rank had settled an epoch whose metrics had not reached this one.
+            self.report.epoch(self.record, self.config.training.epochs)
         self.report.warn(
             f"lost {', '.join(lost)}; {self.comm.size} go on from step {state.step} after {time.monotonic() - began:.2f} s"
         )

@@ -5,7 +5,7 @@ pinned.  A plan is an object with
 
     faults   [{"rank": 2, "moment": "inside the sum", "step": 12, "do": "kill"}, …]
              rank: of MPI_COMM_WORLD.  step: the first one, counted from 0, in which it may strike; each
-             strikes once, "delay" and "slow" every time.  after: seconds into the moment, from another thread.
+             strikes once, "slow" every time.  after: seconds into the moment, from another thread.
              recovery: strikes in that recovery (1, 2, …) instead of at a step.
     events   a file that gets a line of JSON for every fault and every recovery, with its time
 
@@ -30,6 +30,7 @@ MOMENTS = {
     "beginning": "before the run directory is made",
     "begun": "after it is made, before the ranks have agreed to begin",
     "prepared": "before the first step",
+    "any": "at a random time, a number of seconds `between` two after MPI is up, by `seed`",
     "computing": "before a step's gradient is made",
     "computed": "the rank's gradient is there, its checksum is not",
     "before the sum": "the gradient is made, the rank has not come to Allreduce",
@@ -39,6 +40,7 @@ MOMENTS = {
     "reading": "while a step's micro-batches are read",
     "evaluating": "before the evaluation's sum",
     "inside the evaluation": "in the evaluation's sum",
+    "evaluated": "the metrics are there, the epoch is not settled",
     "comparing": "before digests are compared",
     "saving": "every rank, as a checkpoint is due",
     "copying": "rank 0, before the state is copied",
@@ -70,8 +72,8 @@ class Faults:
         self._events = plan.get("events")
         self.step = -1
         self.recovery = 0
-        self.recovering = False
-        self.state = self.sum = None
+        self.going_on = False
+        self.state = self.sum = self.ranks = None
 
     def note(self, what: str, **more) -> None:
         if self._events:
@@ -91,7 +93,7 @@ class Faults:
         """This rank has come to a moment."""
         for fault in self.mine:
             if self._due(fault, moment):
-                fault["done"] = fault["do"] not in ("delay", "slow")
+                fault["done"] = fault["do"] != "slow"
                 if "after" in fault:
                     threading.Timer(fault["after"], self._do, (fault,)).start()
                 else:
@@ -249,9 +251,11 @@ def install(faults: Faults) -> None:
         faults.at("evaluating")
         place[0] = "the evaluation"
         try:
-            return function(*arguments)
+            found = function(*arguments)
         finally:
             place[0] = None
+        faults.at("evaluated")
+        return found
 
     def summed(function, self, buffer):
         if place[0] == "the sum":
@@ -264,10 +268,19 @@ def install(faults: Faults) -> None:
 
     def survive(function, self, state):
         faults.recovery += 1
-        faults.note("recovery begins", recovery=faults.recovery)
+        faults.going_on = False
         state = function(self, state)
-        faults.note("recovered", recovery=faults.recovery, ranks=self.comm.size, to=state.step)
+        faults.ranks = self.comm.size
         return state
+
+    def went_on():
+        if faults.recovery and not faults.going_on:
+            faults.going_on = True
+            faults.note("goes on", ranks=faults.ranks)
+
+    def ended(*_):
+        went_on()
+        faults.at("ending")
 
     def meet(function, self):
         if not isinstance(self._comm, _Told):
@@ -278,15 +291,17 @@ def install(faults: Faults) -> None:
 
     def updated(self, state, *_):
         faults.step = state.step - 1
-        if faults.recovery and not faults.recovering:
-            faults.recovering = True
-            faults.note("goes on", recovery=faults.recovery)
+        went_on()
         faults.at("updated")
 
-    def begin_recovery(function, self, state):
-        faults.recovering = False
-        return survive(function, self, state)
+    def at_any_time(*_):
+        for fault in faults.mine:
+            if fault["moment"] == "any":
+                timer = threading.Timer(random.Random(fault["seed"]).uniform(*fault["between"]), faults._do, (fault,))
+                timer.daemon = True
+                timer.start()
 
+    wrap(communicator, "world", after=at_any_time)
     wrap(communicator.Communicator, "sum", around=summed)
     wrap(communicator.Communicator, "_meet", around=meet)
     wrap(step.Step, "gradient", around=gradient)
@@ -296,13 +311,13 @@ def install(faults: Faults) -> None:
     wrap(training, "furthest", before=lambda *_: faults.at("furthest"))
     wrap(training, "odd_ones_out", before=lambda *_: faults.at("comparing"))
     wrap(training.Feed, "step", before=lambda *_: faults.at("reading"))
-    wrap(training._Run, "_survive", around=begin_recovery)
+    wrap(training._Run, "_survive", around=survive)
     wrap(training._Run, "_take_over", before=lambda *_: faults.at("taking over"))
     wrap(training._Run, "_save", before=lambda *_: faults.at("saving"))
     wrap(training, "scan_all", before=lambda *_: faults.at("scanning"))
     wrap(training._Run, "begin", lambda *_: faults.at("beginning"), lambda *_: faults.at("begun"))
     wrap(training._Run, "to_the_end", before=lambda *_: faults.at("prepared"))
-    wrap(training._Run, "to_the_end", after=lambda *_: faults.at("ending"))
+    wrap(training._Run, "to_the_end", after=ended)
     wrap(checkpoint, "image", before=lambda *_: faults.at("copying"))
     wrap(checkpoint, "prune", before=lambda *_: faults.at("pruning"))
     wrap(checkpoint, "sync_directory", before=lambda *_: faults.at("renamed"))
@@ -350,10 +365,6 @@ def main() -> int:
             arithmetic.one_thread = nullcontext
         install(faults)
         faults.at("start")
-        for fault in faults.mine:
-            if fault["moment"] == "any":
-                # at a random time after the start
-                threading.Timer(random.Random(fault["seed"]).uniform(*fault["between"]), faults._do, (fault,)).start()
 
     wrap(arithmetic, "pin", around=pin)
     return cli.main()
