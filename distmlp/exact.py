@@ -156,17 +156,38 @@ def mean_cost(totals: np.ndarray) -> float:
     return total / (int(totals[0]) << COST_FRACTION)  # notes: C = 1/t sum C_i
 
 
-def add_micro_batches(G: np.ndarray, total: np.ndarray, first: bool) -> None:
-    """total += Σ_i G_i, or total = Σ_i G_i if first.
+def count_in_numpy(G: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool) -> None:
+    """total += Σ_i G_i, or total = Σ_i G_i if first, each entry of G_i rounded to a whole number; and looks at each G_i.
 
-    G: (c, …) floats that count units, rounded here to whole numbers; or plain floats into a plain total.
+    G: (s, n) floats that count units; overwritten.  total: (n,) whole numbers.  largest: (s,), raised to
+    each G_i's largest |entry|; a NaN or an infinity stays in it.
     """
-    if total.dtype.kind == "i":
-        np.rint(G, out=G)
-    if first and len(G) == 1:
-        np.copyto(total, G[0], casting="unsafe")
-    elif first:
-        np.add.reduce(G, axis=0, dtype=total.dtype, out=total)
+    entries = np.maximum(np.maximum.reduce(G, axis=1), -np.minimum.reduce(G, axis=1))
+    np.maximum(largest, entries, out=largest)
+    np.rint(G, out=G)
+    for i, units in enumerate(G):
+        if first and i == 0:
+            np.copyto(total, units, casting="unsafe")
+        else:
+            np.add(total, units, out=total, dtype=total.dtype, casting="unsafe")
+
+
+def mean_in_numpy(total: np.ndarray, factor: float, out: np.ndarray) -> None:
+    """out = total · factor, in out's dtype: the whole numbers of a sum as a float mean."""
+    np.multiply(total, factor, out=out, dtype=out.dtype, casting="unsafe")
+
+
+try:
+    # The same in one pass over memory, from _exact.c; it is there if a C compiler was when this was installed.
+    from distmlp._exact import count, mean
+except ImportError:
+    count, mean = count_in_numpy, mean_in_numpy
+
+
+def add_floats(G: np.ndarray, total: np.ndarray, first: bool) -> None:
+    """total += Σ_i G_i, or total = Σ_i G_i if first, of plain floats; G: (s, n), total: (n,)."""
+    if first:
+        np.add.reduce(G, axis=0, out=total)
     else:
         for block in G:
-            np.add(total, block, out=total, dtype=total.dtype, casting="unsafe")
+            np.add(total, block, out=total)

@@ -68,13 +68,10 @@ class Step:
         self._workspace = Workspace(network.layers, samples, dtype)
         self._log2_micro_batches = (micro_batches - 1).bit_length()
         entries = TILE_BYTES // self.dtype.itemsize
-        self._rows = [None, *(max(1, entries // m) for m in network.layers[:-1])]
+        self._tiles = [None, *(_tiles(w, max(1, entries // w.shape[1])) for w in self.message.w[1:])]
         self._tile = np.empty(max(entries, *network.layers), self.dtype)
-        first = layout.slices[layout.N].start
-        self._bias_parts = [slice(part.start - first, part.stop - first) for part in layout.slices[layout.N :]]
-        self._bias_starts = [part.start for part in self._bias_parts]
-        self._scaled_for = None
-        self._biases = np.empty((micro_batches, layout.size - first), self.dtype)
+        self._biases = [self.message.gradient[part] for part in layout.slices[layout.N :]]
+        self._works, self._scaled_for = {}, None
         self._unit_grid = exact.Grid([0] * len(layout.slices), dtype)
         self._viewed = None
         self.audited, self.contribution = False, None
@@ -91,15 +88,16 @@ class Step:
         checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
         """
         w, b = self._views(state.v)
-        passes, costs = [], []
+        works, costs = [], []
         samples = hits = 0
         for batch in batches:
             s, M = batch.y.shape[:2]
-            p = self._workspace.view(s, M, samples)
+            work = self._work(s, M, samples)
+            p = work.p
             p.a[0] = batch.x
             forward(self.network, w, b, p)
             backward(self.network, w, p, batch.y)
-            passes.append(p)
+            works.append(work)
             samples += s * M
             costs += self.network.C.value(p.z, p.a[-1], batch.y).tolist()
             if batch.labels is not None:
@@ -108,7 +106,7 @@ class Step:
         message = self.message
         grid, fits = state.grid or self._unit_grid, False
         while not fits:
-            largest = self._accumulate(passes, grid if self.exactly else None)
+            largest = self._accumulate(works, grid if self.exactly else None)
             if state.grid is None and grid is self._unit_grid and self.exactly:
                 # The first step: no step before it tells how large its gradients are.
                 grid = self._fitting_grid(grid, largest)
@@ -141,12 +139,13 @@ class Step:
         else:
             factors = [1.0 / (t * scale) for scale in grid.scales]
             state.grid = grid.next(message.units.tolist())
+        mean = exact.mean_in_numpy if grid is None else exact.mean
         self.optimizer.advance(state.scalars)
         for part, tensors in self._pieces:
             g, scratch = self._g[: part.stop - part.start], self._t[: part.stop - part.start]
             for tensor, inside, into in tensors:
                 # notes: grad C = 1/t sum grad C_i
-                np.multiply(message.gradient[inside], factors[tensor], out=g[into], dtype=self.dtype, casting="unsafe")
+                mean(message.gradient[inside], factors[tensor], g[into])
             arrays = {name: array[part] for name, array in state.arrays.items()}
             self.optimizer.update(state.v[part], g, scratch, arrays, state.scalars, alpha)
         state.step += 1
@@ -165,74 +164,96 @@ class Step:
         self.comm.max(exponents)
         return exact.Grid.fitting((exponents + self._log2_micro_batches).tolist(), self.dtype)
 
-    def _accumulate(self, passes: list[Pass], grid) -> np.ndarray:
+    def _work(self, s: int, M: int, offset: int) -> "_Work":
+        """Where the gradients of s micro-batches of M samples are made; the same views again for the same numbers."""
+        key = (s, M, offset)
+        if key not in self._works:
+            p = self._workspace.view(s, M, offset)
+            deltas = p.scratch if self.exactly else p.delta
+            tiles = [None]
+            for l in range(1, self.network.layout.N + 1):
+                tiles.append([list(self._stacks(deltas[l], rows, total.size)) for rows, total in self._tiles[l]])
+            flat = np.empty((s, sum(total.size for total in self._biases)), self.dtype)
+            ends = np.cumsum([total.size for total in self._biases])[:-1]
+            self._works[key] = _Work(p, tiles, flat, np.split(flat, ends, axis=1))
+        return self._works[key]
+
+    def _stacks(self, delta, rows: slice, entries: int):
+        """As many micro-batches at a time as fill a tile: (which, their δ, their ∇C, and this flat)."""
+        stack = max(1, self._tile.size // entries)
+        for i in range(0, len(delta), stack):
+            block = delta[i : i + stack, :, rows]
+            s, _, n = block.shape
+            G = self._tile[: s * entries]
+            yield slice(i, i + s), block, G.reshape(s, n, -1), G.reshape(s, -1)
+
+    def _accumulate(self, works: list["_Work"], grid) -> np.ndarray:
         """message.gradient = Σ ∇C_i over this rank's micro-batches, in the grid's units.
 
         Returns the T_i, (s, 2N) float64, in the grid's units too; without a grid nothing is looked at.
         """
         N = self.network.layout.N
-        count = sum(len(p.z) for p in passes)
-        high = np.zeros((count, 2 * N), self.dtype)
-        low = np.zeros_like(high)
-        if not passes:
+        if not works:
             self.message.gradient.fill(0)
-            return high.astype(np.float64)
-        self._accumulate_biases(passes, grid, high[:, N:], low[:, N:])
+            return np.zeros((0, 2 * N))
+        largest = [np.zeros((2 * N, len(work.biases)), self.dtype) for work in works]
         for l in range(1, N + 1):
-            factors = [(p.delta[l], p.a[l - 1]) for p in passes]
-            if grid is not None:
-                # 2^e folded into δ: the GEMM then counts in units, and no pass over ∇C is needed
-                factors = [
-                    (np.multiply(delta, grid.scales[l - 1], out=p.scratch[l]), a) for (delta, a), p in zip(factors, passes)
-                ]
-            self._accumulate_weights(l, factors, grid is not None, high[:, l - 1], low[:, l - 1])
-        return np.maximum(high, -low).astype(np.float64)
+            self._accumulate_weights(l, works, grid, [T[l - 1] for T in largest])
+        self._accumulate_biases(works, grid, [T[N:] for T in largest])
+        return np.concatenate(largest, axis=1, dtype=np.float64).T
 
-    def _accumulate_biases(self, passes: list[Pass], grid, high, low) -> None:
-        """The part of all b(l), which lie together at v's end; high, low: (s, N), each one's extreme entries."""
-        biases = self._biases[: len(high)]
-        row = 0
-        for p in passes:
-            rows = slice(row, row + len(p.z))
-            for l, part in enumerate(self._bias_parts, start=1):
-                bias_gradient(p.delta[l], biases[rows, part])
-            row = rows.stop
+    def _accumulate_weights(self, l: int, works: list["_Work"], grid, largest) -> None:
+        """The part of w(l), tile by tile: a tile is made, looked at and added while it is in a core's cache."""
         if grid is not None:
-            np.multiply(biases, self._bias_scales(grid), out=biases)
-            np.maximum.reduceat(biases, self._bias_starts, axis=1, out=high)
-            np.minimum.reduceat(biases, self._bias_starts, axis=1, out=low)
-        exact.add_micro_batches(biases, self.message.biases, first=True)
+            for work in works:
+                # 2^e folded into δ: the GEMM then counts in units, and no pass over ∇C is needed
+                np.multiply(work.p.delta[l], grid.scales[l - 1], out=work.p.scratch[l])
+        for tile, (_, total) in enumerate(self._tiles[l]):
+            first = True
+            for work, T in zip(works, largest):
+                for stack, delta, G, entries in work.tiles[l][tile]:
+                    weight_gradient(delta, work.p.a[l - 1][stack], G)
+                    self._add(entries, total, grid, T[stack], first)
+                    first = False
+
+    def _accumulate_biases(self, works: list["_Work"], grid, largest) -> None:
+        """The part of all b(l); largest: an (N, s) for each work."""
+        for number, (work, T) in enumerate(zip(works, largest)):
+            for delta, part in zip(work.p.delta[1:], work.bias_parts):
+                bias_gradient(delta, part)
+            if grid is not None:
+                np.multiply(work.biases, self._bias_scales(grid), out=work.biases)
+            for part, total, T_b in zip(work.bias_parts, self._biases, T):
+                self._add(part, total, grid, T_b, first=number == 0)
+
+    @staticmethod
+    def _add(G, total, grid, largest, first: bool) -> None:
+        """total += Σ_i G_i: (s, n) into (n,), on the grid or as plain floats."""
+        if grid is not None:
+            exact.count(G, total, largest, first)
+        else:
+            exact.add_floats(G, total, first)
 
     def _bias_scales(self, grid) -> np.ndarray:
         """2^e for every bias, made anew only for another grid."""
         if self._scaled_for is not grid:
-            widths = [part.stop - part.start for part in self._bias_parts]
-            self._scaled_for, self._scales = grid, np.repeat(np.array(grid.scales[-len(widths) :], self.dtype), widths)
+            scales = np.array(grid.scales[self.network.layout.N :], self.dtype)
+            self._scaled_for, self._scales = grid, np.repeat(scales, [total.size for total in self._biases])
         return self._scales
 
-    def _accumulate_weights(self, l: int, factors: list, look: bool, high, low) -> None:
-        """The part of w(l), tile by tile: a tile is made, looked at and added while it is in a core's cache.
 
-        factors: (δ, a) of each stack.  look: raise high and lower low, (s,), to each one's extreme entries.
-        """
-        n = len(self.message.w[l])
-        for start in range(0, n, self._rows[l]):
-            rows = slice(start, min(start + self._rows[l], n))
-            total = self.message.w[l][rows]
-            stack = max(1, self._tile.size // total.size)
-            row = 0
-            for delta, a in factors:
-                for i in range(0, len(delta), stack):
-                    block = delta[i : i + stack, :, rows]
-                    G = self._tile[: len(block) * total.size].reshape(len(block), *total.shape)
-                    weight_gradient(block, a[i : i + stack], G)
-                    if look:
-                        here = slice(row, row + len(block))
-                        flat = G.reshape(len(block), -1)
-                        np.maximum(high[here], np.maximum.reduce(flat, axis=1), out=high[here])
-                        np.minimum(low[here], np.minimum.reduce(flat, axis=1), out=low[here])
-                    exact.add_micro_batches(G, total, first=row == 0)
-                    row += len(block)
+@dataclass
+class _Work:
+    """What the gradients of one pass are made in.
+
+    tiles: of w(l), for each tile the stacks of micro-batches that are made at a time, see `Step._stacks`.
+    biases: (s, neurons of all layers), and bias_parts its columns by layer.
+    """
+
+    p: Pass
+    tiles: list
+    biases: np.ndarray
+    bias_parts: list[np.ndarray]
 
 
 def count_hits(a: np.ndarray, labels: np.ndarray) -> int:
@@ -247,6 +268,12 @@ def _count_not_finite(largest, costs) -> int:
         return 0
     finite = np.isfinite(largest).all(axis=1) & (np.array(costs) < exact.LARGEST_COST)
     return int(np.count_nonzero(~finite))
+
+
+def _tiles(w: np.ndarray, rows: int) -> list[tuple[slice, np.ndarray]]:
+    """A weight matrix cut into tiles of so many rows: (rows, their entries, flat)."""
+    starts = range(0, len(w), rows)
+    return [(slice(start, min(start + rows, len(w))), w[start : start + rows].reshape(-1)) for start in starts]
 
 
 def _piece(layout, start: int):

@@ -40,9 +40,9 @@ prepare() {
         fail "--mpi path was asked for, but there is no mpirun on the path; load or install an MPI, or leave --mpi out."
     fi
 
-    # The package is installed editable, so of its files only this one can make an installation old.
+    # The package is installed editable, so of its files only these two can make an installation old.
     stamp=$venv/installed-${extras:-plain}
-    if ! was_made_here || ! [ "$stamp" -nt "$root/pyproject.toml" ]; then
+    if ! was_made_here || ! [ "$stamp" -nt "$root/pyproject.toml" ] || ! [ "$stamp" -nt "$root/distmlp/_exact.c" ]; then
         install "$extras" "$mpi"
         touch "$stamp"
     fi
