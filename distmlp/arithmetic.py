@@ -135,6 +135,7 @@ def fingerprint(layers: tuple[int, ...], micro_batch_size: int, dtype: str) -> s
             w = random.standard_normal((n, m)).astype(dtype)
             delta = random.standard_normal((M, n)).astype(dtype)
             digest.update(np.matmul(a, w.T))
+            digest.update(np.matmul(w, a[0]))
             digest.update(np.matmul(delta, w))
             digest.update(np.matmul(delta.T, a))
             digest.update(np.add.reduce(delta, axis=0))

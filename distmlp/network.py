@@ -18,6 +18,11 @@ from distmlp.costs import COSTS, MATCHED, Cost
 from distmlp.layout import Layout
 
 
+#: Up to here a micro-batch's samples go forward one by one, each a product of a matrix and a vector: a
+#: GEMM of so few rows spends its time packing w.
+FEW_SAMPLES = 6
+
+
 @dataclass(frozen=True)
 class Network:
     """What the network is; its parameters are v.
@@ -101,7 +106,10 @@ def forward(network: Network, w, b, p: Pass) -> None:
     N = network.layout.N
     for l in range(1, N + 1):
         z = p.a[l]
-        np.matmul(p.a[l - 1], w[l].T, out=z)
+        if z.shape[1] <= FEW_SAMPLES:
+            np.matmul(w[l], p.a[l - 1][..., None], out=z[..., None])
+        else:
+            np.matmul(p.a[l - 1], w[l].T, out=z)
         np.add(z, b[l], out=z)  # notes: z(L) = w(L) a(L-1) + b(L)
         if l == N:
             np.copyto(p.z, z)
