@@ -71,13 +71,19 @@ def pin(arithmetic: str) -> None:
 
 
 def describe() -> dict:
-    """What computes in this process: numpy's version and SIMD kernels, each BLAS with its kernel and threads."""
+    """What computes in this process: numpy's version and SIMD kernels, each BLAS with its kernel and threads.
+
+    counting: whether exact.py's compiled part is there; the bits are the same without it.
+    """
+    from importlib.util import find_spec
+
     import numpy
     from numpy._core._multiarray_umath import __cpu_features__
     from threadpoolctl import threadpool_info
 
     return {
         "numpy": numpy.__version__,
+        "counting": "compiled" if find_spec("distmlp._exact") else "numpy",
         "simd_beyond_v3": sorted(name for name in _beyond_v3() if __cpu_features__.get(name)),
         "blas": [
             {key: library.get(key) for key in ("internal_api", "version", "architecture", "num_threads")}

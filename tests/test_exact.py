@@ -136,6 +136,87 @@ def test_update_cut_into_pieces_reaches_every_parameter():
     assert (state.v != v).any()
 
 
+# The compiled part
+
+
+def awkward(random, dtype, s, n):
+    """Counts, ties between two of them, subnormal numbers, zeros of either sign, and numbers as large as the grid allows."""
+    largest = 2.0 ** (8 * np.dtype(dtype).itemsize - 2)
+    G = random.normal(size=(s, n)) * 10.0 ** random.integers(-3, 8, (s, n))
+    G[:, ::7] = random.integers(-1000, 1000, G[:, ::7].shape) + 0.5
+    G[:, 1::11] = 0.0
+    G[:, 2::11] = -0.0
+    G[:, 3::11] = np.finfo(dtype).smallest_subnormal
+    G[0, n // 2] = -largest / s
+    return G.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("s, n", [(1, 1), (1, 7), (3, 8), (2, 33), (5, 1000), (1, 70001)])
+@pytest.mark.parametrize("first", [True, False])
+def test_compiled_count_has_the_bits_of_the_one_in_numpy(first, s, n, dtype):
+    assert exact.count is not exact.count_in_numpy, "_exact.c has not been compiled here: pip install again, with a C compiler"
+    random = np.random.default_rng(s * n)
+    G = awkward(random, dtype, s, n)
+    if n > 1:
+        # a column of a wider array, as the biases of one layer are
+        G = np.concatenate([G, G], axis=1)[:, :n]
+    before = random.integers(-(2**20), 2**20, n).astype(INTEGERS[dtype])
+    found = []
+    for count in (exact.count, exact.count_in_numpy):
+        total, largest = before.copy(), np.full(s, 3.0, dtype)
+        assert count(G.copy() if count is exact.count_in_numpy else G, total, largest, first) is None
+        found.append((total.tobytes(), largest.tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_count_of_what_is_not_finite_stays_in_the_largest(bad, dtype):
+    for count in (exact.count, exact.count_in_numpy):
+        G, total, largest = np.ones((3, 40), dtype), np.zeros(40, INTEGERS[dtype]), np.zeros(3, dtype)
+        G[1, 17] = bad
+        count(G, total, largest, True)
+        assert largest[[0, 2]].tolist() == [1, 1]
+        assert np.isnan(largest[1]) if np.isnan(bad) else largest[1] == np.inf
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_compiled_mean_has_the_bits_of_the_one_in_numpy(dtype):
+    random, whole = np.random.default_rng(5), INTEGERS[dtype]
+    total = random.integers(np.iinfo(whole).min, np.iinfo(whole).max, 10007, whole, endpoint=True)
+    for factor in (1.0, 1 / 3, 2.0**-40 / 7, 0.1 / 60000):
+        found = [np.empty(len(total), dtype) for _ in range(2)]
+        exact.mean(total, factor, found[0])
+        exact.mean_in_numpy(total, factor, found[1])
+        assert found[0].tobytes() == found[1].tobytes()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_training_has_the_same_bits_without_the_compiled_part(name, monkeypatch):
+    network, cut = NETWORKS[name], Shards(96, 24, 5)
+    v, x, y = problem(network, "float32", 24)
+    found = []
+    for count, mean in ((exact.count, exact.mean), (exact.count_in_numpy, exact.mean_in_numpy)):
+        monkeypatch.setattr(exact, "count", count)
+        monkeypatch.setattr(exact, "mean", mean)
+        state, step = fresh(v), Step(network, SGD(0.9), "float32", True, Alone(), 24, cut.count)
+        state.arrays["velocity"] = np.zeros_like(v)
+        for _ in range(5):
+            step.update(state, step.gradient(state, micro_batches(cut, range(cut.count), x, y)), 0.3)
+        found.append((state.v.tobytes(), state.totals.tolist(), state.grid.exponents))
+    assert found[0] == found[1]
+
+
+def test_the_compiled_part_refuses_what_it_would_read_beyond():
+    G, total, largest = np.zeros((2, 8), np.float32), np.zeros(8, np.int32), np.zeros(2, np.float32)
+    for wrong in ((G[:, ::2], total[:4], largest), (G, total[:7], largest), (G, total, largest[:1]), (G, np.zeros(8, np.int64), largest), (G[0], total, largest)):
+        with pytest.raises(ValueError):
+            exact.count(*wrong, True)
+    with pytest.raises(ValueError):
+        exact.mean(total, 1.0, np.zeros(7, np.float32))
+
+
 # Order
 
 

@@ -25,6 +25,8 @@ FLOORS = {
     "training": "step evaluation recovery reporting training",
     "outside": "commands submission comparison __init__ cli __main__",
 }
+#: A room's compiled part, `_ROOM.c`, is the room's own business.
+COMPILED = [path.stem for path in PACKAGE.glob("*.c")]
 ROOMS = [room for rooms in FLOORS.values() for room in rooms.split()]
 MATHEMATICS = FLOORS["mathematics"].split()
 
@@ -47,8 +49,12 @@ def rooms_imported(room):
     """The rooms that a room imports; a name that is no room's is one of distmlp/__init__.py's own."""
     for _, name in imports_of(parsed(room)):
         top, *below = name.split(".")
-        if top == "distmlp":
+        if top == "distmlp" and below[:1] != [f"_{room}"]:
             yield below[0] if below and below[0] in ROOMS else "__init__"
+
+
+def test_a_compiled_part_belongs_to_a_room():
+    assert COMPILED == ["_exact"] and all(name[1:] in ROOMS for name in COMPILED)
 
 
 def test_every_room_is_on_a_floor():
