@@ -212,14 +212,14 @@ def scan_all(config: Config, comm, sets) -> None:
 def _same_arithmetic(config: Config, comm, cut: Shards) -> str:
     """This job's fingerprint.  InputError where the ranks' differ, naming hosts and what each computes with."""
     mine = arithmetic.fingerprint(config.network.layers, max(cut.sizes), config.dtype)
-    found = comm.all_gather((mine, socket.gethostname(), str(arithmetic.describe())))
-    if len({fingerprint for fingerprint, _, _ in found}) > 1:
-        kinds = {}
-        for rank, (fingerprint, host, words) in enumerate(found):
-            kinds.setdefault(fingerprint, (host, rank, words))
-        listed = "; ".join(f"rank {rank} on {host}: {words}" for host, rank, words in kinds.values())
+    words = "; ".join(arithmetic.departures(config.arithmetic)) or f"as asked, {arithmetic.describe()}"
+    found = comm.all_gather((mine, words))
+    kinds = {}
+    for rank, (fingerprint, words) in enumerate(found):
+        kinds.setdefault(fingerprint, f"rank {rank} on {comm.hosts[rank]}: {words}")
+    if len(kinds) > 1:
         raise InputError(
-            f"the ranks' arithmetic differs, so their bits would too: {listed}; "
+            f"the ranks' arithmetic differs, so their bits would too: {'; '.join(kinds.values())}; "
             'use the same numpy on every host, and arithmetic = "portable"'
         )
     return mine

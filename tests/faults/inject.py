@@ -5,9 +5,13 @@ pinned.  A plan is an object with
 
     faults   [{"rank": 2, "moment": "inside the sum", "step": 12, "do": "kill"}, …]
              rank: of MPI_COMM_WORLD.  step: the first one, counted from 0, in which it may strike; each
-             strikes once, "slow" every time.  after: seconds into the moment, from another thread.
-             recovery: strikes in that recovery (1, 2, …) instead of at a step.
+             strikes once, "slow" and those with "again" every time.  after: seconds into the moment, from
+             another thread.  recovery: strikes in that recovery (1, 2, …) only.
     events   a file that gets a line of JSON for every fault and every recovery, with its time
+    trace    true: for every step of every rank too
+    slow_write       seconds after which distmlp is to call a disk slow
+    environment      {rank: {name: value}} for numpy and BLAS, though distmlp has pinned other ones
+    threads          {rank: number} of BLAS, likewise
 
 Moments are the keys of MOMENTS, deeds those of DEEDS.
 """
@@ -72,6 +76,7 @@ class Faults:
     def __init__(self, plan: dict):
         self.mine = [dict(fault) for fault in plan["faults"] if fault["rank"] in (RANK, "all")]
         self._events = plan.get("events")
+        self.trace = plan.get("trace", False)
         self.step = -1
         self.recovery = 0
         self.going_on = False
@@ -88,15 +93,15 @@ class Faults:
     def _due(self, fault: dict, moment: str) -> bool:
         if fault["moment"] != moment or fault.get("done"):
             return False
-        if "recovery" in fault:
-            return self.recovery == fault["recovery"]
+        if fault.get("recovery", self.recovery) != self.recovery:
+            return False
         return self.step >= fault.get("step", -1)
 
     def at(self, moment: str) -> None:
         """This rank has come to a moment."""
         for fault in self.mine:
             if self._due(fault, moment):
-                fault["done"] = fault["do"] != "slow"
+                fault["done"] = fault["do"] != "slow" and not fault.get("again")
                 if "after" in fault:
                     threading.Timer(fault["after"], self._do, (fault,)).start()
                 else:
@@ -144,6 +149,7 @@ DEEDS = {
     "raise": _raise(ArithmeticError("a fault of this rank alone")),
     "memory": _raise(MemoryError("no memory on this rank")),
     "lose": _lose,
+    "say": lambda faults, fault: None,  # noted like all of them
     "delay": lambda faults, fault: time.sleep(fault["seconds"]),
     "slow": lambda faults, fault: time.sleep(fault["seconds"]),
     "flip v": lambda faults, fault: _flip(faults.state.v, fault),
@@ -298,6 +304,8 @@ def install(faults: Faults) -> None:
     def updated(self, state, *_):
         faults.step = state.step - 1
         went_on()
+        if faults.trace:
+            faults.note("step")
         faults.at("updated")
 
     def at_any_time(*_):
@@ -370,6 +378,10 @@ def main() -> int:
             os.environ["OPENBLAS_NUM_THREADS"] = plan["threads"][str(RANK)]
             arithmetic.one_thread = nullcontext
         install(faults)
+        if "slow_write" in plan:
+            from distmlp import training
+
+            training.SLOW_WRITE = plan["slow_write"]
         faults.at("start")
 
     wrap(arithmetic, "pin", around=pin)
