@@ -58,7 +58,7 @@ ROWS: list[Row] = []
 class Outcome:
     """How a run with faults ended.  events: what inject.py noted, in time's order.  ended: by the same clock."""
 
-    done: Done
+    done: Done | None
     run: Path
     events: list[dict] = field(default_factory=list)
     ended: float = field(default_factory=time.monotonic)
@@ -132,11 +132,11 @@ class Bench:
 
     @contextmanager
     def running(self, mpi, ranks, faults, changes={}, name=None, words=(), env=None, **plan):
-        """(the started run, a function that makes its `Done` an Outcome)."""
+        """(the started run, a function that makes its `Done`, or None as long as it runs, an Outcome)."""
         name = name or self.name()
         path, events = self.plan(faults, **plan)
         with started(mpi, ranks, [INJECT, path, "train", self.config(name, changes), *words], env) as running:
-            yield running, lambda done: Outcome(done, self.directory / name, read_events(events))
+            yield running, lambda done=None: Outcome(done, self.directory / name, read_events(events))
 
     def run(self, mpi, ranks, faults, changes={}, timeout=40, **more) -> Outcome:
         """A run to its end, with these faults in it."""

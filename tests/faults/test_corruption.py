@@ -62,29 +62,21 @@ def test_a_machine_that_adds_up_wrongly_again_is_not_trained_with(bench, openmpi
     assert again.log == bench.undisturbed(), again.explain()
 
 
-# Ranks whose arithmetic differs
+# Ranks whose arithmetic differs; that the environment cannot bring this about is in tests/test_law.py
 
 KERNELS = {"environment": {"1": {"OPENBLAS_CORETYPE": "Sandybridge"}}}, "set OPENBLAS_CORETYPE=Haswell"
 THREADS = {"threads": {"1": "2"}}, "BLAS uses 2 threads (set OPENBLAS_NUM_THREADS=1)"
 
-#: Of this network's shapes float32 GEMMs are known to have other bits with two threads of OpenBLAS 0.3.31.
-SHAPES = {"network.layers": [784, 128, 10], "training.micro_batch_size": 32, "training.batch_size": 64}
+#: Of 784-128 with 32 samples float32 GEMMs are known to have other bits with two threads of OpenBLAS 0.3.31.
+WIDE = {"network.layers": [20, 784, 128, 5], "training.micro_batch_size": 32, "training.batch_size": 64}
 
 
 @pytest.mark.parametrize("plan, setting", [KERNELS, THREADS], ids=["kernels", "threads"])
-def test_a_rank_with_other_arithmetic_is_refused(plan, setting, wide, way):
+def test_a_rank_with_other_arithmetic_is_refused(plan, setting, bench, way):
     if "threads" in plan and len(os.sched_getaffinity(0)) < 2:
         pytest.skip("OpenBLAS runs two threads on two CPUs only")
-    outcome = wide.run(way, 2, [], {"optimizer.learning_rate": 0.01}, **plan)
+    outcome = bench.run(way, 2, [], WIDE, **plan)
     tell("rank 1 has other BLAS " + ("threads" if "threads" in plan else "kernels"), "start, refused", 2, "ended", None, NAMES[way.name])
     assert outcome.done.status == 2 and not outcome.run.exists(), outcome.explain()
     (words,) = [line for line in outcome.done.said if "arithmetic differs" in line]
     assert f"rank 1 on {HOST}: " in words and setting in words, outcome.explain()
-
-
-def test_portable_arithmetic_is_the_same_whatever_the_environment_asks_for(bench, way):
-    hostile = {"OPENBLAS_CORETYPE": "Sandybridge", "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "3", "NPY_DISABLE_CPU_FEATURES": "X86_V3"}
-    outcome = bench.run(way, 2, [], env=hostile)
-    same = outcome.is_complete and outcome.log == bench.undisturbed()
-    tell("the environment asks for other kernels and threads", "start, pinned", 2, 2, same, NAMES[way.name])
-    assert outcome.done.status == 0 and same, outcome.explain()
