@@ -18,7 +18,11 @@ AT_WORK = kill(0, "updated", do="say")
 
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 TO_MPIRUN = [("mpirun", number) for number in SIGNALS]
-TO_A_RANK = [(0, signal.SIGTERM), (1, signal.SIGUSR1), (2, signal.SIGINT), (0, signal.SIGINT), (2, signal.SIGTERM)]
+TO_A_RANK = [(0, signal.SIGTERM), (1, signal.SIGUSR1), (2, signal.SIGINT)]
+
+
+def words(mpi, target) -> str:
+    return "the process" if mpi is None else "mpirun" if target == "mpirun" else "a rank"
 
 
 def process(running, target) -> int:
@@ -43,7 +47,7 @@ def test_a_signal_stops_with_a_checkpoint(mpi, bench):
             os.kill(process(running, target), number)
             stopped = outcome(running.wait(20))
         seconds = stopped.ended - sent
-        rows.append(Row(f"{number.name} to {'mpirun' if target == 'mpirun' else 'a rank'}", "training", 3 if mpi else 1, "stopped", seconds, None, way))
+        rows.append((f"{number.name} to {words(mpi, target)}", seconds))
         # Open MPI's mpirun takes SIGTERM and SIGINT for its own end: it passes them on, waits, and calls that a failure.
         its_own = way.startswith("Open MPI") and target == "mpirun" and number != signal.SIGUSR1
         assert stopped.done.status == (1 if its_own else 75), stopped.explain()
@@ -56,7 +60,7 @@ def test_a_signal_stops_with_a_checkpoint(mpi, bench):
     end = {**ENDLESS, "training.epochs": at // STEPS + 1}
     finished = bench.resume(stopped, end, mpi, 2)
     same = finished.is_complete and finished.log == bench.undisturbed(end)
-    ROWS.extend(Row(**{**vars(row), "same": same}) for row in rows)
+    ROWS.extend(Row(fault, "training", 3 if mpi else 1, "stopped", seconds, same, way) for fault, seconds in rows)
     assert finished.done.status == 0 and same, finished.explain()
 
 
@@ -66,17 +70,21 @@ def test_a_second_sigint_ends_at_once(target, bench, way):
     faults = [kill(0, "computing", 5, "say"), kill("all", "computing", 5, "slow", seconds=300)]
     with bench.running(way, 3, faults, ENDLESS) as (running, outcome):
         running.until(lambda: outcome().events)
-        pid = process(running, target)
+        pid, signals = process(running, target), 1
         os.kill(pid, signal.SIGINT)
         time.sleep(1.0)
-        assert running.is_running() or target == "mpirun", running.err
         if running.is_running():
+            signals = 2
             os.kill(pid, signal.SIGINT)
         sent = time.monotonic()
         ended = outcome(running.wait(10))
-    ROWS.append(Row(f"two SIGINTs to {'mpirun' if target == 'mpirun' else 'a rank'}", "in a step", 3, "ended", ended.ended - sent, None, NAMES[way.name]))
-    assert ended.done.status not in (0, 2, 3, 75), ended.explain()
-    assert ended.ended - sent < 5, ended.explain()
+        while running.ranks():
+            assert time.monotonic() < sent + 5, "ranks are left"
+            time.sleep(0.05)
+    ROWS.append(Row(f"{signals} SIGINT to {words(way, target)}", "in a step of minutes", 3, "ended", ended.ended - sent, None, NAMES[way.name]))
+    # Open MPI's mpirun may take the first one as enough.
+    assert signals == 2 or (way.name != "mpich" and target == "mpirun"), ended.explain()
+    assert ended.done.status not in (0, 2, 3, 75) and ended.ended - sent < 5, ended.explain()
     assert not steps(ended.run)
 
 
