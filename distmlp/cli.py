@@ -212,6 +212,7 @@ def _run(asked, settings, fault) -> int:
             _restart_for(asked.run if asked.command == "verify" else asked.checkpoint)
         with _bounded(settings.run.stall_seconds if settings else 600.0):
             comm = communicator.world(training=asked is not None and asked.command == "train")
+        faulthandler.enable(sys.__stderr__)  # after MPI, whose own handlers would say it cannot have the signals
         if fault:
             raise fault
         return comm.leave(_COMMANDS[asked.command](asked, settings, comm))

@@ -124,10 +124,10 @@ class Watch:
         while not self._ended.wait(min(1.0, self._seconds / 4)):
             since, place = self._beat
             waited = time.monotonic() - since
+            if waited > min(self.NOTICE, self._seconds):
+                self._look_around(since, place)
             if waited > self._seconds or (self._channel and self._channel.is_called()):
                 self._call_out(since, place)
-            elif waited > self.NOTICE:
-                self._look_around(since, place)
 
     def _look_around(self, since: float, place: str) -> None:
         """Ends the job where a neighbour has ended and MPI does not say so."""

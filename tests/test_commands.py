@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import signal
 
 import h5py
 import numpy as np
@@ -332,49 +331,7 @@ def test_the_stop_rule_is_decided_equally_on_all_ranks(config, tmp_path, openmpi
     assert logs[0] == logs[1] == logs[2]
 
 
-# Signals and failure
-
-
-SIGNALS = [
-    ("alone", signal.SIGTERM), ("alone", signal.SIGUSR1), ("alone", signal.SIGINT),
-    ("openmpi", signal.SIGUSR1), ("mpich", signal.SIGUSR1), ("mpich", signal.SIGTERM),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name, number", SIGNALS, ids=[f"{name}-{number.name}" for name, number in SIGNALS])
-def test_a_signal_stops_with_a_checkpoint(name, number, config, tmp_path, home, launcher):
-    """Sent to the launcher, as a batch system does; then the same command goes on to the same bits."""
-    path = config({"training.epochs": 10**6, "run.checkpoint_every": "60 minutes"})
-    run = tmp_path / "run"
-    with started(launcher(name), 3, ["-m", "distmlp", "train", path]) as running:
-        running.until(lambda: (run / "log.jsonl").exists() and len(log(run)) >= 2)
-        os.kill(running.process.pid, number)
-        done = running.wait(20)
-    assert done.status == 75, done.err
-    (at,) = steps(run)
-    assert f"stopped after step {at}" in done.out
-    resumes_to_the_same_bits(run, at, config, tmp_path)
-
-
-def test_a_signal_to_one_rank_stops_all(config, tmp_path, openmpi):
-    path = config({"training.epochs": 10**6, "run.checkpoint_every": "60 minutes"})
-    run = tmp_path / "run"
-    with started(openmpi, 3, ["-m", "distmlp", "train", path]) as running:
-        running.until(lambda: (run / "log.jsonl").exists() and len(log(run)) >= 2)
-        os.kill(max(running.ranks()), signal.SIGTERM)
-        done = running.wait(20)
-    assert done.status == 75, done.err
-    (at,) = steps(run)
-    resumes_to_the_same_bits(run, at, config, tmp_path)
-
-
-def resumes_to_the_same_bits(run, at, config, tmp_path):
-    changes = {"training.epochs": at // STEPS + 2, "run.checkpoint_every": "60 minutes"}
-    done = distmlp("train", config(changes))
-    assert done.status == 0 and f"step {at}" in done.out, done.err
-    here = lawful(run)
-    assert distmlp("train", config({**changes, "run.directory": "whole"})).status == 0
-    assert here == lawful(tmp_path / "whole")
+# Divergence; signals and other disturbances are in tests/faults
 
 
 @pytest.mark.parametrize("name, ranks", [("alone", 1), ("openmpi", 3), ("mpich", 2)])

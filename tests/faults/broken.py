@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +25,16 @@ CHANGES = {
 }
 
 
+#: Each MPI, as tables call it.
+NAMES = {"ulfm": "Open MPI, ULFM", "openmpi": "Open MPI", "mpich": "MPICH"}
+
+
 @dataclass(frozen=True)
 class Resilient(Mpi):
-    """Open MPI with fault tolerance."""
+    """Open MPI with fault tolerance, as launch/train starts it on one host."""
 
     def command(self, ranks, words):
-        mpirun, *rest = super().command(ranks, words)
+        mpirun, *rest = Mpi("openmpi", self.bin).command(ranks, words)
         return [mpirun, "--with-ft", "ulfm", "--mca", "pml", "ob1", *rest]
 
 
@@ -43,6 +48,7 @@ class Row:
     after: object
     seconds: float | None
     same: bool | None  # None: the run was not to come to its end, or has no undisturbed one
+    mpi: str = "Open MPI, ULFM"
 
 
 ROWS: list[Row] = []
@@ -50,11 +56,12 @@ ROWS: list[Row] = []
 
 @dataclass
 class Outcome:
-    """How a run with faults ended.  events: what inject.py noted, in time's order."""
+    """How a run with faults ended.  events: what inject.py noted, in time's order.  ended: by the same clock."""
 
-    done: Done
+    done: Done | None
     run: Path
     events: list[dict] = field(default_factory=list)
+    ended: float = field(default_factory=time.monotonic)
 
     @property
     def is_complete(self) -> bool:
@@ -68,17 +75,22 @@ class Outcome:
     def of(self, what: str) -> list[dict]:
         return [event for event in self.events if event["what"] == what]
 
+    @property
+    def seconds_to_end(self) -> float:
+        """From the first fault to the end of the job."""
+        return self.ended - next(event["time"] for event in self.events if "moment" in event)
+
     def recoveries(self) -> list[tuple[list[dict], float, int]]:
         """Each recovery's (faults, seconds from the last of them to the first step after, ranks that went on)."""
         faults = [event for event in self.events if "moment" in event]
         ends, found, used = {}, [], 0.0
         for event in self.of("goes on"):
             ends.setdefault(event["ranks"], event["time"])
-        for ranks, time in sorted(ends.items(), key=lambda item: item[1]):
-            causes = [fault for fault in faults if used < fault["time"] < time]
+        for ranks, end in sorted(ends.items(), key=lambda item: item[1]):
+            causes = [fault for fault in faults if used < fault["time"] < end]
             if causes:
-                found.append((causes, time - causes[-1]["time"], ranks))
-                used = time
+                found.append((causes, end - causes[-1]["time"], ranks))
+                used = end
         return found
 
     def explain(self) -> str:
@@ -120,11 +132,11 @@ class Bench:
 
     @contextmanager
     def running(self, mpi, ranks, faults, changes={}, name=None, words=(), env=None, **plan):
-        """(the started run, a function that makes its `Done` an Outcome)."""
+        """(the started run, a function that makes its `Done`, or None as long as it runs, an Outcome)."""
         name = name or self.name()
         path, events = self.plan(faults, **plan)
         with started(mpi, ranks, [INJECT, path, "train", self.config(name, changes), *words], env) as running:
-            yield running, lambda done: Outcome(done, self.directory / name, read_events(events))
+            yield running, lambda done=None: Outcome(done, self.directory / name, read_events(events))
 
     def run(self, mpi, ranks, faults, changes={}, timeout=40, **more) -> Outcome:
         """A run to its end, with these faults in it."""

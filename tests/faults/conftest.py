@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from broken import ROWS, Bench, Resilient
-from launching import found_mpis
+from tabulate import tabulate
 
 
 @pytest.fixture(scope="session")
@@ -15,38 +15,26 @@ def bench(tmp_path_factory):
 
 @pytest.fixture
 def ulfm(openmpi):
-    """Open MPI as launch/train starts it on one host."""
-    return Resilient(openmpi.name, openmpi.bin)
+    return Resilient("ulfm", openmpi.bin)
 
 
 @pytest.fixture(params=["ulfm", "openmpi", "mpich"])
 def way(request):
     """Each MPI, and Open MPI with and without fault tolerance."""
-    found = found_mpis()["openmpi" if request.param == "ulfm" else request.param]
-    if isinstance(found, str):
-        pytest.skip(found)
-    return Resilient(found.name, found.bin) if request.param == "ulfm" else found
+    return request.getfixturevalue(request.param)
 
 
 def pytest_terminal_summary(terminalreporter):
     if not ROWS:
         return
-    headers = ("fault", "moment", "ranks before", "after", "seconds", "same bits")
-    rows = [
-        (
-            row.fault,
-            row.moment,
-            str(row.before),
-            str(row.after),
-            "" if row.seconds is None else f"{row.seconds:.2f}",
-            {True: "yes", False: "NO", None: ""}[row.same],
-        )
-        for row in ROWS
-    ]
-    widths = [max(map(len, column)) for column in zip(headers, *rows)]
-    lines = [" | ".join(word.ljust(width) for word, width in zip(line, widths)) for line in (headers, ["-" * w for w in widths], *rows)]
+    same = {True: "yes", False: "NO", None: ""}
+    lines = tabulate(
+        [[r.fault, r.moment, r.mpi, r.before, r.after, "" if r.seconds is None else f"{r.seconds:.2f}", same[r.same]] for r in ROWS],
+        ["fault", "moment", "MPI", "ranks before", "after", "seconds", "same bits"],
+        tablefmt="github",
+        disable_numparse=True,
+    )
     terminalreporter.section("faults")
-    for line in lines:
-        terminalreporter.line(line.rstrip())
+    terminalreporter.write_line(lines)
     if os.environ.get("DISTMLP_FAULT_TABLE"):  # a file to write it to, as Markdown
-        Path(os.environ["DISTMLP_FAULT_TABLE"]).write_text("".join(f"| {line} |\n" for line in lines), encoding="utf-8")
+        Path(os.environ["DISTMLP_FAULT_TABLE"]).write_text(f"{lines}\n", encoding="utf-8")

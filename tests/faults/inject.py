@@ -5,9 +5,13 @@ pinned.  A plan is an object with
 
     faults   [{"rank": 2, "moment": "inside the sum", "step": 12, "do": "kill"}, …]
              rank: of MPI_COMM_WORLD.  step: the first one, counted from 0, in which it may strike; each
-             strikes once, "slow" every time.  after: seconds into the moment, from another thread.
-             recovery: strikes in that recovery (1, 2, …) instead of at a step.
+             strikes once, "slow" and those with "again" every time.  after: seconds into the moment, from
+             another thread.  recovery: strikes in that recovery (1, 2, …) only.
     events   a file that gets a line of JSON for every fault and every recovery, with its time
+    trace    true: for every step of every rank too
+    slow_write       seconds after which distmlp is to call a disk slow
+    environment      {rank: {name: value}} for numpy and BLAS, though distmlp has pinned other ones
+    threads          {rank: number} of BLAS, likewise
 
 Moments are the keys of MOMENTS, deeds those of DEEDS.
 """
@@ -35,11 +39,13 @@ MOMENTS = {
     "computed": "the rank's gradient is there, its checksum is not",
     "before the sum": "the gradient is made, the rank has not come to Allreduce",
     "inside the sum": "in Allreduce",
+    "given the sum": "MPI has returned it to this rank, which does not know of the others",
     "after the sum": "the sum has arrived, v is not updated",
     "updated": "v is updated",
     "reading": "while a step's micro-batches are read",
     "evaluating": "before the evaluation's sum",
     "inside the evaluation": "in the evaluation's sum",
+    "given the evaluation": "MPI has returned its sum to this rank",
     "evaluated": "the metrics are there, the epoch is not settled",
     "comparing": "before digests are compared",
     "saving": "every rank, as a checkpoint is due",
@@ -70,10 +76,12 @@ class Faults:
     def __init__(self, plan: dict):
         self.mine = [dict(fault) for fault in plan["faults"] if fault["rank"] in (RANK, "all")]
         self._events = plan.get("events")
+        self.trace = plan.get("trace", False)
         self.step = -1
         self.recovery = 0
         self.going_on = False
         self.state = self.sum = self.ranks = None
+        self.place = None  # which sum is being made
 
     def note(self, what: str, **more) -> None:
         if self._events:
@@ -85,15 +93,15 @@ class Faults:
     def _due(self, fault: dict, moment: str) -> bool:
         if fault["moment"] != moment or fault.get("done"):
             return False
-        if "recovery" in fault:
-            return self.recovery == fault["recovery"]
+        if fault.get("recovery", self.recovery) != self.recovery:
+            return False
         return self.step >= fault.get("step", -1)
 
     def at(self, moment: str) -> None:
         """This rank has come to a moment."""
         for fault in self.mine:
             if self._due(fault, moment):
-                fault["done"] = fault["do"] != "slow"
+                fault["done"] = fault["do"] != "slow" and not fault.get("again")
                 if "after" in fault:
                     threading.Timer(fault["after"], self._do, (fault,)).start()
                 else:
@@ -117,10 +125,10 @@ def _raise(error):
 
 
 def _lose(faults, fault):
-    """The sum has not reached this rank, though others have it: MPI may tell survivors different things."""
-    from distmlp.communicator import RanksLost
+    """A sum has not reached this rank, though others have it: MPI may tell survivors different things."""
+    from mpi4py import MPI
 
-    raise RanksLost
+    raise MPI.Exception(MPI.ERR_PROC_FAILED)
 
 
 def _flip(array, fault) -> None:
@@ -141,6 +149,7 @@ DEEDS = {
     "raise": _raise(ArithmeticError("a fault of this rank alone")),
     "memory": _raise(MemoryError("no memory on this rank")),
     "lose": _lose,
+    "say": lambda faults, fault: None,  # noted like all of them
     "delay": lambda faults, fault: time.sleep(fault["seconds"]),
     "slow": lambda faults, fault: time.sleep(fault["seconds"]),
     "flip v": lambda faults, fault: _flip(faults.state.v, fault),
@@ -163,6 +172,11 @@ class _Told:
 
     def __getattr__(self, name):
         return getattr(self._comm, name)
+
+    def Allreduce(self, *arguments):
+        self._comm.Allreduce(*arguments)
+        if self._faults.place:
+            self._faults.at(f"given {self._faults.place}")
 
     def Revoke(self):
         self._faults.at("losing")
@@ -230,18 +244,16 @@ def install(faults: Faults) -> None:
     """Wraps the package's functions; numpy is imported from here on."""
     from distmlp import checkpoint, communicator, rundirectory, step, training
 
-    place = [None]
-
     def gradient(function, self, state, *arguments, **named):
         if isinstance(self.comm, communicator.Alone) and RANK_COUNT > 1:
             return function(self, state, *arguments, **named)  # an audit
         faults.step, faults.state, faults.sum = state.step, state, self.message
         faults.at("computing")
-        place[0] = "the sum"
+        faults.place = "the sum"
         try:
             return function(self, state, *arguments, **named)
         finally:
-            place[0] = None
+            faults.place = None
 
     def accumulated(self, *_):
         if not isinstance(self.comm, communicator.Alone) or RANK_COUNT == 1:
@@ -249,21 +261,21 @@ def install(faults: Faults) -> None:
 
     def evaluate(function, *arguments):
         faults.at("evaluating")
-        place[0] = "the evaluation"
+        faults.place = "the evaluation"
         try:
             found = function(*arguments)
         finally:
-            place[0] = None
+            faults.place = None
         faults.at("evaluated")
         return found
 
     def summed(function, self, buffer):
-        if place[0] == "the sum":
+        if faults.place == "the sum":
             faults.at("before the sum")
-        if place[0]:
-            faults.at(f"inside {place[0]}")
+        if faults.place:
+            faults.at(f"inside {faults.place}")
         function(self, buffer)
-        if place[0] == "the sum":
+        if faults.place == "the sum":
             faults.at("after the sum")
 
     def survive(function, self, state):
@@ -292,6 +304,8 @@ def install(faults: Faults) -> None:
     def updated(self, state, *_):
         faults.step = state.step - 1
         went_on()
+        if faults.trace:
+            faults.note("step")
         faults.at("updated")
 
     def at_any_time(*_):
@@ -364,6 +378,10 @@ def main() -> int:
             os.environ["OPENBLAS_NUM_THREADS"] = plan["threads"][str(RANK)]
             arithmetic.one_thread = nullcontext
         install(faults)
+        if "slow_write" in plan:
+            from distmlp import training
+
+            training.SLOW_WRITE = plan["slow_write"]
         faults.at("start")
 
     wrap(arithmetic, "pin", around=pin)

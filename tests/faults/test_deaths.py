@@ -8,33 +8,45 @@ import random
 import pytest
 from broken import ROWS, Row, kill
 
-# 4 ranks, of which a first one dies, then a second, then a third: (ranks, victim) from 4 to 2.
+# 4 ranks, of which the first, a middle one or the last dies, then one of the three left, then one of the two.
 CHAINS = {"first": (0, 1, 2), "middle": (2, 1, 0), "last": (3, 2, 1)}
 STEPS = (8, 29, 50)
 
 
-def dies(bench, mpi, ranks, faults, left, changes={}, fault="kill -9"):
+def who(victim: int, ranks: list[int]) -> str:
+    """Which one of the living ranks a victim is: its rank since the last recovery decides what it does."""
+    return {0: "the first", len(ranks) - 1: "the last"}.get(ranks.index(victim), "a middle one")
+
+
+def dies(bench, mpi, ranks, faults, left, changes={}):
     """Runs it, puts its recoveries into the table, and holds that the survivors came to the undisturbed end."""
     outcome = bench.run(mpi, ranks, faults, changes)
     same = outcome.is_complete and outcome.log == bench.undisturbed(changes)
-    before = ranks
+    living = list(range(ranks))
     for causes, seconds, after in outcome.recoveries():
-        moment = "; ".join(dict.fromkeys(cause["moment"] for cause in causes if cause["what"] == "kill"))
-        who = ", ".join(str(cause["rank"]) for cause in causes if cause["what"] == "kill")
-        ROWS.append(Row(f"{fault} of rank {who}", moment, before, after, seconds, same))
+        before, victims, moments = len(living), [], []
+        for cause in causes:
+            if cause["what"] == "kill":
+                victims.append(f"{who(cause['rank'], living)} of {len(living)}")
+                moments.append(cause["moment"])
+                living.remove(cause["rank"])
+        ROWS.append(Row(f"kill -9 of {', then '.join(victims)}", "; ".join(dict.fromkeys(moments)), before, after, seconds, same))
         assert seconds < 1.0 + 0.5 * ranks, outcome.explain()  # on cores that the ranks share; alone it is some 0.02 s
-        before = after
+        assert after == len(living), outcome.explain()
     assert outcome.done.status == 0, outcome.explain()
     assert same, outcome.explain()
-    assert before == left, outcome.explain()
+    assert len(living) == left, outcome.explain()
     lost = [line for line in outcome.done.said if line.startswith("distmlp: lost ")]
-    assert lost and sum(line.count("(process ") for line in lost) == ranks - left, outcome.explain()
+    assert sum(line.count("(process ") for line in lost) == ranks - left, outcome.explain()
     return outcome
 
 
-def chain(moment, victims, **more):
+# One after another: each of these chains has a victim of 4 ranks, one of 3 and one of 2.
+
+
+def chain(moment, victims):
     """The faults that kill the victims, one after another, at a moment."""
-    return [kill(victim, moment, step, **more) for victim, step in zip(victims, STEPS)]
+    return [kill(victim, moment, step) for victim, step in zip(victims, STEPS)]
 
 
 def inside(moment, before, victims):
@@ -62,13 +74,19 @@ def test_inside_an_allreduce(moment, before, which, bench, ulfm):
 def test_while_a_checkpoint_is_written(which, bench, ulfm):
     """The writer, with half of the file written, and the others while it writes slowly."""
     faults, writer = [kill("all", "renaming", do="slow", seconds=0.05)], 0
-    left = [0, 1, 2, 3]
     for victim, step in zip(CHAINS[which], STEPS):
-        is_writer = victim == left[0]
-        faults.append(kill(victim, "writing", step) if is_writer else kill(victim, "saving", step, after=0.01))
-        left.remove(victim)
+        faults.append(kill(victim, "writing", step) if victim == writer else kill(victim, "saving", step, after=0.01))
+        writer += victim == writer  # no chain leaves a gap before the next one
     outcome = dies(bench, ulfm, 4, faults, 1, {"run.checkpoint_every": "5 steps"})
     assert not list((outcome.run / "checkpoints").glob("*.writing"))
+
+
+@pytest.mark.parametrize("which", CHAINS)
+@pytest.mark.parametrize("moments", [("reading", "computing", "updated"), ("comparing", "evaluated", "ending"), ("prepared", "updated", "reading")])
+def test_at_other_moments(moments, which, bench, ulfm):
+    left = 1 + ("ending" in moments)  # whoever is at the end has nothing to recover from
+    faults = [kill(victim, moment, step) for victim, moment, step in zip(CHAINS[which], moments, (-1, 22, 47))]
+    dies(bench, ulfm, 4, faults, left)
 
 
 @pytest.mark.parametrize("moment", ["copying", "opening", "renaming", "renamed", "pruning", "marking"])
@@ -76,16 +94,11 @@ def test_the_writer_at_each_of_its_moments(moment, bench, ulfm):
     dies(bench, ulfm, 2, [kill(0, moment, 20)], 1)
 
 
-def test_at_other_moments(bench, ulfm):
-    dies(bench, ulfm, 4, [kill(1, "reading", 3), kill(0, "computing", 22), kill(2, "updated", 47)], 1)
-    dies(bench, ulfm, 4, [kill(3, "prepared"), kill(1, "comparing", 22), kill(0, "ending")], 2)
-
-
 @pytest.mark.parametrize("moment", ["scanning", "beginning", "begun"])
 def test_before_the_training_begins(moment, bench, ulfm):
     outcome = bench.run(ulfm, 3, [kill(0, moment), kill(2, "begun")])
     same = outcome.log == bench.undisturbed()
-    ROWS.append(Row("kill -9 of ranks 0 and 2", f"{moment}; begun", 3, 1, None, same))
+    ROWS.append(Row("kill -9 of the first of 3, then the last of 2", f"{moment}; begun", 3, 1, None, same))
     assert outcome.done.status == 0 and same, outcome.explain()
     assert any("before the training began" in line for line in outcome.done.said)
 
@@ -96,16 +109,18 @@ def test_several_at_once(moment, victims, bench, ulfm):
     dies(bench, ulfm, 4, [kill(victim, moment, 24) for victim in victims], 4 - len(victims))
 
 
-# What a recovery consists of, and two ranks for each to die in it: 5 ranks, of which one dies and then
-# another while the rest recovers, and again with the three that are left.
+# During a recovery: one rank dies, and of those left another while they recover.
+
 RECOVERY = ["losing", "revoked", "shrinking", "shrunk", "meeting", "furthest", "channel", "inside the channel", "channel made"]
-PAIRS = {"first": ((0, 1), (2, 3)), "middle": ((1, 2), (3, 0)), "last": ((3, 4), (1, 2))}
+
+# 5 ranks, of which 4 recover, and of the 3 left 2 recover; 4 ranks, of which 3 recover.
+OF_4_THEN_2 = {"first": ((0, 1), (2, 3)), "middle": ((1, 2), (3, 0)), "last": ((3, 4), (1, 2))}
+OF_3 = {"first": (0, 1), "middle": (1, 2), "last": (2, 3)}
 
 
 @pytest.mark.parametrize("number, moment", list(enumerate(RECOVERY)))
-def test_during_a_recovery(number, moment, bench, ulfm):
-    which = list(PAIRS)[number % 3]
-    (a, b), (c, d) = PAIRS[which]
+def test_during_a_recovery_of_four_then_two(number, moment, bench, ulfm):
+    (a, b), (c, d) = list(OF_4_THEN_2.values())[number % 3]
     more = {"after": 0.001 * number} if moment.startswith("inside") else {}
     faults = [
         kill(a, "before the sum", 8),
@@ -117,10 +132,11 @@ def test_during_a_recovery(number, moment, bench, ulfm):
     dies(bench, ulfm, 5, faults, 1)
 
 
+@pytest.mark.parametrize("which", OF_3)
 @pytest.mark.parametrize("moment", ["revoked", "meeting", "furthest", "channel made"])
-@pytest.mark.parametrize("pair", [(0, 1), (2, 0), (3, 2)])
-def test_during_a_recovery_of_four(moment, pair, bench, ulfm):
-    dies(bench, ulfm, 4, [kill(pair[0], "before the sum", 8), kill(pair[1], moment, recovery=1)], 2)
+def test_during_a_recovery_of_three(moment, which, bench, ulfm):
+    a, b = OF_3[which]
+    dies(bench, ulfm, 4, [kill(a, "before the sum", 8), kill(b, moment, recovery=1)], 2)
 
 
 def test_the_new_rank_0_as_it_takes_over(bench, ulfm):
@@ -128,10 +144,26 @@ def test_the_new_rank_0_as_it_takes_over(bench, ulfm):
 
 
 @pytest.mark.parametrize("unlucky", [0, 1])
-@pytest.mark.parametrize("moment", ["after the sum", "inside the evaluation"])
+@pytest.mark.parametrize("moment", ["given the sum", "given the evaluation"])
 def test_a_sum_that_did_not_reach_all(unlucky, moment, bench, ulfm):
-    """MPI may tell one survivor that a sum is there and another that it is not; the furthest one's state counts."""
-    dies(bench, ulfm, 3, [kill(2, moment, 20), kill(unlucky, "after the sum" if moment == "after the sum" else "evaluated", 20, do="lose")], 2)
+    """MPI may tell one survivor that a sum is there and another that it is not; they agree on that."""
+    dies(bench, ulfm, 3, [kill(2, moment, 20), kill(unlucky, moment, 20, do="lose")], 2)
+
+
+def test_every_number_of_ranks_has_every_victim():
+    """The plans above: with 4, 3 and 2 ranks, at each moment, the first, a middle one and the last."""
+
+    def victims(ranks, killed):
+        living, found = list(range(ranks)), set()
+        for victim in killed:
+            found.add((len(living), who(victim, living)))
+            living.remove(victim)
+        return found
+
+    everyone = {(ranks, which) for ranks in (4, 3) for which in ("the first", "a middle one", "the last")} | {(2, "the first"), (2, "the last")}
+    assert set().union(*(victims(4, killed) for killed in CHAINS.values())) == everyone
+    recovering = [victims(5, (a, b, c, d)) for (a, b), (c, d) in OF_4_THEN_2.values()] + [victims(4, pair) for pair in OF_3.values()]
+    assert everyone <= set().union(*recovering)
 
 
 def test_the_last_two(bench, ulfm):
@@ -140,7 +172,7 @@ def test_the_last_two(bench, ulfm):
     assert not outcome.is_complete
     again = bench.resume(outcome)
     same = again.log == bench.undisturbed()
-    ROWS.append(Row("kill -9 of rank 0, then 1", "before the sum; losing", 2, 0, None, same))
+    ROWS.append(Row("kill -9 of the first of 2, then the last", "before the sum; losing", 2, 0, None, same))
     assert again.done.status == 0 and "resuming from" in again.done.out and same, again.explain()
 
 
@@ -157,7 +189,7 @@ def test_a_hundred_at_random(bench, ulfm):
         victims = randomly.sample(range(ranks), ranks - 1)
         faults = [kill(victim, "any", between=[0.0, 0.6], seed=1000 * number + victim) for victim in victims]
         outcome = bench.run(ulfm, ranks, faults, SOAK)
-        kills += sum(event["what"] == "kill" for event in outcome.events)
+        kills += len(outcome.of("kill"))
         seconds += [passed for _, passed, _ in outcome.recoveries()]
         same = same and outcome.is_complete and outcome.log == undisturbed
         assert outcome.done.status == 0 and same, f"run {number}: {outcome.explain()}"

@@ -1,81 +1,80 @@
-"""Holds launch/train: a run comes to its end, and to the undisturbed bits, through crashes, signals and lost ranks."""
+"""launch/train brings a run to its end, and to the undisturbed bits, through crashes, signals and lost ranks (one host)."""
 
 import os
 import signal
-import sys
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from broken import NAMES, ROWS, Outcome, Row, kill, launched, python_that_injects, read_events
+from example import steps
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the helpers beside the other tests
-
-from example import lawful, steps, write_config, write_set
-from launching import ROOT, Running, distmlp, found_mpis
-
-EPOCHS = {"training.epochs": 40, "run.directory": "run", "run.checkpoint_every": "5 steps"}
+CHANGES = {"training.epochs": 6, "run.checkpoint_every": "5 steps"}
+SLOWLY = kill("all", "computing", do="slow", seconds=0.02)
 
 
-@pytest.fixture(params=["openmpi", "mpich"])
+class Launch:
+    """A run of launch/train that may be started several times."""
+
+    def __init__(self, bench, mpi):
+        self.name = bench.name()
+        self.run = bench.directory / self.name
+        self.config = bench.config(self.name, CHANGES)
+        plan, self._events = bench.plan([SLOWLY])
+        self._python = python_that_injects(bench.directory / f"{self.name}.bin", mpi, plan)
+
+    def start(self, *words):
+        return launched(self._python, ["-n", 3, *words, self.config])
+
+    def end(self, running) -> Outcome:
+        return Outcome(running.wait(40), self.run, read_events(self._events))
+
+
+@pytest.fixture(params=["ulfm", "mpich"])
 def mpi(request):
-    found = found_mpis()[request.param]
-    if isinstance(found, str):
-        pytest.skip(found)
-    return found
+    """What launch/train makes of each MPI: Open MPI with fault tolerance, and MPICH."""
+    return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    place = tmp_path_factory.mktemp("undisturbed")
-    write_set(place / "set.h5")
-    assert distmlp("train", write_config(place / "config.toml", EPOCHS), timeout=60).status == 0
-    return lawful(place / "run")
+@pytest.fixture
+def launch(bench, mpi):
+    return Launch(bench, mpi)
 
 
-@contextmanager
-def launched(mpi, place, *words):
-    write_set(place / "set.h5")
-    config = write_config(place / "config.toml", EPOCHS)
-    with tempfile.TemporaryDirectory(prefix="ranks-", ignore_cleanup_errors=True) as scratch:
-        run = Running([sys.executable, ROOT / "launch/train", "-n", 3, "--python", mpi.python, *words, config], None, place, Path(scratch))
-        try:
-            yield run
-        finally:
-            run.kill()
+def ranks(running) -> list[int]:
+    """The processes that train: launch/train and its mpirun are none of them."""
+    return [pid for pid in running.ranks() if pid != running.process.pid]
 
 
-def ranks(run):
-    """The ids of the run's processes that train, without launch/train itself."""
-    return [pid for pid in run.ranks() if pid != run.process.pid]
-
-
-def test_a_run_whose_ranks_are_all_killed_is_started_again(mpi, undisturbed, tmp_path):
-    with launched(mpi, tmp_path) as run:
-        run.until(lambda: len(steps(tmp_path / "run")) > 1 and len(ranks(run)) == 3)
-        for pid in ranks(run):
+def test_a_run_whose_ranks_are_all_killed_is_started_again(launch, mpi, bench):
+    with launch.start() as running:
+        running.until(lambda: len(steps(launch.run)) > 1 and len(ranks(running)) == 3)
+        for pid in ranks(running):
             os.kill(pid, signal.SIGKILL)
-        done = run.wait(60)
-    assert done.status == 0, done.out + done.err
-    assert lawful(tmp_path / "run") == undisturbed
-    assert "complete after 2 starts" in done.out + done.err
+        outcome = launch.end(running)
+    same = outcome.is_complete and outcome.log == bench.undisturbed(CHANGES)
+    ROWS.append(Row("kill -9 of all ranks, under launch/train", "training", 3, "3, started again", None, same, NAMES[mpi.name]))
+    assert outcome.done.status == 0 and same, outcome.explain()
+    assert "complete after 2 starts" in outcome.done.err, outcome.explain()
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_with_a_checkpoint_and_the_same_command_goes_on(number, mpi, undisturbed, tmp_path):
-    with launched(mpi, tmp_path) as run:
-        run.until(lambda: len(steps(tmp_path / "run")) > 1)
-        run.process.send_signal(number)
-        assert run.wait(30).status == 75
-    with launched(mpi, tmp_path) as run:
-        done = run.wait(60)
-    assert done.status == 0, done.err
-    assert lawful(tmp_path / "run") == undisturbed
+def test_a_signal_stops_it_and_the_same_command_goes_on(launch, mpi, bench):
+    """Also where mpirun itself would not stop in good order."""
+    for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+        before = len(steps(launch.run))
+        with launch.start() as running:
+            running.until(lambda: len(steps(launch.run)) > before)
+            running.process.send_signal(number)
+            outcome = launch.end(running)
+        assert outcome.done.status == 75 and not outcome.is_complete, outcome.explain()
+    with launch.start() as running:
+        outcome = launch.end(running)
+    same = outcome.is_complete and outcome.log == bench.undisturbed(CHANGES)
+    ROWS.append(Row("SIGUSR1, SIGTERM, SIGINT to launch/train", "training", 3, "stopped", None, same, NAMES[mpi.name]))
+    assert outcome.done.status == 0 and same, outcome.explain()
 
 
-def test_bad_input_is_not_tried_again(mpi, tmp_path):
-    with launched(mpi, tmp_path, "--restarts", 3) as run:
-        (tmp_path / "set.h5").unlink()
-        done = run.wait(30)
-    assert done.status == 2, done.out + done.err
-    assert len([line for line in done.err.splitlines() if "no such file" in line]) == 1
+def test_bad_input_is_not_tried_again(launch, bench):
+    launch.config.write_text(launch.config.read_text().replace("set.h5", "missing.h5"))
+    with launch.start("--restarts", 3) as running:
+        outcome = launch.end(running)
+    assert outcome.done.status == 2, outcome.explain()
+    assert len([line for line in outcome.done.err.splitlines() if "no such file" in line]) == 1
