@@ -105,7 +105,7 @@ def _on_all_or_none(method):
 
     MPI may tell one survivor of the loss and another that the call has succeeded; in Open MPI 5.0 also with
     a result that is not whole.  The agreement that follows succeeds nowhere unless every rank has come to
-    it, which means that none was lost in the call: so a result that is returned is right.
+    it, and with a result: so one that is returned is right, and returned everywhere.
     """
 
     @functools.wraps(method)
@@ -119,15 +119,15 @@ def _on_all_or_none(method):
             fault = error
             self._comm.Revoke()  # or the others would wait in the call for this rank
         try:
-            self._comm.Agree(1)
+            all_have_it = self._comm.Agree(fault is None)
         except self._MPI.Exception as error:
             if error.Get_error_class() in self._lost:
                 raise RanksLost from None
             raise
-        if isinstance(fault, self._MPI.Exception) and fault.Get_error_class() in self._lost:
-            raise RanksLost from None
-        if fault is not None:
+        if fault is not None and not (isinstance(fault, self._MPI.Exception) and fault.Get_error_class() in self._lost):
             raise fault
+        if not all_have_it:
+            raise RanksLost
         return value
 
     return wrapped

@@ -242,6 +242,7 @@ class _Run:
         self.saved_at = time.monotonic()
         self.saved_step = None
         self.written = None  # the newest checkpoint's path (rank 0)
+        self.leads = comm.rank == 0  # has the directory and the log
         self.record = None  # the last epoch's, the same on every rank but for its clock
         self.repairs = 0
         self.warned_of_slow_disk = self.warned_of_writing = False
@@ -542,28 +543,37 @@ class _Run:
 
     def _survive(self, state: State) -> State:
         """Shrinks to the survivors and returns the furthest one's state, on all of them."""
-        began = time.monotonic()
-        rank, known, lost = self.comm.rank, self.record, []
+        began, unsaid = time.monotonic(), []
         with within(self.config.run.stall_seconds, "going on without lost ranks", self.comm):
             while True:
                 try:
-                    lost += self.comm.survive()
-                    state, self.record = furthest(state, self.record, self.comm)
-                    break
+                    unsaid += self.comm.survive()
+                    state, record = furthest(state, self.record, self.comm)
+                    if self.comm.rank == 0:
+                        self._lead(state, record)
+                        self.report.warn(
+                            f"lost {', '.join(unsaid)}; {self.comm.size} go on from step {state.step} "
+                            f"after {time.monotonic() - began:.2f} s"
+                        )
+                        unsaid = []
+                    self.record = record
+                    # Where rank 0 dies before this, the others know that it may not have said whom it lost.
+                    self.comm.agree()
+                    return state
                 except RanksLost:
                     continue
-        if self.comm.rank == 0 and rank != 0:
-            self._take_over(state)
-        elif self.record is not None and (known is None or known["step"] < self.record["step"]):
-            # Another rank had settled an epoch whose metrics had not reached this one.
-            self.report.epoch(self.record, self.config.training.epochs)
-        self.report.warn(
-            f"lost {', '.join(lost)}; {self.comm.size} go on from step {state.step} after {time.monotonic() - began:.2f} s"
-        )
-        return state
 
-    def _take_over(self, state: State) -> None:
-        """What the new rank 0 does first: the directory's lock, and the log with every epoch that is settled.
+    def _lead(self, state: State, record: dict | None) -> None:
+        """What rank 0 does first after a recovery, so that the log has every epoch that is settled."""
+        if not self.leads:
+            self._take_over(state, record)
+            self.leads = True
+        elif record is not None and (self.record is None or self.record["step"] < record["step"]):
+            # Another rank had settled an epoch whose metrics had not reached this one.
+            self.report.epoch(record, self.config.training.epochs)
+
+    def _take_over(self, state: State, record: dict | None) -> None:
+        """What a new rank 0 does: takes the directory's lock, and goes on with its log.
 
         Raises Divided where the old rank 0 lives: it is the network that broke, and both sides think
         that the other has died.  The lock tells which one goes on.
@@ -575,7 +585,7 @@ class _Run:
         checkpoint.remove_leftovers(self.directory.checkpoints)
         self.written = next(iter(checkpoint.listed(self.directory.checkpoints)), None)
         settled = not state.totals.any()
-        self.report.begin(self.directory.log, state.step if settled else state.step - 1, self.steps, self.record)
+        self.report.begin(self.directory.log, state.step if settled else state.step - 1, self.steps, record)
 
     def _compare(self, state: State) -> State | None:
         """None where all ranks' states are equal; else, if the config says so, the last good state, to go on from.

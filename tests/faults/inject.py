@@ -35,11 +35,13 @@ MOMENTS = {
     "computed": "the rank's gradient is there, its checksum is not",
     "before the sum": "the gradient is made, the rank has not come to Allreduce",
     "inside the sum": "in Allreduce",
+    "given the sum": "MPI has returned it to this rank, which does not know of the others",
     "after the sum": "the sum has arrived, v is not updated",
     "updated": "v is updated",
     "reading": "while a step's micro-batches are read",
     "evaluating": "before the evaluation's sum",
     "inside the evaluation": "in the evaluation's sum",
+    "given the evaluation": "MPI has returned its sum to this rank",
     "evaluated": "the metrics are there, the epoch is not settled",
     "comparing": "before digests are compared",
     "saving": "every rank, as a checkpoint is due",
@@ -74,6 +76,7 @@ class Faults:
         self.recovery = 0
         self.going_on = False
         self.state = self.sum = self.ranks = None
+        self.place = None  # which sum is being made
 
     def note(self, what: str, **more) -> None:
         if self._events:
@@ -117,10 +120,10 @@ def _raise(error):
 
 
 def _lose(faults, fault):
-    """The sum has not reached this rank, though others have it: MPI may tell survivors different things."""
-    from distmlp.communicator import RanksLost
+    """A sum has not reached this rank, though others have it: MPI may tell survivors different things."""
+    from mpi4py import MPI
 
-    raise RanksLost
+    raise MPI.Exception(MPI.ERR_PROC_FAILED)
 
 
 def _flip(array, fault) -> None:
@@ -163,6 +166,11 @@ class _Told:
 
     def __getattr__(self, name):
         return getattr(self._comm, name)
+
+    def Allreduce(self, *arguments):
+        self._comm.Allreduce(*arguments)
+        if self._faults.place:
+            self._faults.at(f"given {self._faults.place}")
 
     def Revoke(self):
         self._faults.at("losing")
@@ -230,18 +238,16 @@ def install(faults: Faults) -> None:
     """Wraps the package's functions; numpy is imported from here on."""
     from distmlp import checkpoint, communicator, rundirectory, step, training
 
-    place = [None]
-
     def gradient(function, self, state, *arguments, **named):
         if isinstance(self.comm, communicator.Alone) and RANK_COUNT > 1:
             return function(self, state, *arguments, **named)  # an audit
         faults.step, faults.state, faults.sum = state.step, state, self.message
         faults.at("computing")
-        place[0] = "the sum"
+        faults.place = "the sum"
         try:
             return function(self, state, *arguments, **named)
         finally:
-            place[0] = None
+            faults.place = None
 
     def accumulated(self, *_):
         if not isinstance(self.comm, communicator.Alone) or RANK_COUNT == 1:
@@ -249,21 +255,21 @@ def install(faults: Faults) -> None:
 
     def evaluate(function, *arguments):
         faults.at("evaluating")
-        place[0] = "the evaluation"
+        faults.place = "the evaluation"
         try:
             found = function(*arguments)
         finally:
-            place[0] = None
+            faults.place = None
         faults.at("evaluated")
         return found
 
     def summed(function, self, buffer):
-        if place[0] == "the sum":
+        if faults.place == "the sum":
             faults.at("before the sum")
-        if place[0]:
-            faults.at(f"inside {place[0]}")
+        if faults.place:
+            faults.at(f"inside {faults.place}")
         function(self, buffer)
-        if place[0] == "the sum":
+        if faults.place == "the sum":
             faults.at("after the sum")
 
     def survive(function, self, state):
