@@ -64,6 +64,10 @@ class Hosts:
         """Puts tc's words on what host i sends: shape(2, "netem", "delay", "5ms"), shape(2, "tbf", "rate", "5mbit", …)."""
         subprocess.run([*self._inside(i), "tc", "qdisc", "replace", "dev", "e0", "root", *words], check=True, capture_output=True)
 
+    def limit_segments(self, i: int, size: int) -> None:
+        """Bounds how many bytes host i's TCP hands to its link at once: tc paces, or drops, these as a whole."""
+        self._ip("-n", f"{self.prefix}{i}", "link", "set", "e0", "gso_max_size", str(size))
+
     def give_up_soon(self) -> None:
         """Lets every host's TCP give up a silent peer after 3 tries (some seconds) instead of 15 (a quarter of an hour)."""
         for i in range(1, len(self.addresses) + 1):
@@ -73,6 +77,11 @@ class Hosts:
         """The ids of all processes on host i."""
         found = subprocess.run(["ip", "netns", "pids", f"{self.prefix}{i}"], capture_output=True, text=True)
         return [int(word) for word in found.stdout.split()]
+
+    def connections(self, i: int) -> list[str]:
+        """Host i's TCP connections, each with its timers and its process, as ss prints them."""
+        found = subprocess.run([*self._inside(i), "ss", "--tcp", "--options", "--processes", "--no-header"], capture_output=True, text=True, check=True)
+        return found.stdout.splitlines()
 
     def kill(self, i: int) -> None:
         """kill -9 of all processes on host i."""
@@ -114,7 +123,7 @@ def why_not() -> str | None:
     """Why there cannot be test hosts here, or None."""
     if os.geteuid() != 0:
         return "test hosts (network namespaces) need root"
-    missing = [program for program in ("ip", "tc", "unshare") if shutil.which(program) is None]
+    missing = [program for program in ("ip", "tc", "ss", "unshare") if shutil.which(program) is None]
     if missing:
         return f"test hosts need {', '.join(missing)} (iproute2, util-linux)"
     probe = subprocess.run(["unshare", "--net", "--uts", "true"], capture_output=True)
