@@ -88,6 +88,14 @@ def starts(done: Done) -> int:
     return int(line.split()[3])
 
 
+def test_mpirun_does_not_find_out_that_a_daemon_is_out_of_reach(bench, openmpi, hosts):
+    """It would end the job then, after 8 minutes, whoever has gone on."""
+    with job(bench, openmpi, hosts, ranks_a_host=1) as a:
+        a.strike(lambda: None)
+        daemons = [line for line in hosts.connections(1) if "prterun" in line and hosts.addresses[2] in line]
+        assert daemons and not any("keepalive" in line for line in daemons), hosts.connections(1)
+
+
 @pytest.mark.parametrize("ranks_a_host", [1, 2])
 def test_a_host_is_cut_off(ranks_a_host, bench, openmpi, hosts):
     with job(bench, openmpi, hosts, ranks_a_host) as a:
@@ -155,6 +163,19 @@ def test_a_link_comes_back(bench, openmpi, hosts):
         outcome = a.end(60)
     tell(f"a link is away for {2 * DETECT:g} s", "3 × 2", "", a.seconds(outcome), outcome, bench.undisturbed())
     assert not hosts.left(within=25)
+
+
+def test_a_short_outage_is_sat_out(bench, openmpi, hosts):
+    def blink(i):
+        hosts.cut(i)
+        time.sleep(DETECT / 4)
+        hosts.join(i)
+
+    with job(bench, openmpi, hosts) as a:
+        a.strike(blink, 3)
+        outcome = a.end(40)
+    tell(f"a link is away for {DETECT / 4:g} s", "3 × 2", "3 × 2", None, outcome, bench.undisturbed())
+    assert starts(outcome.done) == 1 and "lost" not in outcome.done.err, outcome.explain()
 
 
 SLOW = {
