@@ -118,6 +118,23 @@ def test_the_host_of_rank_0_and_mpirun_is_cut_off(bench, openmpi, hosts):
     assert not hosts.left(within=25)
 
 
+def test_the_host_of_rank_0_and_mpirun_dies_silently(bench, openmpi, hosts):
+    """Nobody is left to say how the run ends, but its ranks on the other hosts bring it there."""
+
+    def die(i):
+        hosts.cut(i)
+        hosts.kill(i)
+
+    with job(bench, openmpi, hosts) as a:
+        a.strike(die, 1)
+        done = a.running.wait(5)
+        assert not hosts.left(within=40), "nobody ends what is left"
+        outcome = Outcome(done, a.run, read_events(a.events))
+    same = outcome.is_complete and outcome.log == bench.undisturbed()
+    ROWS.append(Row("the host of rank 0 and mpirun dies", "training, 3 hosts", "3 × 2", "2 × 2", a.seconds(outcome), same))
+    assert same, outcome.explain()
+
+
 def test_a_host_dies_with_its_daemon(bench, openmpi, hosts):
     """mpirun does not go on without a daemon; launch/train starts again on the hosts that answer."""
 
@@ -178,20 +195,21 @@ def test_a_short_outage_is_sat_out(bench, openmpi, hosts):
     assert starts(outcome.done) == 1 and "lost" not in outcome.done.err, outcome.explain()
 
 
+#: How the link is made slow, and --detect.  A connection whose first packets are lost comes 1 s later, 3 s, 7 s.
 SLOW = {
-    # A step's sum takes some tenths of a second: rate-limited, and with a queue so short that packets are lost.
-    "rate": ["tbf", "rate", "200kbit", "burst", "3000", "latency", "500ms"],
-    "short queue": ["tbf", "rate", "1mbit", "burst", "3000", "limit", "4000"],
-    "delay and loss": ["netem", "delay", "20ms", "5ms", "loss", "1%"],
+    "200 kbit/s": (lambda hosts: hosts.shape(3, "tbf", "rate", "200kbit", "burst", "3000", "latency", "500ms"), DETECT),
+    "1 Mbit/s, a queue of 3 packets": (lambda hosts: hosts.shape(3, "tbf", "rate", "1mbit", "burst", "3000", "limit", "4000"), DETECT),
+    "20 ms each way, 1 % lost": (lambda hosts: hosts.delay(3, 0.02, 0.01), 5),
 }
 
 
 @pytest.mark.parametrize("how", SLOW)
 def test_a_slow_link_is_not_taken_for_a_lost_one(how, bench, openmpi, hosts):
-    if SLOW[how][0] == "netem" and testhosts.why_no_netem():
-        pytest.skip(testhosts.why_no_netem())
-    hosts.shape(3, *SLOW[how])
-    with job(bench, openmpi, hosts, step=0) as a:
+    make, detect = SLOW[how]
+    if "ms" in how and testhosts.why_no_slow_cable():
+        pytest.skip(testhosts.why_no_slow_cable())
+    make(hosts)
+    with job(bench, openmpi, hosts, options=("--detect", detect), step=0) as a:
         outcome = a.end(60)
     tell(f"a slow link: {how}", "3 × 2", "3 × 2", None, outcome, bench.undisturbed())
     assert starts(outcome.done) == 1 and "lost" not in outcome.done.err, outcome.explain()

@@ -7,11 +7,13 @@ have theirs at once.  They share this machine's files, processes and cores.
 import os
 import shutil
 import subprocess
+import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-ENTER = Path(__file__).resolve().parent / "enter_host"
+HERE = Path(__file__).resolve().parent
+ENTER, SLOW_CABLE = HERE / "enter_host", HERE / "slow_cable.py"
 
 
 class Hosts:
@@ -21,7 +23,7 @@ class Hosts:
         self.prefix = f"distmlp-{os.getpid()}-"
         self.addresses = [f"10.77.0.{i}" for i in range(1, count + 1)]
         self._switch = f"{self.prefix}switch"
-        self._up = []
+        self._up, self._cables = [], []
 
     @property
     def environment(self) -> dict[str, str]:
@@ -31,6 +33,7 @@ class Hosts:
             "PRTE_MCA_plm_ssh_agent": str(ENTER),
             "PRTE_MCA_prte_if_include": "e0",
             "OMPI_MCA_btl_tcp_if_include": "e0",
+            "HYDRA_IFACE": "e0",
         }
 
     def inside(self, i: int, *words) -> list[str]:
@@ -47,10 +50,13 @@ class Hosts:
             self._ip("netns", "add", name)
             self._up.append(name)
             self._ip("-n", self._switch, "link", "add", f"v{i}", "type", "veth", "peer", "name", "e0", "netns", name)
-            self._ip("-n", self._switch, "link", "set", f"v{i}", "master", "br0", "up")
-            self._ip("-n", name, "addr", "add", f"{address}/24", "dev", "e0")
-            for link in ("e0", "lo"):
-                self._ip("-n", name, "link", "set", link, "up")
+            self._ip("-n", name, "link", "set", "lo", "up")
+            self._plug_in(i, address)
+
+    def _plug_in(self, i: int, address: str) -> None:
+        self._ip("-n", self._switch, "link", "set", f"v{i}", "master", "br0", "up")
+        self._ip("-n", f"{self.prefix}{i}", "addr", "add", f"{address}/24", "dev", "e0")
+        self._ip("-n", f"{self.prefix}{i}", "link", "set", "e0", "up")
 
     def cut(self, i: int) -> None:
         """Takes host i from the network, as a pulled cable does: nobody is told."""
@@ -61,8 +67,20 @@ class Hosts:
         self._ip("-n", self._switch, "link", "set", f"v{i}", "master", "br0")
 
     def shape(self, i: int, *words: str) -> None:
-        """Puts tc's words on what host i sends: shape(2, "netem", "delay", "5ms"), shape(2, "tbf", "rate", "5mbit", …)."""
+        """Puts tc's words on what host i sends: shape(2, "tbf", "rate", "5mbit", …)."""
         subprocess.run([*self._inside(i), "tc", "qdisc", "replace", "dev", "e0", "root", *words], check=True, capture_output=True)
+
+    def delay(self, i: int, seconds: float, loss: float) -> None:
+        """Gives host i another cable, on which every frame takes so many seconds, and this share of them is lost."""
+        self._ip("-n", f"{self.prefix}{i}", "link", "del", "e0")
+        cable = subprocess.Popen(
+            ["ip", "netns", "exec", self._switch, sys.executable, SLOW_CABLE, f"v{i}", "far", str(seconds), str(loss)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._cables.append(cable)
+        assert cable.stdout.readline() == "up\n"
+        self._ip("-n", self._switch, "link", "set", "far", "netns", f"{self.prefix}{i}", "name", "e0")
+        self._plug_in(i, self.addresses[i - 1])
 
     def limit_segments(self, i: int, size: int) -> None:
         """Bounds how many bytes host i's TCP hands to its link at once: tc paces, or drops, these as a whole."""
@@ -101,6 +119,9 @@ class Hosts:
     def remove(self) -> None:
         for i in range(1, len(self.addresses) + 1):
             self.kill(i)
+        for cable in self._cables:
+            with cable:
+                cable.kill()
         for name in reversed(self._up):
             subprocess.run(["ip", "netns", "del", name], check=False)
 
@@ -128,6 +149,11 @@ def why_not() -> str | None:
         return f"test hosts need {', '.join(missing)} (iproute2, util-linux)"
     probe = subprocess.run(["unshare", "--net", "--uts", "true"], capture_output=True)
     return None if probe.returncode == 0 else f"no network namespaces here: {probe.stderr.decode().strip()}"
+
+
+def why_no_slow_cable() -> str | None:
+    """Why `Hosts.delay` cannot be had here, or None."""
+    return None if os.access("/dev/net/tun", os.R_OK | os.W_OK) else "a cable that delays needs /dev/net/tun"
 
 
 def why_no_netem() -> str | None:
