@@ -220,15 +220,15 @@ def _run(asked, settings, fault) -> int:
         return _end(comm, BAD_INPUT, error)
     except training.Diverged as error:
         return _end(comm, DIVERGED, error)
-    except (training.CheckpointFailed, Corrupted) as error:
+    except (training.CheckpointFailed, training.Divided, Corrupted) as error:
         return _end(comm, CRASHED, error)
     except BaseException as error:
         # This rank alone: the others wait for it in vain, so they are ended.
-        alone = isinstance(error, (training.RankFault, training.Divided))
+        alone = isinstance(error, training.RankFault)
         where = f"distmlp: rank {comm.rank} of {comm.size} on {comm.hosts[comm.rank]}"
         words = f"{where}: {error}" if alone else f"{where} failed and ends the others:\n{traceback.format_exc()}"
         print(words, file=sys.stderr, flush=True)
-        comm.abort(BAD_INPUT if isinstance(error, training.RankFault) else CRASHED)
+        comm.abort(BAD_INPUT if alone else CRASHED)
         raise
 
 

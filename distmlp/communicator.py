@@ -9,6 +9,7 @@ import functools
 import os
 import socket
 import sys
+import threading
 import time
 
 import numpy as np
@@ -226,6 +227,8 @@ class Communicator:
         sys.stdout.flush()
         sys.stderr.flush()
         time.sleep(0.3)  # a launcher that ends the ranks at once may not have read yet what was said
+        # A host that is cut off does not reach the launcher, which MPI_Abort may wait for.
+        threading.Timer(5.0, os._exit, (status,)).start()
         self._MPI.COMM_WORLD.Abort(status)
 
     def leave(self, status):

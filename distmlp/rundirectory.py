@@ -90,6 +90,13 @@ class RunDirectory:
         """Marks the run as complete.  Raises OSError."""
         self._put("finished.json", json.dumps(facts) + "\n")
 
+    def finished_step(self) -> int | None:
+        """The step with which the run was complete, or None where it is not."""
+        try:
+            return json.loads(self.finished.read_text(encoding="utf-8"))["step"]
+        except FileNotFoundError:
+            return None
+
     def _put(self, name: str, text: str) -> None:
         """Writes a small file, whole or not at all."""
         temporary = self.path / f"{name}.writing"

@@ -51,7 +51,7 @@ class RankFault(RuntimeError):
 
 
 class Divided(RuntimeError):
-    """This rank must not go on, since another part of the job does; the message is for the user."""
+    """This part of a job whose network broke must not go on, since another does.  Raised on every rank of it.  Exit status 1."""
 
 
 @dataclass(frozen=True)
@@ -549,21 +549,16 @@ class _Run:
                 try:
                     unsaid += self.comm.survive()
                     state, record = furthest(state, self.record, self.comm)
-                    if self.comm.rank == 0:
-                        self._lead(state, record)
-                        self.report.warn(
-                            f"lost {', '.join(unsaid)}; {self.comm.size} go on from step {state.step} "
-                            f"after {time.monotonic() - began:.2f} s"
-                        )
-                        unsaid = []
-                    self.record = record
-                    # Where rank 0 dies before this, the others know that it may not have said whom it lost.
-                    self.comm.agree()
+                    # Where rank 0 dies in this, the others know that it may not have said whom it lost.
+                    on_rank_0(self.comm, lambda: self._lead(state, record, unsaid, began))
+                    self.record, unsaid = record, []
                     return state
+                except InputError as error:
+                    raise Divided(f"this part of the job ends, for it cannot have the run directory: {error}") from None
                 except RanksLost:
                     continue
 
-    def _lead(self, state: State, record: dict | None) -> None:
+    def _lead(self, state: State, record: dict | None, lost: list[str], began: float) -> None:
         """What rank 0 does first after a recovery, so that the log has every epoch that is settled."""
         if not self.leads:
             self._take_over(state, record)
@@ -571,17 +566,20 @@ class _Run:
         elif record is not None and (self.record is None or self.record["step"] < record["step"]):
             # Another rank had settled an epoch whose metrics had not reached this one.
             self.report.epoch(record, self.config.training.epochs)
+        self.report.warn(
+            f"lost {', '.join(lost)}; {self.comm.size} go on from step {state.step} after {time.monotonic() - began:.2f} s"
+        )
 
     def _take_over(self, state: State, record: dict | None) -> None:
         """What a new rank 0 does: takes the directory's lock, and goes on with its log.
 
-        Raises Divided where the old rank 0 lives: it is the network that broke, and both sides think
-        that the other has died.  The lock tells which one goes on.
+        Raises InputError where the old rank 0 lives, or has come to the end without this part: it is the
+        network that broke, and both sides think that the other has died.  The lock tells which one goes on.
         """
-        try:
-            self.directory.lock(patience=5.0)
-        except InputError as error:
-            raise Divided(f"the old rank 0 has not ended, so this part of a divided job does: {error}") from None
+        self.directory.lock(patience=5.0)
+        finished = self.directory.finished_step()
+        if finished is not None and finished > state.step:
+            raise InputError(f"run.directory {self.directory.path}: another part of the job has completed the run")
         checkpoint.remove_leftovers(self.directory.checkpoints)
         self.written = next(iter(checkpoint.listed(self.directory.checkpoints)), None)
         settled = not state.totals.any()

@@ -104,3 +104,11 @@ def test_startup():
     (found,) = tables("startup", "--networks", "12-5-3@8", "--rounds", "1", "--quick")
     assert [row["started by"] for row in found][:2] == ["this environment's", "the same, btl ^ofi"]
     assert all(re.fullmatch(NUMBERS, row["to the first step, s"]) for row in found)
+
+
+def test_resilience():
+    recovery, checks = tables("resilience", "--networks", "12-5-3@8@10", "--rounds", "1", "--quick")
+    assert [row["started by"] for row in recovery] == ["plain", "ob1", "ulfm"]
+    assert [bool(row["of plain"]) for row in recovery] == [False, True, True]
+    assert all(re.fullmatch(NUMBERS, row["µs/step"]) for row in recovery)
+    assert [row["check_every"] for row in checks] == ["100"]

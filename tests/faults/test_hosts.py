@@ -1,0 +1,215 @@
+"""Holds what lost hosts and broken networks do to a run of launch/train on three hosts: it goes on, or starts again, to the same bits.
+
+The hosts are network namespaces (testhosts.py).  In all cases nothing hangs and nothing is left running.
+"""
+
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the helpers beside the other tests
+
+import testhosts
+from broken import INJECT, ROWS, Bench, Outcome, Row, kill, launched, python_that_injects, read_events
+from example import steps
+from launching import Done, Running
+
+pytestmark = pytest.mark.skipif(testhosts.why_not() is not None, reason=str(testhosts.why_not()))
+
+#: Seconds of silence after which a host counts as lost, and seconds that mpirun is then given at the end.
+DETECT, PATIENCE = 2.0, 2.0
+
+#: So long takes each of the 63 steps, so that a fault comes in the middle of them.
+STEP = 0.05
+
+
+@pytest.fixture
+def hosts():
+    with testhosts.hosts(3) as made:
+        made.give_up_soon()
+        yield made
+
+
+@dataclass
+class Job:
+    """A run of launch/train on host 1."""
+
+    running: Running
+    run: Path
+    events: Path
+    struck: float = 0.0  # when the fault came
+
+    def strike(self, fault, *arguments) -> None:
+        """fault(*arguments) in the middle of the training."""
+        self.running.until(lambda: steps(self.run)[-1:] >= [10])
+        self.struck = time.monotonic()
+        fault(*arguments)
+
+    def end(self, timeout: float) -> Outcome:
+        """How launch/train ended; fails the test where that takes longer than so many seconds."""
+        return Outcome(self.running.wait(timeout), self.run, read_events(self.events))
+
+    def seconds(self, outcome: Outcome) -> float:
+        """From the fault to the first step that was done after it without those who were lost, or to the end."""
+        went_on = [event["time"] for event in outcome.of("goes on") if event["time"] > self.struck]
+        return min(went_on, default=time.monotonic()) - self.struck
+
+
+@contextmanager
+def job(bench: Bench, mpi, hosts, ranks_a_host: int = 2, faults=(), options=(), changes={}, step=STEP):
+    name = bench.name()
+    plan, events = bench.plan([kill("all", "computing", do="slow", seconds=step), *faults])
+    python = python_that_injects(bench.directory / f"{name}.bin", mpi, plan)
+    config = bench.config(name, {"run.checkpoint_every": "5 steps", **changes})
+    words = [
+        *("-n", 3 * ranks_a_host, "-H", ",".join(f"{address}:{ranks_a_host}" for address in hosts.addresses)),
+        *("--ssh-agent", testhosts.ENTER, "--detect", DETECT, "--patience", PATIENCE, *options, config),
+    ]
+    with launched(python, words, prefix=hosts.inside(1), env=hosts.environment) as running:
+        yield Job(running, bench.directory / name, events)
+
+
+def tell(fault: str, before: str, after: str, seconds: float, outcome: Outcome, expected: list[dict]) -> None:
+    """The row of the table, and that the run has come to its end and to the undisturbed bits."""
+    ROWS.append(Row(fault, "training, 3 hosts", before, after, seconds, outcome.log == expected))
+    assert outcome.done.status == 0, outcome.explain()
+    assert outcome.is_complete and outcome.log == expected, outcome.explain()
+
+
+def starts(done: Done) -> int:
+    """How often launch/train says that it has started the run."""
+    (line,) = [line for line in done.err.splitlines() if line.startswith("launch/train: complete after ")]
+    return int(line.split()[3])
+
+
+def test_mpirun_does_not_find_out_that_a_daemon_is_out_of_reach(bench, openmpi, hosts):
+    """It would end the job then, after 8 minutes, whoever has gone on."""
+    with job(bench, openmpi, hosts, ranks_a_host=1) as a:
+        a.strike(lambda: None)
+        daemons = [line for line in hosts.connections(1) if "prterun" in line and hosts.addresses[2] in line]
+        assert daemons and not any("keepalive" in line for line in daemons), hosts.connections(1)
+
+
+@pytest.mark.parametrize("ranks_a_host", [1, 2])
+def test_a_host_is_cut_off(ranks_a_host, bench, openmpi, hosts):
+    with job(bench, openmpi, hosts, ranks_a_host) as a:
+        a.strike(hosts.cut, 3)
+        outcome = a.end(30)
+    seconds = a.seconds(outcome)
+    tell("the host of the last ranks is cut off", f"3 × {ranks_a_host}", f"2 × {ranks_a_host}", seconds, outcome, bench.undisturbed())
+    assert starts(outcome.done) == 1 and f"{2 * ranks_a_host} go on" in outcome.done.err, outcome.explain()
+    assert seconds < DETECT + 5, outcome.explain()
+    assert not hosts.left(within=25)
+
+
+def test_the_host_of_rank_0_and_mpirun_is_cut_off(bench, openmpi, hosts):
+    """It has the run directory's lock, so it goes on, and the others end."""
+    with job(bench, openmpi, hosts) as a:
+        a.strike(hosts.cut, 1)
+        outcome = a.end(40)
+    tell("the host of rank 0 and mpirun is cut off", "3 × 2", "1 × 2", a.seconds(outcome), outcome, bench.undisturbed())
+    assert starts(outcome.done) == 1 and "2 go on" in outcome.done.err, outcome.explain()
+    assert not hosts.left(within=25)
+
+
+def test_the_host_of_rank_0_and_mpirun_dies_silently(bench, openmpi, hosts):
+    """Nobody is left to say how the run ends, but its ranks on the other hosts bring it there."""
+
+    def die(i):
+        hosts.cut(i)
+        hosts.kill(i)
+
+    with job(bench, openmpi, hosts) as a:
+        a.strike(die, 1)
+        done = a.running.wait(5)
+        assert not hosts.left(within=40), "nobody ends what is left"
+        outcome = Outcome(done, a.run, read_events(a.events))
+    same = outcome.is_complete and outcome.log == bench.undisturbed()
+    ROWS.append(Row("the host of rank 0 and mpirun dies", "training, 3 hosts", "3 × 2", "2 × 2", a.seconds(outcome), same))
+    assert same, outcome.explain()
+
+
+def test_a_host_dies_with_its_daemon(bench, openmpi, hosts):
+    """mpirun does not go on without a daemon; launch/train starts again on the hosts that answer."""
+
+    def die(i):
+        hosts.kill(i)
+        hosts.cut(i)
+
+    with job(bench, openmpi, hosts) as a:
+        a.strike(die, 3)
+        outcome = a.end(40)
+    tell("a host's ranks and daemon are killed", "3 × 2", "2 × 2, started again", a.seconds(outcome), outcome, bench.undisturbed())
+    assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, outcome.explain()
+    assert not hosts.left(within=25)
+
+
+def test_all_ranks_die_and_a_host_is_gone(bench, openmpi, hosts):
+    """The crash of everything: mpirun waits for the lost host, and is ended; then the hosts that are left start from the newest checkpoint."""
+
+    def die(i):
+        hosts.cut(i)
+        for pid in hosts.processes(1) + hosts.processes(2) + hosts.processes(3):
+            if str(INJECT) in testhosts.command_line(pid):
+                os.kill(pid, signal.SIGKILL)
+
+    with job(bench, openmpi, hosts) as a:
+        a.strike(die, 3)
+        outcome = a.end(40)
+    tell("all ranks are killed, a host is gone", "3 × 2", "2 × 2, started again", a.seconds(outcome), outcome, bench.undisturbed())
+    assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, outcome.explain()
+    assert not hosts.left(within=25)
+
+
+def test_a_link_comes_back(bench, openmpi, hosts):
+    """Those who were given up come back to others who have gone on, or have come to the end, without them."""
+
+    def blink(i):
+        hosts.cut(i)
+        time.sleep(2 * DETECT)
+        hosts.join(i)
+
+    with job(bench, openmpi, hosts, step=0.15) as a:
+        a.strike(blink, 3)
+        outcome = a.end(60)
+    tell(f"a link is away for {2 * DETECT:g} s", "3 × 2", "", a.seconds(outcome), outcome, bench.undisturbed())
+    assert not hosts.left(within=25)
+
+
+def test_a_short_outage_is_sat_out(bench, openmpi, hosts):
+    def blink(i):
+        hosts.cut(i)
+        time.sleep(DETECT / 4)
+        hosts.join(i)
+
+    with job(bench, openmpi, hosts) as a:
+        a.strike(blink, 3)
+        outcome = a.end(40)
+    tell(f"a link is away for {DETECT / 4:g} s", "3 × 2", "3 × 2", None, outcome, bench.undisturbed())
+    assert starts(outcome.done) == 1 and "lost" not in outcome.done.err, outcome.explain()
+
+
+#: How the link is made slow, and --detect.  A connection whose first packets are lost comes 1 s later, 3 s, 7 s.
+SLOW = {
+    "200 kbit/s": (lambda hosts: hosts.shape(3, "tbf", "rate", "200kbit", "burst", "3000", "latency", "500ms"), DETECT),
+    "1 Mbit/s, a queue of 3 packets": (lambda hosts: hosts.shape(3, "tbf", "rate", "1mbit", "burst", "3000", "limit", "4000"), DETECT),
+    "20 ms each way, 1 % lost": (lambda hosts: hosts.delay(3, 0.02, 0.01), 5),
+}
+
+
+@pytest.mark.parametrize("how", SLOW)
+def test_a_slow_link_is_not_taken_for_a_lost_one(how, bench, openmpi, hosts):
+    make, detect = SLOW[how]
+    if "ms" in how and testhosts.why_no_slow_cable():
+        pytest.skip(testhosts.why_no_slow_cable())
+    make(hosts)
+    with job(bench, openmpi, hosts, options=("--detect", detect), step=0) as a:
+        outcome = a.end(60)
+    tell(f"a slow link: {how}", "3 × 2", "3 × 2", None, outcome, bench.undisturbed())
+    assert starts(outcome.done) == 1 and "lost" not in outcome.done.err, outcome.explain()
