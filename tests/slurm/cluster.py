@@ -1,9 +1,12 @@
-"""A real SLURM on this machine: munged, slurmctld and a slurmd for each node, all on the loopback interface.
+"""A real SLURM on this machine: munged, slurmctld and a slurmd for each node.
 
-The nodes are virtual: they share this machine and its cores.  The first has the machine's own name, so that
-mpirun takes it for the local host; on the second it starts its daemon through srun, as on a cluster.
+The nodes are virtual: they share this machine and its cores.  Those of `Cluster` share its network too, on
+the loopback interface: the first has the machine's own name, so that mpirun takes it for the local host; on
+the second it starts its daemon through srun, as on a cluster.  Those of `ApartCluster` have a network
+namespace and a host name each, so that one of them can be lost.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -11,9 +14,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "faults"))  # the test hosts
+
+from testhosts import Hosts
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "squeue")
 APT = "apt-get update && apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge libpmix2"
@@ -26,14 +34,13 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEM
 
 _CONF = """\
 ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({address})
 SlurmctldPort={port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 # A requeued job begins again once its old credential has expired: after 120 s, unless this says less; 5 is the least.
 AuthInfo=socket={dir}/munge/sock,cred_expire=5
-CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -52,7 +59,6 @@ KillWait=5
 MinJobAge=600
 InactiveLimit=0
 SlurmctldTimeout=30
-SlurmdTimeout=60
 SlurmdParameters=config_overrides
 StateSaveLocation={dir}/state
 SlurmdSpoolDir={dir}/spool/%n
@@ -78,11 +84,24 @@ def missing() -> str | None:
 class Cluster:
     """SLURM with `nodes` nodes of `cpus` CPUs each, more than the machine may have; a context manager."""
 
+    #: How long a node may be silent, and that nothing is to be heard beyond the loopback interface.
+    SETTINGS = "SlurmdTimeout=60\nCommunicationParameters=NoCtldInAddrAny,NoInAddrAny\n"
+
     def __init__(self, nodes: int = 2, cpus: int = 4):
-        self._nodes, self._cpus, self._daemons = nodes, cpus, []
+        self._cpus, self._daemons, self._slurmds = cpus, [], {}
+        host = socket.gethostname().partition(".")[0]
+        self.nodes = [host, *(f"{host}-v{i}" for i in range(2, nodes + 1))]
         # A short name: Unix sockets are made in it, and their paths may have 107 characters at most.
         self.dir = Path(tempfile.mkdtemp(prefix="slurm-"))
         self.env = dict(os.environ, SLURM_CONF=str(self.dir / "slurm.conf"))
+
+    def _places(self) -> list[tuple[str, str, int]]:
+        """(host name, address, port) of the controller and of each node."""
+        return [(self.nodes[0], "127.0.0.1", port) for port in _free_ports(1 + len(self.nodes))]
+
+    def on(self, place: int, *words) -> list[str]:
+        """The command line that runs WORDS where node number `place` is; 0 is the controller, and where users type."""
+        return list(map(str, words))
 
     def __enter__(self):
         try:
@@ -93,17 +112,17 @@ class Cluster:
         return self
 
     def _start(self):
-        dir, host = self.dir, socket.gethostname().partition(".")[0]
+        dir = self.dir
         for name in ("munge", "state", "spool", "tmp"):
             (dir / name).mkdir(mode=0o700)
         (dir / "munge/key").write_bytes(os.urandom(128))
         (dir / "munge/key").chmod(0o600)
         (dir / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")  # loaded, never used: 22.05 knows no "disabled"
-        port, *ports = _free_ports(1 + self._nodes)
-        self.nodes = [host, *(f"{host}-v{i}" for i in range(2, self._nodes + 1))]
-        conf = _CONF.format(host=host, port=port, dir=dir)
-        for weight, (name, of) in enumerate(zip(self.nodes, ports), 1):
-            conf += f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={of} CPUs={self._cpus} RealMemory=2000 Weight={weight} State=UNKNOWN\n"
+        (host, address, port), *places = self._places()
+        conf = _CONF.format(host=host, address=address, port=port, dir=dir) + self.SETTINGS
+        for weight, (name, (host, address, port)) in enumerate(zip(self.nodes, places), 1):
+            conf += f"NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} "
+            conf += f"CPUs={self._cpus} RealMemory=2000 Weight={weight} State=UNKNOWN\n"
         conf += f"PartitionName=main Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP\n"
         (dir / "slurm.conf").write_text(conf)
 
@@ -113,12 +132,27 @@ class Cluster:
             f"--log-file={munge}/log", f"--seed-file={munge}/seed", "--group-update-time=-1", "--num-threads=2",
         )  # fmt: skip
         self.until((munge / "sock").exists, "munged")
-        self._daemon("slurmctld", "-D", "-i", "-f", dir / "slurm.conf")
+        self._daemon(*self.on(0, "slurmctld", "-D", "-i", "-f", dir / "slurm.conf"))
         for name in self.nodes:
             (dir / "spool" / name).mkdir()
             (dir / "tmp" / name).mkdir()
-            self._daemon("slurmd", "-D", "-N", name, "-f", dir / "slurm.conf")
-        self.until(lambda: len(set(self._try("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split())) == self._nodes, "idle nodes")
+            self._start_slurmd(name)
+        self.until_idle()
+
+    def _start_slurmd(self, name: str) -> None:
+        place = 1 + self.nodes.index(name)
+        self._slurmds[name] = self._daemon(*self.on(place, "slurmd", "-D", "-N", name, "-f", self.dir / "slurm.conf"))
+
+    def until_idle(self) -> None:
+        """Returns once every node is idle."""
+        self.until(lambda: set(self._try("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()) == set(self.nodes), "idle nodes")
+
+    def kill_slurmd(self, name: str) -> None:
+        """kill -9 of a node's slurmd; what it has started goes on."""
+        slurmd = self._slurmds.pop(name)
+        self._daemons.remove(slurmd)
+        slurmd.kill()
+        slurmd.wait()
 
     def __exit__(self, *_):
         for state in ("PENDING", "RUNNING", "SUSPENDED"):
@@ -135,36 +169,89 @@ class Cluster:
                 daemon.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def _daemon(self, program, *arguments):
+    def _daemon(self, program, *arguments) -> subprocess.Popen:
         with open(self.dir / "daemons.out", "ab") as out:
-            self._daemons.append(
-                subprocess.Popen(
-                    [shutil.which(program), *map(str, arguments)],
-                    stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, preexec_fn=_die_with_parent,
-                )  # fmt: skip
-            )
+            started = subprocess.Popen(
+                [shutil.which(program), *map(str, arguments)],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, preexec_fn=_die_with_parent,
+            )  # fmt: skip
+        self._daemons.append(started)
+        return started
 
     def until(self, condition, what: str, seconds: float = 30.0):
         """The first value of condition() that is true."""
         limit = time.monotonic() + seconds
         while not (value := condition()):
             for daemon in self._daemons:
-                assert daemon.poll() is None, f"{daemon.args[0]} ended: {(self.dir / 'daemons.out').read_text()}"
+                assert daemon.poll() is None, f"{daemon.args} ended: {(self.dir / 'daemons.out').read_text()}"
             assert time.monotonic() < limit, f"no {what} after {seconds} s"
             time.sleep(0.05)
         return value
 
     def run(self, *command) -> str:
         """What one of SLURM's commands prints."""
-        done = subprocess.run([*map(str, command)], env=self.env, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(self.on(0, *command), env=self.env, capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr}"
         return done.stdout
 
     def _try(self, *command) -> str:
         try:
-            return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=5).stdout
+            return subprocess.run(self.on(0, *command), env=self.env, capture_output=True, text=True, timeout=5).stdout
         except (OSError, subprocess.TimeoutExpired):
             return ""
+
+
+class ApartCluster(Cluster):
+    """A cluster whose nodes, node1 and so on, and controller are test hosts with nothing between them but a network."""
+
+    # SLURM is not to wait long for an answer of a node that is lost.
+    SETTINGS = "SlurmdTimeout=60\nMessageTimeout=3\nTCPTimeout=2\n"
+
+    def __init__(self, nodes: int, cpus: int = 8):
+        super().__init__(nodes, cpus)
+        self.nodes = [f"node{i}" for i in range(1, nodes + 1)]
+        self._hosts = Hosts(nodes + 1)
+
+    def _places(self):
+        *nodes, controller = ((f"node{i}", address, 6818) for i, address in enumerate(self._hosts.addresses, 1))
+        return [controller, *nodes]
+
+    def on(self, place, *words):
+        return self._hosts.inside(place or len(self._hosts.addresses), *words)
+
+    def __enter__(self):
+        try:
+            self._hosts.make()
+        except BaseException:
+            self._hosts.remove()
+            raise
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        self._hosts.remove()
+
+    def processes(self, name: str) -> list[int]:
+        """The ids of all processes on a node."""
+        return self._hosts.processes(1 + self.nodes.index(name))
+
+    def lose(self, name: str) -> None:
+        """A node falls silent, and nothing on it lives on: what a power failure is to the others."""
+        self._hosts.cut(1 + self.nodes.index(name))
+        self.kill_slurmd(name)
+        for pid in self.processes(name):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def mend(self) -> None:
+        """Brings back what was lost, set down or drained."""
+        for place, name in enumerate(self.nodes, 1):
+            subprocess.run(["ip", "-n", f"{self._hosts.prefix}{place}", "link", "set", "e0", "up"], check=True)
+            if name not in self._slurmds:
+                self._start_slurmd(name)
+            # Refused for a node that nothing is wrong with.
+            self._try("scontrol", "update", f"NodeName={name}", "State=RESUME")
+        self.until_idle()
 
 
 class Job:
@@ -230,7 +317,7 @@ class Job:
         """{rank: process id} of the ranks that run."""
         found = {}
         for pid, (env, words) in self.processes().items():
-            rank = env.get("OMPI_COMM_WORLD_RANK", env.get("PMI_RANK"))
+            rank = next((env[name] for name in ("PMIX_RANK", "PMI_RANK") if name in env), None)
             if rank is not None and "train" in words and "python" in Path(words[0]).name:
                 found[int(rank)] = pid
         return found

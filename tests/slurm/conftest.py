@@ -69,7 +69,7 @@ class Site:
     def type(self, mpi, *words, status: int = 0, **more) -> subprocess.CompletedProcess:
         """A command, typed in the directory; more: environment variables."""
         done = subprocess.run(
-            list(map(str, words)), cwd=self.place, env=self.environment(mpi, **more), capture_output=True, text=True, timeout=60
+            self.cluster.on(0, *words), cwd=self.place, env=self.environment(mpi, **more), capture_output=True, text=True, timeout=60
         )
         assert done.returncode == status, f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done

@@ -1,0 +1,154 @@
+"""Nodes that are lost, set down or drained, and ranks lost on them, in the middle of jobs that span two of three nodes.
+
+One blow strikes jobs of several kinds at once.  Whatever becomes of them, they end with the bits of the run
+that was left alone.
+"""
+
+import os
+import signal
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from cluster import ApartCluster, Job, missing
+from conftest import LONG, Site
+from testhosts import why_not
+
+pytestmark = pytest.mark.timeout(120)
+
+#: How a job of each kind is submitted: the MPI, how it is launched, and environment variables.
+KINDS = {
+    "ulfm": ("openmpi", "mpirun", {"DISTMLP_FT": "ulfm", "DISTMLP_DETECT": "3", "DISTMLP_PATIENCE": "2"}),
+    "mpirun": ("openmpi", "mpirun", {}),
+    "pmix": ("openmpi", "srun --mpi=pmix", {}),
+    "pmi2": ("mpich", "srun --mpi=pmi2", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def apart():
+    reason = missing() or why_not()
+    if reason:
+        pytest.skip(reason)
+    with ApartCluster(nodes=3) as cluster:
+        yield cluster
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A job in the middle of its training on node1 and node2."""
+
+    site: Site
+    job: Job
+
+    def kill_rank_on(self, node: str) -> None:
+        here = self.site.cluster.processes(node)
+        os.kill(next(pid for pid in self.job.ranks().values() if pid in here), signal.SIGKILL)
+
+    def ends(self, restarts: int, bits: str) -> dict[str, str]:
+        facts = self.job.ends("COMPLETED")
+        assert facts["Restarts"] == str(restarts), self.job.output()
+        assert self.site.v() == bits
+        return facts
+
+
+@pytest.fixture
+def begun(apart, tmp_path, launcher, request):
+    """begun(kind…): a job of each kind."""
+
+    def begin(*kinds: str) -> dict[str, Begun]:
+        started = {}
+        for kind in kinds:
+            mpi, launch, environment = KINDS[kind]
+            if kind == "pmix":
+                request.getfixturevalue("pmix")
+            (tmp_path / kind).mkdir()
+            site = Site(apart, tmp_path / kind)
+            started[kind] = Begun(site, site.submit(launcher(mpi), "--nodes", 2, "--launch", launch, ntasks=3, **environment))
+        for each in started.values():
+            each.job.until(lambda: each.site.step() > 0, "first checkpoint")
+        return started
+
+    yield begin
+    apart.run("scancel", "-Q", "-u", "root")
+    apart.mend()
+
+
+def set_node(cluster, node: str, state: str) -> None:
+    cluster.run("scontrol", "update", f"NodeName={node}", f"State={state}", "Reason=test")
+
+
+@pytest.mark.parametrize("node", ["node1", "node2"])
+def test_a_rank_is_killed_by_9(begun, uninterrupted, node):
+    jobs = begun("ulfm", "mpirun", "pmi2")
+    for each in jobs.values():
+        each.kill_rank_on(node)
+    jobs["ulfm"].ends(0, uninterrupted[LONG])
+    assert f"on {node} (process " in jobs["ulfm"].job.output()
+    for kind in ("mpirun", "pmi2"):
+        jobs[kind].ends(1, uninterrupted[LONG])
+        assert "requeued: it goes on as restart 1" in jobs[kind].job.said()
+
+
+@pytest.mark.parametrize("node", ["node1", "node2"])
+def test_a_node_is_set_down(apart, begun, uninterrupted, node):
+    jobs = begun("ulfm", "mpirun", "pmi2")
+    set_node(apart, node, "DOWN")
+    for each in jobs.values():
+        each.ends(1, uninterrupted[LONG])
+        assert "DUE TO NODE FAILURE" in each.job.output()
+
+
+def test_a_node_is_drained(apart, begun, uninterrupted):
+    jobs = begun("ulfm", "mpirun", "pmix")
+    set_node(apart, "node2", "DRAIN")
+    jobs["mpirun"].job.warn()
+    for kind in ("ulfm", "pmix"):
+        jobs[kind].ends(0, uninterrupted[LONG])
+    jobs["mpirun"].ends(1, uninterrupted[LONG])
+    assert "restart 1 on node[1,3]" in jobs["mpirun"].job.said()
+
+
+@pytest.mark.parametrize("node", ["node1", "node2"])
+def test_a_slurmd_is_killed_by_9_and_its_node_set_down(apart, begun, uninterrupted, node):
+    """What SLURM does by itself after SlurmdTimeout; until then the jobs do not notice."""
+    jobs = begun("ulfm", "mpirun", "pmi2")
+    apart.kill_slurmd(node)
+    for each in jobs.values():
+        each.site.until_further(each.job)
+    set_node(apart, node, "DOWN")
+    for each in jobs.values():
+        each.ends(1, uninterrupted[LONG])
+        assert node not in each.job.said().rpartition("restart 1 on ")[2].split(":")[0]
+
+
+def test_a_node_falls_silent(apart, begun, uninterrupted):
+    jobs = begun("ulfm", "mpirun")
+    apart.lose("node2")
+    jobs["ulfm"].ends(0, uninterrupted[LONG])
+    assert "on node2 (process " in jobs["ulfm"].job.output()
+    assert "mpirun has not within 2 s, so it is ended" in jobs["ulfm"].job.said()
+    set_node(apart, "node2", "DOWN")
+    jobs["mpirun"].ends(1, uninterrupted[LONG])
+    assert "restart 1 on node[1,3]" in jobs["mpirun"].job.said()
+
+
+def test_the_first_node_falls_silent_and_is_set_down(apart, begun, uninterrupted):
+    jobs = begun("ulfm", "mpirun")
+    apart.lose("node1")
+    set_node(apart, "node1", "DOWN")
+    for each in jobs.values():
+        each.ends(1, uninterrupted[LONG])
+        assert "restart 1 on node[2-3]" in each.job.said()
+
+
+def test_a_run_that_has_lost_a_node_is_told_to_stop(apart, begun, uninterrupted):
+    """The time is nearly up: its mpirun, which waits for the lost node, must not use up what is left."""
+    ulfm = begun("ulfm")["ulfm"]
+    apart.lose("node2")
+    ulfm.job.until(lambda: "distmlp: lost rank" in ulfm.job.output(), "loss")
+    ulfm.job.warn()
+    ulfm.job.until_waiting(1)
+    set_node(apart, "node2", "DOWN")
+    ulfm.ends(1, uninterrupted[LONG])
+    assert "stopped after step" in ulfm.job.output()
