@@ -18,8 +18,11 @@ from distmlp.shards import EpochOrder, Group, Shards
 #: Rows that are read together from a file that has no chunks and where the config declares none.
 CONTIGUOUS_CHUNK_ROWS = 256
 
-#: Rows that are converted at a time: their memory is small beside a window's.
+#: Rows that are looked through at a time: their memory is small beside a window's.
 _BLOCK_ROWS = 1024
+
+#: Steps are converted together as far as they fit into this, about a core's cache.
+_BLOCK_BYTES = 2**20
 
 
 class DataSet:
@@ -91,15 +94,27 @@ class DataSet:
         if self._held is None:
             self._held = self.read([(0, self.rows)])
 
-    def read(self, pieces: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray | None]:
-        """The rows of runs (first row, row after the last), end to end, as stored: inputs (…, d), targets."""
+    @property
+    def held(self) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """All inputs (n, d) and targets, as stored, where they are held in memory."""
+        return self._held
+
+    def read(self, pieces: list[tuple[int, int]], into=None) -> tuple[np.ndarray, np.ndarray | None]:
+        """The rows of runs (first row, row after the last), end to end: inputs (…, d), targets.
+
+        into: where they are put, a pair of arrays such as `room` makes; else they are new, as stored.
+        """
+        rows = sum(stop - start for start, stop in pieces)
         if self._held is not None:
             index = np.concatenate([np.arange(*piece) for piece in pieces])
             return self._held[0][index], self._held[1][index]
-        rows = sum(stop - start for start, stop in pieces)
         found = []
-        for stored in [self._x] if self._y is None else [self._x, self._y]:
-            part = np.empty((rows, *stored.shape[1:]), stored.dtype)
+        for stored, target in zip((self._x, self._y), into or self.room(rows)):
+            if stored is None:
+                found.append(None)
+                continue
+            target = target[:rows].reshape(rows, *stored.shape[1:])
+            part = target if target.dtype == stored.dtype else np.empty(target.shape, stored.dtype)
             place = 0
             for start, stop in pieces:
                 try:
@@ -109,9 +124,26 @@ class DataSet:
                         f"{self.spec}: rows {start} to {stop - 1} cannot be read (a damaged file, or no memory left?): {error}"
                     ) from None
                 place += stop - start
-            found.append(part)
-        x, y = found if len(found) == 2 else (found[0], None)
+            if part is not target:
+                np.copyto(target, part, casting="unsafe")
+            found.append(target)
+        x, y = found
         return x.reshape(rows, self.width), y
+
+    def room(self, rows: int, dtype=None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Memory for so many rows: inputs (rows, d), targets.
+
+        Their dtypes are as stored, but dtype where that takes less, for what are no classes.
+        """
+
+        def narrower(stored):
+            return stored if dtype is None or stored.itemsize <= np.dtype(dtype).itemsize else dtype
+
+        x = np.empty((rows, self.width), narrower(self._x.dtype))
+        y = self._y
+        if y is None:
+            return x, None
+        return x, np.empty((rows, *y.shape[1:]), y.dtype if self.classes else narrower(y.dtype))
 
     def targets_as(self, y: np.ndarray, outputs: int, dtype) -> np.ndarray:
         """Stored targets as the desired outputs, (rows, outputs): one-hot for classes, 0 or 1 for one output."""
@@ -229,16 +261,16 @@ class MicroBatches:
 
 @dataclass
 class _Window:
-    """One group's rows of one window: as MicroBatches, but (s, rows of the window, …)."""
+    """One window of one group, before it is converted.
 
-    group: Group
+    x, y: rows as stored.  order: (s, rows of the window), each shard's order in them.  rows: their
+    numbers in the file.
+    """
+
     x: np.ndarray
     y: np.ndarray
-    labels: np.ndarray | None
-
-    def cut(self, start: int, stop: int) -> MicroBatches:
-        labels = None if self.labels is None else self.labels[:, start:stop]
-        return MicroBatches(self.x[:, start:stop], self.y[:, start:stop], labels)
+    order: np.ndarray
+    rows: np.ndarray
 
 
 def chunk_rows(data: DataSet, config: DataConfig) -> int:
@@ -249,9 +281,10 @@ def chunk_rows(data: DataSet, config: DataConfig) -> int:
 class Feed:
     """The micro-batches of some shards, step after step.
 
-    shards: which of cut's.  The window after the one in use is made by a thread in the meantime.  A
-    window is as many steps of all shards as fit into the config's memory twice, so where it ends is
-    no question of how many shards are here.
+    shards: which of cut's.  A window is as many steps of all shards as fit into the config's memory twice,
+    so where it ends is no question of how many shards are here.  A thread reads the one after that in use
+    meanwhile, unless the set is held in memory.  Rows become the network's numbers a few steps at a
+    time, and so come to the step from a core's cache.
     """
 
     def __init__(self, data: DataSet, cut: Shards, shards: range, config: DataConfig, seed: int, outputs: int, dtype):
@@ -270,91 +303,119 @@ class Feed:
         self._windows = -(-cut.steps // self.steps)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._place, self._now, self._coming = None, [], {}
-        self._buffers, self._spare = self._new_buffers(), [self._new_buffers()]
+        self._rooms, self._spare = self._new_rooms(), [self._new_rooms()]
+        mine = sum(len(group.shards) * group.size for group in self._groups)
+        self._block_steps = max(1, min(self.steps, _BLOCK_BYTES // max(1, mine * row)))
+        self._block, self._blocks = None, [self._new_block(group) for group in self._groups]
         self._unseen = data.input_dtype.kind == "f" and not config.scan
 
     def step(self, epoch: int, step: int) -> list[MicroBatches]:
-        """The stacks of micro-batches of one step (0, 1, …) of an epoch (0, 1, …)."""
-        place = epoch, step // self.steps
-        if place != self._place:
-            self._advance(place)
+        """The stacks of micro-batches of one step (0, 1, …) of an epoch (0, 1, …); they last until the next is asked for."""
+        window, inside = divmod(step, self.steps)
+        block, inside = divmod(inside, self._block_steps)
+        if (epoch, window) != self._place:
+            self._advance((epoch, window))
+        if (epoch, window, block) != self._block:
+            self._convert(block)
+            self._block = epoch, window, block
         full = step < self._cut.full_steps
         batches = []
-        for window in self._now:
-            start = (step - place[1] * self.steps) * window.group.size
-            stop = start + (window.group.size if full else window.group.last)
+        for group, made in zip(self._groups, self._blocks):
+            start = inside * group.size
+            stop = start + (group.size if full else group.last)
             if start < stop:
-                batches.append(window.cut(start, stop))
+                labels = None if made.labels is None else made.labels[:, start:stop]
+                batches.append(MicroBatches(made.x[:, start:stop], made.y[:, start:stop], labels))
         return batches
 
     def close(self) -> None:
-        """Ends the thread, once it has made the window that it is at; nothing more can be asked for."""
+        """Ends the thread, once it has read the window that it is at; nothing more can be asked for."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    # Windows
 
     def _advance(self, place) -> None:
         coming = self._coming.pop(place, None)
-        # The window in use is let go of: its memory is the next one's, which is made from now on.
-        self._spare.append(self._buffers)
+        # The window in use is let go of: its memory is the next one's, which is read from now on.
+        self._spare.append(self._rooms)
         if coming is None:
             for other in self._coming.values():
                 self._spare.append(other.result()[1])
-            self._now, self._buffers = self._load(place, self._spare.pop())
+            self._now, self._rooms = self._load(place, self._spare.pop())
         else:
-            self._now, self._buffers = coming.result()
+            self._now, self._rooms = coming.result()
         self._place = place
         epoch, window = place
         after = (epoch, window + 1) if window + 1 < self._windows else (epoch + 1, 0)
         self._coming = {after: self._thread.submit(self._load, after, self._spare.pop())}
 
-    def _load(self, place, buffers: list) -> tuple[list[_Window], list]:
-        """A window, made in buffers; and these."""
+    def _new_rooms(self) -> list:
+        """Memory for each group's rows of the longest window; none where the set is held."""
+        if self._data.held is not None:
+            return [self._data.held] * len(self._groups)
+        return [self._data.room(len(group.shards) * self.steps * group.size, self._dtype) for group in self._groups]
+
+    def _load(self, place, rooms: list) -> tuple[list[_Window], list]:
+        """A window, read into rooms; and these."""
         epoch, number = place
         order = EpochOrder(self._seed, epoch, self._data.rows, self._chunk_rows)
-        return [self._load_group(order, group, number, into) for group, into in zip(self._groups, buffers)], buffers
+        return [self._load_group(order, group, number, room) for group, room in zip(self._groups, rooms)], rooms
 
-    def _new_buffers(self) -> list[_Window]:
-        """Memory for each group's rows of the longest window."""
-        windows = []
-        for group in self._groups:
-            s, rows = len(group.shards), self.steps * group.size
-            windows.append(
-                _Window(
-                    group,
-                    x=np.empty((s, rows, self._data.width), self._dtype),
-                    y=np.empty((s, rows, self._outputs), self._dtype),
-                    labels=np.empty((s, rows), np.int64) if self._data.classes else None,
-                )
-            )
-        return windows
-
-    def _load_group(self, order: EpochOrder, group: Group, number: int, into: _Window) -> _Window:
+    def _load_group(self, order: EpochOrder, group: Group, number: int, room) -> _Window:
         first = number * self.steps
         stop = min(first + self.steps, self._cut.steps)
         rows = (min(stop, self._cut.full_steps) - first) * group.size
         if stop > self._cut.full_steps:
             rows += group.last
-        labels = None if into.labels is None else into.labels[:, :rows]
-        window = _Window(group, into.x[:, :rows], into.y[:, :rows], labels)
+        x, y = room
+        window = _Window(x, y, *np.empty((2, len(group.shards), rows), np.int64))
         for i, shard in enumerate(group.shards):
             start = self._cut.starts[shard] + first * group.size
-            self._fill(window, i, order.pieces(start, start + rows), order.shuffle(shard, number, rows))
+            pieces, shuffle = order.pieces(start, start + rows), order.shuffle(shard, number, rows)
+            if not rows:
+                continue
+            window.rows[i] = np.concatenate([np.arange(*piece) for piece in pieces])[shuffle]
+            if self._data.held is not None:
+                window.order[i] = window.rows[i]
+            else:
+                here = slice(i * rows, (i + 1) * rows)
+                self._data.read(pieces, (x[here], y[here]))
+                window.order[i] = here.start + shuffle
         return window
 
-    def _fill(self, window: _Window, i: int, pieces, shuffle) -> None:
-        """Puts the rows of the pieces, shuffled, into the window's i-th shard."""
-        if not len(shuffle):
-            return
-        x, y = self._data.read(pieces)
-        for start in range(0, len(shuffle), _BLOCK_ROWS):
-            rows = np.s_[start : start + _BLOCK_ROWS]
-            chosen = shuffle[rows]
-            into = window.x[i, rows]
-            np.multiply(x[chosen], self._scale, out=into, dtype=self._dtype, casting="unsafe")
-            window.y[i, rows] = self._data.targets_as(y[chosen], self._outputs, self._dtype)
-            if window.labels is not None:
-                window.labels[i, rows] = y[chosen]
-        if self._unseen and not np.isfinite(window.x[i]).all():
+    # Blocks
+
+    def _new_block(self, group: Group) -> MicroBatches:
+        """Memory for the longest block of a group."""
+        s, rows = len(group.shards), self._block_steps * group.size
+        return MicroBatches(
+            x=np.empty((s, rows, self._data.width), self._dtype),
+            y=np.empty((s, rows, self._outputs), self._dtype),
+            labels=np.empty((s, rows), np.int64) if self._data.classes else None,
+        )
+
+    def _convert(self, number: int) -> None:
+        """Makes the window's block of that number: rows in their order, in the network's dtype, scaled."""
+        for group, window, made in zip(self._groups, self._now, self._blocks):
+            start = number * self._block_steps * group.size
+            for i, order in enumerate(window.order):
+                chosen = order[start : start + made.x.shape[1]]
+                if not len(chosen):
+                    continue
+                x, y = made.x[i, : len(chosen)], window.y.take(chosen, axis=0)
+                np.copyto(x, window.x.take(chosen, axis=0), casting="unsafe")
+                if self._scale != 1:
+                    np.multiply(x, self._scale, out=x)
+                made.y[i, : len(chosen)] = self._data.targets_as(y, self._outputs, self._dtype)
+                if made.labels is not None:
+                    made.labels[i, : len(chosen)] = y
+                if self._unseen:
+                    self._check(x, window.rows[i, start : start + len(chosen)])
+
+    def _check(self, x: np.ndarray, rows: np.ndarray) -> None:
+        bad = ~np.isfinite(x).all(axis=1)
+        if bad.any():
             raise InputError(
-                f"{self._data.spec}: a row among {pieces[0][0]} … {pieces[-1][1] - 1} holds a NaN or an infinity, "
-                "or becomes one when scaled; data.scan = true finds it before training"
+                f"{self._data.spec}: row {rows[bad].min()}: its inputs hold a NaN or an infinity, or become one as {self._dtype} times "
+                "data.scale; data.scan = true finds it before training"
             )
