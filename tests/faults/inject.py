@@ -140,6 +140,7 @@ def _flip(array, fault) -> None:
 DEEDS = {
     "kill": _kill(signal.SIGKILL),
     "stop": _kill(signal.SIGSTOP),
+    "hang": lambda faults, fault: time.sleep(600),
     "segfault": _kill(signal.SIGSEGV),
     "SIGTERM": _kill(signal.SIGTERM),
     "SIGINT": _kill(signal.SIGINT),

@@ -78,14 +78,15 @@ def test_a_second_sigint_ends_at_once(target, bench, way):
             os.kill(pid, signal.SIGINT)
         sent = time.monotonic()
         ended = outcome(running.wait(10))
+        # With ULFM mpirun leaves it to the ranks to find out that the job has been ended.
         while running.ranks():
-            assert time.monotonic() < sent + 5, "ranks are left"
+            assert time.monotonic() < sent + 15, "ranks are left"
             time.sleep(0.05)
     ROWS.append(Row(f"{signals} SIGINT to {words(way, target)}", "in a step of minutes", 3, "ended", ended.ended - sent, None, NAMES[way.name]))
-    # Open MPI's mpirun may take the first one as enough.
+    # Open MPI's mpirun may take the first one as enough; MPICH's may call the second one a success.
     assert signals == 2 or (way.name != "mpich" and target == "mpirun"), ended.explain()
-    assert ended.done.status not in (0, 2, 3, 75) and ended.ended - sent < 5, ended.explain()
-    assert not steps(ended.run)
+    assert target == "mpirun" or ended.done.status not in (0, 2, 3, 75), ended.explain()
+    assert ended.ended - sent < 5 and not ended.is_complete and not steps(ended.run), ended.explain()
 
 
 def test_a_time_limit_is_like_a_signal(bench, ulfm):

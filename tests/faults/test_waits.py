@@ -15,6 +15,7 @@ DEEDS = {
     "exit": "os._exit",
     "segfault": "segmentation fault",
     "stop": "SIGSTOP",
+    "hang": "a read that does not return",
 }
 
 # moment -> where the rank says it is, and where those are who wait for it
@@ -22,11 +23,12 @@ PLACES = {
     "computing": ("step 21", "step 21"),
     "evaluating": ("the evaluation after epoch 1", "the evaluation after epoch 1"),
     "saving": ("the checkpoint of step 25", "step 26"),
+    "reading": ("the reading for step 22", "step 22"),
 }
 
-# Each deed under each MPI and at each moment, each MPI at each moment; the victims take turns.
+# Each deed under each MPI and at each of the first three moments, each MPI at each of them; the victims take turns.
 CASES = [
-    (deed, list(PLACES)[(i + j) % 3], way, (i // 3 + j) % 3)
+    (deed, "reading" if deed == "hang" else list(PLACES)[(i + j) % 3], way, (i // 3 + j) % 3)
     for i, deed in enumerate(DEEDS)
     for j, way in enumerate(NAMES)
 ]  # fmt: skip
@@ -61,6 +63,9 @@ def said(deed, way, victim, place, others) -> list[str]:
         return [f"distmlp: rank {victim} of 3 on {host} failed and ends the others:", f"this was in {place}\n"]
     if deed == "stop":
         return [f"distmlp: no progress for {STALL} s in {others}; waiting for rank {victim} on {host} (process "]
+    if deed == "hang":
+        named = f"waiting for rank {victim} on {host} (process "
+        return [f"distmlp: no progress for {STALL} s in {others}; {named}", f"), which is in {place}"]
     if deed == "segfault":
         launchers = {
             "ulfm": f"distmlp: lost rank {victim} on {host} (process ",
@@ -74,3 +79,11 @@ def said(deed, way, victim, place, others) -> list[str]:
         "mpich": [],  # its mpirun ends the others without a word
     }
     return launchers[way]
+
+
+def test_a_rank_that_dies_before_mpi_is_up(bench, way):
+    """The others wait for it inside MPI_Init, where no Python runs."""
+    outcome = bench.run(way, 3, [kill(1, "start")], {"run.stall_timeout": f"{STALL} seconds"})
+    ROWS.append(Row("kill -9 of one of 3", "before MPI is up", 3, "ended", outcome.seconds_to_end, None, NAMES[way.name]))
+    assert outcome.done.status not in (2, 3, 75) and not outcome.run.exists(), outcome.explain()
+    assert outcome.seconds_to_end < 15, outcome.explain()
