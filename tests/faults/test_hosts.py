@@ -175,7 +175,7 @@ def test_a_link_comes_back(bench, openmpi, hosts):
         time.sleep(2 * DETECT)
         hosts.join(i)
 
-    with job(bench, openmpi, hosts, step=0.15) as a:
+    with job(bench, openmpi, hosts, step=0.1) as a:
         a.strike(blink, 3)
         outcome = a.end(60)
     tell(f"a link is away for {2 * DETECT:g} s", "3 × 2", "", a.seconds(outcome), outcome, bench.undisturbed())
@@ -197,7 +197,7 @@ def test_a_short_outage_is_sat_out(bench, openmpi, hosts):
 
 #: How the link is made slow, and --detect.  A connection whose first packets are lost comes 1 s later, 3 s, 7 s.
 SLOW = {
-    "200 kbit/s": (lambda hosts: hosts.shape(3, "tbf", "rate", "200kbit", "burst", "3000", "latency", "500ms"), DETECT),
+    "400 kbit/s": (lambda hosts: hosts.shape(3, "tbf", "rate", "400kbit", "burst", "3000", "latency", "500ms"), DETECT),
     "1 Mbit/s, a queue of 3 packets": (lambda hosts: hosts.shape(3, "tbf", "rate", "1mbit", "burst", "3000", "limit", "4000"), DETECT),
     "20 ms each way, 1 % lost": (lambda hosts: hosts.delay(3, 0.02, 0.01), 5),
 }
