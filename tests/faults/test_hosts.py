@@ -167,6 +167,16 @@ def test_all_ranks_die_and_a_host_is_gone(bench, openmpi, hosts):
     assert not hosts.left(within=25)
 
 
+def test_without_fault_tolerance_a_lost_host_costs_a_restart(bench, mpich, hosts):
+    """The others wait in the sum for run.stall_timeout, and end."""
+    with job(bench, mpich, hosts, changes={"run.stall_timeout": "3 seconds"}) as a:
+        a.strike(hosts.cut, 3)
+        outcome = a.end(60)
+    tell("the host of the last ranks is cut off, MPICH", "3 × 2", "2 × 2, started again", a.seconds(outcome), outcome, bench.undisturbed())
+    assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, outcome.explain()
+    assert not hosts.left(within=25)
+
+
 def test_a_link_comes_back(bench, openmpi, hosts):
     """Those who were given up come back to others who have gone on, or have come to the end, without them."""
 
