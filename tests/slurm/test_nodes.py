@@ -21,7 +21,7 @@ KINDS = {
     "ulfm": ("openmpi", "mpirun", {"DISTMLP_FT": "ulfm", "DISTMLP_DETECT": "3", "DISTMLP_PATIENCE": "2"}),
     "mpirun": ("openmpi", "mpirun", {}),
     "pmix": ("openmpi", "srun --mpi=pmix", {}),
-    "pmi2": ("mpich", "srun --mpi=pmi2", {}),
+    "pmi2": ("mpich", "srun --mpi=pmi2", {"DISTMLP_PATIENCE": "2"}),
 }
 
 
@@ -125,10 +125,12 @@ def test_a_slurmd_is_killed_by_9_and_its_node_set_down(apart, begun, uninterrupt
 def test_a_node_falls_silent(apart, begun, uninterrupted):
     jobs = begun("ulfm", "mpirun")
     apart.lose("node2")
+    ulfm = jobs["ulfm"].job
+    ulfm.until(lambda: ": complete (" in ulfm.said(), "end")
+    assert "on node2 (process " in ulfm.output()
+    assert "mpirun has not within 2 s, so it is ended" in ulfm.said()
+    set_node(apart, "node2", "DOWN")  # which SLURM itself does after SlurmdTimeout
     jobs["ulfm"].ends(0, uninterrupted[LONG])
-    assert "on node2 (process " in jobs["ulfm"].job.output()
-    assert "mpirun has not within 2 s, so it is ended" in jobs["ulfm"].job.said()
-    set_node(apart, "node2", "DOWN")
     jobs["mpirun"].ends(1, uninterrupted[LONG])
     assert "restart 1 on node[1,3]" in jobs["mpirun"].job.said()
 
