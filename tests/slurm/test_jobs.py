@@ -211,6 +211,16 @@ def test_success_is_the_end_mark_and_not_the_launchers_status(site, mpich, retur
     assert "it came no further than when it began; the chain ends" in job.said()
 
 
+def test_a_start_that_crashes_by_chance_is_tried_again_once(site, mpich, uninterrupted, tmp_path):
+    launcher = tmp_path / "launcher"
+    launcher.write_text('#!/bin/sh\n[ "$1" != --version ] && mkdir crashed 2>/dev/null && kill -SEGV $$\nexec mpirun "$@"\n')
+    launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR)
+    job = site.submit(mpich, "--launch", launcher, "--set", f"training.epochs={SHORT}")
+    assert job.ends("COMPLETED")["Restarts"] == "0"
+    assert "the launcher ended with 139 before the run came any further; it is started once more" in job.said()
+    assert site.v(SHORT) == uninterrupted[SHORT]
+
+
 # The wrong PMI
 
 
