@@ -1,8 +1,8 @@
-/* The compiled part of exact.py: `count` and `mean` in one pass over memory where numpy takes five and two.
+/* The compiled part of exact.py: `count`, `mean` and `descend` in one pass over memory where numpy takes five, two and four.
 
-   The same bits as count_in_numpy and mean_in_numpy there, which say what each does and stand in where
-   no C compiler was at hand; tests/test_exact.py holds the two together.  Every operation is on one
-   entry alone, or a maximum, so neither the width of the CPU's registers nor the order can change a bit.
+   The same bits as count_in_numpy, mean_in_numpy and descend_in_numpy there, which say what each does and
+   stand in where no C compiler was at hand; tests/test_exact.py holds the two together.  Every operation is
+   on one entry alone, or a maximum, so neither the width of the CPU's registers nor the order can change a bit.
 
    float32 goes with int32, float64 with int64.  Arrays are taken as they are, by their size and strides:
    exact.py is the only caller, and hands over nothing else. */
@@ -53,6 +53,11 @@
     {                                                                                                          \
         for (Py_ssize_t i = 0; i < n; i++)                                                                     \
             out[i] = (real)total[i] * factor;                                                                  \
+    }                                                                                                          \
+    FOR_EACH_CPU static void descend_##real(const whole *total, real factor, real alpha, real *v, Py_ssize_t n) \
+    {                                                                                                          \
+        for (Py_ssize_t i = 0; i < n; i++)                                                                     \
+            v[i] -= alpha * ((real)total[i] * factor);                                                         \
     }
 
 DEFINE(float, int32_t, uint32_t, rintf)
@@ -106,18 +111,14 @@ static PyObject *count(PyObject *module, PyObject *const *arguments, Py_ssize_t 
     Py_RETURN_NONE;
 }
 
-static PyObject *mean(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+/* mean(total, factor, out) with alpha NULL, else descend(total, factor, alpha, v). */
+static PyObject *from_counts(PyObject *counts, PyObject *by, PyObject *alpha, PyObject *floats)
 {
     Py_buffer total, out;
-    (void)module;
-    if (given != 3) {
-        PyErr_SetString(PyExc_TypeError, "mean(total, factor, out)");
+    double factor = PyFloat_AsDouble(by), step = alpha ? PyFloat_AsDouble(alpha) : 0.0;
+    if (PyErr_Occurred() || PyObject_GetBuffer(counts, &total, PyBUF_SIMPLE) < 0)
         return NULL;
-    }
-    double factor = PyFloat_AsDouble(arguments[1]);
-    if ((factor == -1.0 && PyErr_Occurred()) || PyObject_GetBuffer(arguments[0], &total, PyBUF_SIMPLE) < 0)
-        return NULL;
-    if (PyObject_GetBuffer(arguments[2], &out, PyBUF_SIMPLE | PyBUF_WRITABLE) < 0) {
+    if (PyObject_GetBuffer(floats, &out, PyBUF_SIMPLE | PyBUF_WRITABLE) < 0) {
         PyBuffer_Release(&total);
         return NULL;
     }
@@ -125,14 +126,18 @@ static PyObject *mean(PyObject *module, PyObject *const *arguments, Py_ssize_t g
     if (fits) {
         Py_ssize_t n = out.len / out.itemsize;
         PyThreadState *save = n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
-        if (out.itemsize == 4)
+        if (out.itemsize == 4 && alpha)
+            descend_float(total.buf, (float)factor, (float)step, out.buf, n);
+        else if (out.itemsize == 4)
             mean_float(total.buf, (float)factor, out.buf, n);
+        else if (alpha)
+            descend_double(total.buf, factor, step, out.buf, n);
         else
             mean_double(total.buf, factor, out.buf, n);
         if (save)
             PyEval_RestoreThread(save);
     } else
-        PyErr_SetString(PyExc_ValueError, "mean takes total and out of one size and width, without gaps");
+        PyErr_SetString(PyExc_ValueError, "whole numbers and floats must be of one size and width, without gaps");
     PyBuffer_Release(&total);
     PyBuffer_Release(&out);
     if (!fits)
@@ -140,9 +145,28 @@ static PyObject *mean(PyObject *module, PyObject *const *arguments, Py_ssize_t g
     Py_RETURN_NONE;
 }
 
+static PyObject *mean(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+{
+    (void)module;
+    if (given == 3)
+        return from_counts(arguments[0], arguments[1], NULL, arguments[2]);
+    PyErr_SetString(PyExc_TypeError, "mean(total, factor, out)");
+    return NULL;
+}
+
+static PyObject *descend(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+{
+    (void)module;
+    if (given == 4)
+        return from_counts(arguments[0], arguments[1], arguments[2], arguments[3]);
+    PyErr_SetString(PyExc_TypeError, "descend(total, factor, alpha, v)");
+    return NULL;
+}
+
 static PyMethodDef functions[] = {
     {"count", (PyCFunction)(void (*)(void))count, METH_FASTCALL, "count(G, total, largest, first): as exact.count_in_numpy"},
     {"mean", (PyCFunction)(void (*)(void))mean, METH_FASTCALL, "mean(total, factor, out): as exact.mean_in_numpy"},
+    {"descend", (PyCFunction)(void (*)(void))descend, METH_FASTCALL, "descend(total, factor, alpha, v): as exact.descend_in_numpy"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -95,7 +95,7 @@ class Grid:
         """
         units = np.ceil(largest * 2.0**-self._room)
         np.minimum(units, 2.0**ROOM_BITS, out=units)
-        return np.add.reduce(units, axis=0)
+        return np.add.reduce(units, axis=0, dtype=np.float64)
 
     def holds(self, units: list[int]) -> bool:
         """Whether sums whose Σ T_i is these units fit."""
@@ -177,11 +177,19 @@ def mean_in_numpy(total: np.ndarray, factor: float, out: np.ndarray) -> None:
     np.multiply(total, factor, out=out, dtype=out.dtype, casting="unsafe")
 
 
+def descend_in_numpy(total: np.ndarray, factor: float, alpha: float, v: np.ndarray) -> None:
+    """v' = v − α ∇C with ∇C = total · factor: what `mean` and plain gradient descent make of a part of v."""
+    g = np.empty_like(v)
+    mean_in_numpy(total, factor, g)
+    np.multiply(g, alpha, out=g)
+    np.subtract(v, g, out=v)
+
+
 try:
     # The same in one pass over memory, from _exact.c; it is there if a C compiler was when this was installed.
-    from distmlp._exact import count, mean
+    from distmlp._exact import count, descend, mean
 except ImportError:
-    count, mean = count_in_numpy, mean_in_numpy
+    count, mean, descend = count_in_numpy, mean_in_numpy, descend_in_numpy
 
 
 def add_floats(G: np.ndarray, total: np.ndarray, first: bool) -> None:

@@ -25,6 +25,11 @@ class SGD:
     nesterov: bool = False
 
     @property
+    def is_plain(self) -> bool:
+        """Whether an update is v' = v − α ∇C and nothing else, and so can be made in one pass with the mean."""
+        return not self.momentum
+
+    @property
     def arrays(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
@@ -63,6 +68,7 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    is_plain = False
 
     @property
     def arrays(self) -> tuple[str, ...]:

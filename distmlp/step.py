@@ -139,23 +139,34 @@ class Step:
         else:
             factors = [1.0 / (t * scale) for scale in grid.scales]
             state.grid = grid.next(message.units.tolist())
-        mean = exact.mean_in_numpy if grid is None else exact.mean
         self.optimizer.advance(state.scalars)
-        for part, tensors in self._pieces:
-            g, scratch = self._g[: part.stop - part.start], self._t[: part.stop - part.start]
-            for tensor, inside, into in tensors:
+        if self.exactly and self.optimizer.is_plain:
+            self._views(state.v)
+            for (total, v), factor in zip(self._tensors, factors):
                 # notes: grad C = 1/t sum grad C_i
-                mean(message.gradient[inside], factors[tensor], g[into])
-            arrays = {name: array[part] for name, array in state.arrays.items()}
-            self.optimizer.update(state.v[part], g, scratch, arrays, state.scalars, alpha)
+                exact.descend(total, factor, alpha, v)
+        else:
+            self._update_in_pieces(state, factors, alpha)
         state.step += 1
         state.stop, state.save = (alarm > 0 for alarm in message.alarms[1:].tolist())
         np.add(state.totals, message.totals, out=state.totals, casting="unsafe")
 
+    def _update_in_pieces(self, state: State, factors: list[float], alpha: float) -> None:
+        mean = exact.mean if self.exactly else exact.mean_in_numpy
+        for part, tensors in self._pieces:
+            g, scratch = self._g[: part.stop - part.start], self._t[: part.stop - part.start]
+            for tensor, inside, into in tensors:
+                # notes: grad C = 1/t sum grad C_i
+                mean(self.message.gradient[inside], factors[tensor], g[into])
+            arrays = {name: array[part] for name, array in state.arrays.items()}
+            self.optimizer.update(state.v[part], g, scratch, arrays, state.scalars, alpha)
+
     def _views(self, v: np.ndarray):
-        """w and b of v, made anew only for another v."""
+        """w and b of v, made anew only for another v; _tensors is each one's part of the sum, and of v."""
         if self._viewed is not v:
-            self._viewed, self._w_and_b = v, self.network.layout.views(v)
+            layout = self.network.layout
+            self._viewed, self._w_and_b = v, layout.views(v)
+            self._tensors = [(self.message.gradient[part], v[part]) for part in layout.slices]
         return self._w_and_b
 
     def _fitting_grid(self, grid: exact.Grid, largest) -> exact.Grid:
@@ -190,17 +201,17 @@ class Step:
     def _accumulate(self, works: list["_Work"], grid) -> np.ndarray:
         """message.gradient = Σ ∇C_i over this rank's micro-batches, in the grid's units.
 
-        Returns the T_i, (s, 2N) float64, in the grid's units too; without a grid nothing is looked at.
+        Returns the T_i, (s, 2N), in the grid's units too; without a grid nothing is looked at.
         """
         N = self.network.layout.N
         if not works:
             self.message.gradient.fill(0)
-            return np.zeros((0, 2 * N))
+            return np.zeros((0, 2 * N), self.dtype)
         largest = [np.zeros((2 * N, len(work.biases)), self.dtype) for work in works]
         for l in range(1, N + 1):
             self._accumulate_weights(l, works, grid, [T[l - 1] for T in largest])
         self._accumulate_biases(works, grid, [T[N:] for T in largest])
-        return np.concatenate(largest, axis=1, dtype=np.float64).T
+        return np.concatenate(largest, axis=1).T
 
     def _accumulate_weights(self, l: int, works: list["_Work"], grid, largest) -> None:
         """The part of w(l), tile by tile: a tile is made, looked at and added while it is in a core's cache."""

@@ -49,6 +49,7 @@ class Keeping(SGD):
     """Gradient descent that keeps the ∇C of its last step."""
 
     kept = []
+    is_plain = False  # or `update` would not be called
 
     def advance(self, scalars):
         self.kept.clear()
@@ -192,16 +193,31 @@ def test_compiled_mean_has_the_bits_of_the_one_in_numpy(dtype):
         assert found[0].tobytes() == found[1].tobytes()
 
 
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_compiled_descent_has_the_bits_of_the_mean_and_the_optimizer(dtype):
+    random, whole = np.random.default_rng(6), INTEGERS[dtype]
+    total = random.integers(np.iinfo(whole).min, np.iinfo(whole).max, 10007, whole, endpoint=True)
+    for factor, alpha in ((2.0**-31 / 3, 0.1), (2.0**-63 / 7, 3.0), (1.0, 1e-12)):
+        v = random.normal(size=len(total)).astype(dtype)
+        g, expected, found = np.empty_like(v), v.copy(), [v.copy(), v.copy()]
+        exact.mean_in_numpy(total, factor, g)
+        SGD().update(expected, g, np.empty_like(v), {}, {}, alpha)
+        exact.descend(total, factor, alpha, found[0])
+        exact.descend_in_numpy(total, factor, alpha, found[1])
+        assert expected.tobytes() == found[0].tobytes() == found[1].tobytes() != v.tobytes()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_training_has_the_same_bits_without_the_compiled_part(name, monkeypatch):
+def test_training_has_the_same_bits_without_the_compiled_part(name, momentum, monkeypatch):
     network, cut = NETWORKS[name], Shards(96, 24, 5)
     v, x, y = problem(network, "float32", 24)
     found = []
-    for count, mean in ((exact.count, exact.mean), (exact.count_in_numpy, exact.mean_in_numpy)):
-        monkeypatch.setattr(exact, "count", count)
-        monkeypatch.setattr(exact, "mean", mean)
-        state, step = fresh(v), Step(network, SGD(0.9), "float32", True, Alone(), 24, cut.count)
-        state.arrays["velocity"] = np.zeros_like(v)
+    for part in ("", "_in_numpy"):
+        for function in ("count", "mean", "descend"):
+            monkeypatch.setattr(exact, function, getattr(exact, function + part))
+        state, step = fresh(v), Step(network, SGD(momentum), "float32", True, Alone(), 24, cut.count)
+        state.arrays.update({name: np.zeros_like(v) for name in step.optimizer.arrays})
         for _ in range(5):
             step.update(state, step.gradient(state, micro_batches(cut, range(cut.count), x, y)), 0.3)
         found.append((state.v.tobytes(), state.totals.tolist(), state.grid.exponents))
