@@ -137,13 +137,12 @@ class Step:
         if grid is None:
             factors = [1.0 / t] * len(self.network.layout.slices)
         else:
-            factors = [1.0 / (t * scale) for scale in grid.scales]
+            factors = [1.0 / (t * scale) for scale in grid.scales]  # notes: grad C = 1/t sum grad C_i
             state.grid = grid.next(message.units.tolist())
         self.optimizer.advance(state.scalars)
         if self.exactly and self.optimizer.is_plain:
             self._views(state.v)
             for (total, v), factor in zip(self._tensors, factors):
-                # notes: grad C = 1/t sum grad C_i
                 exact.descend(total, factor, alpha, v)
         else:
             self._update_in_pieces(state, factors, alpha)
@@ -156,7 +155,6 @@ class Step:
         for part, tensors in self._pieces:
             g, scratch = self._g[: part.stop - part.start], self._t[: part.stop - part.start]
             for tensor, inside, into in tensors:
-                # notes: grad C = 1/t sum grad C_i
                 mean(self.message.gradient[inside], factors[tensor], g[into])
             arrays = {name: array[part] for name, array in state.arrays.items()}
             self.optimizer.update(state.v[part], g, scratch, arrays, state.scalars, alpha)
