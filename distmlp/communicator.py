@@ -111,6 +111,7 @@ def _on_all_or_none(method):
 
     @functools.wraps(method)
     def wrapped(self, *arguments, **named):
+        self.entered += 1
         if not self.resilient:
             return method(self, *arguments, **named)
         value = fault = None
@@ -138,7 +139,8 @@ class Communicator:
     """The ranks of an mpi4py communicator; see `Alone` for what each method does.
 
     resilient: whether MPI lets the survivors of a lost rank go on (ULFM: Open MPI's mpirun
-    --with-ft ulfm).
+    --with-ft ulfm).  entered: how many collective calls this rank has come to; the others wait for the
+    one that has come to the fewest.
     """
 
     def __init__(self, comm):
@@ -157,6 +159,7 @@ class Communicator:
         self.resilient = _has_ulfm(MPI)
         self._who = (comm.Get_rank(), MPI.Get_processor_name(), os.getpid())
         self._all = []
+        self.entered = 0
         try:
             self._meet()
         except RanksLost:
@@ -165,6 +168,7 @@ class Communicator:
     @_on_all_or_none
     def _meet(self) -> None:
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
+        self.entered = 0  # those who meet after a loss may have taken different ways here
         self._all = self._comm.allgather(self._who)
         self.hosts = [host for _, host, _ in self._all]
         self.pids = [pid for _, _, pid in self._all]

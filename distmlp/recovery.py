@@ -143,14 +143,14 @@ class Watch:
 
     def _call_out(self, since: float, place: str) -> None:
         comm = self._comm
-        here = (place, self._seconds)
+        here = (comm.entered, place)
         answers = self._channel.exchange(here, self.ANSWER) if self._channel else {comm.rank: here}
         if self._ended.is_set() or self._beat[0] != since:
             return
         silent = [rank for rank in range(comm.size) if rank not in answers]
-        elsewhere = [rank for rank, (at, _) in answers.items() if at != place]
-        blamed = silent or elsewhere
-        said = [self._name(rank) + (f", which is in {answers[rank][0]}" if rank in answers else "") for rank in blamed]
+        entered = [count for count, _ in answers.values()]
+        behind = [rank for rank, (count, _) in answers.items() if count == min(entered) < max(entered)]
+        said = [self._name(rank) + (f", which is in {answers[rank][1]}" if rank in answers else "") for rank in silent or behind]
         speaker = min(answers) == comm.rank
         if speaker:
             missing = "; ".join(said) or "nobody in particular"

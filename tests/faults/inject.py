@@ -17,6 +17,7 @@ Moments are the keys of MOMENTS, deeds those of DEEDS.
 """
 
 import builtins
+import errno
 import json
 import os
 import random
@@ -156,13 +157,8 @@ DEEDS = {
     "flip v": lambda faults, fault: _flip(faults.state.v, fault),
     "flip optimizer": lambda faults, fault: _flip(next(iter(faults.state.arrays.values())), fault),
     "flip gradient": lambda faults, fault: _flip(faults.sum.gradient, {"bit": 20, **fault}),
-    "disk full": lambda faults, fault: _refuse(28),
-    "read-only": lambda faults, fault: _refuse(30),
+    "disk full": _raise(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
 }
-
-
-def _refuse(number):
-    raise OSError(number, os.strerror(number))
 
 
 class _Told:

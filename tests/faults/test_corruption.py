@@ -71,12 +71,13 @@ THREADS = {"threads": {"1": "2"}}, "BLAS uses 2 threads (set OPENBLAS_NUM_THREAD
 WIDE = {"network.layers": [20, 784, 128, 5], "training.micro_batch_size": 32, "training.batch_size": 64}
 
 
-@pytest.mark.parametrize("plan, setting", [KERNELS, THREADS], ids=["kernels", "threads"])
-def test_a_rank_with_other_arithmetic_is_refused(plan, setting, bench, way):
+@pytest.mark.parametrize("name, plan, setting", [("openmpi", *KERNELS), ("mpich", *THREADS)], ids=["kernels", "threads"])
+def test_a_rank_with_other_arithmetic_is_refused(name, plan, setting, bench, request):
+    mpi = request.getfixturevalue(name)
     if "threads" in plan and len(os.sched_getaffinity(0)) < 2:
         pytest.skip("OpenBLAS runs two threads on two CPUs only")
-    outcome = bench.run(way, 2, [], WIDE, **plan)
-    tell("rank 1 has other BLAS " + ("threads" if "threads" in plan else "kernels"), "start, refused", 2, "ended", None, NAMES[way.name])
+    outcome = bench.run(mpi, 2, [], WIDE, **plan)
+    tell("rank 1 has other BLAS " + ("threads" if "threads" in plan else "kernels"), "start, refused", 2, "ended", None, NAMES[name])
     assert outcome.done.status == 2 and not outcome.run.exists(), outcome.explain()
     (words,) = [line for line in outcome.done.said if "arithmetic differs" in line]
     assert f"rank 1 on {HOST}: " in words and setting in words, outcome.explain()

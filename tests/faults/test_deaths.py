@@ -59,7 +59,7 @@ def inside(moment, before, victims):
 
 
 @pytest.mark.parametrize("which", CHAINS)
-@pytest.mark.parametrize("moment", ["before the sum", "after the sum", "evaluating"])
+@pytest.mark.parametrize("moment", ["reading", "before the sum", "after the sum", "evaluating"])
 def test_at_a_moment(moment, which, bench, ulfm):
     dies(bench, ulfm, 4, chain(moment, CHAINS[which]), 1)
 
@@ -82,7 +82,7 @@ def test_while_a_checkpoint_is_written(which, bench, ulfm):
 
 
 @pytest.mark.parametrize("which", CHAINS)
-@pytest.mark.parametrize("moments", [("reading", "computing", "updated"), ("comparing", "evaluated", "ending"), ("prepared", "updated", "reading")])
+@pytest.mark.parametrize("moments", [("prepared", "computing", "updated"), ("comparing", "evaluated", "ending")])
 def test_at_other_moments(moments, which, bench, ulfm):
     left = 1 + ("ending" in moments)  # whoever is at the end has nothing to recover from
     faults = [kill(victim, moment, step) for victim, moment, step in zip(CHAINS[which], moments, (-1, 22, 47))]
@@ -133,7 +133,7 @@ def test_during_a_recovery_of_four_then_two(number, moment, bench, ulfm):
 
 
 @pytest.mark.parametrize("which", OF_3)
-@pytest.mark.parametrize("moment", ["revoked", "meeting", "furthest", "channel made"])
+@pytest.mark.parametrize("moment", ["revoked", "channel made"])
 def test_during_a_recovery_of_three(moment, which, bench, ulfm):
     a, b = OF_3[which]
     dies(bench, ulfm, 4, [kill(a, "before the sum", 8), kill(b, moment, recovery=1)], 2)
@@ -176,7 +176,7 @@ def test_the_last_two(bench, ulfm):
     assert again.done.status == 0 and "resuming from" in again.done.out and same, again.explain()
 
 
-SOAK = {"training.epochs": 30, "run.checkpoint_every": "7 steps", "run.check_every": 10, "run.keep": 3}
+SOAK = {"training.epochs": 20, "run.checkpoint_every": "7 steps", "run.check_every": 10, "run.keep": 3}
 
 
 def test_a_hundred_at_random(bench, ulfm):
@@ -187,7 +187,7 @@ def test_a_hundred_at_random(bench, ulfm):
         randomly = random.Random(number)
         ranks = 5
         victims = randomly.sample(range(ranks), ranks - 1)
-        faults = [kill(victim, "any", between=[0.0, 0.6], seed=1000 * number + victim) for victim in victims]
+        faults = [kill(victim, "any", between=[0.0, 0.5], seed=1000 * number + victim) for victim in victims]
         outcome = bench.run(ulfm, ranks, faults, SOAK)
         kills += len(outcome.of("kill"))
         seconds += [passed for _, passed, _ in outcome.recoveries()]

@@ -8,7 +8,7 @@ from broken import NAMES, ROWS, Outcome, Row, kill, launched, python_that_inject
 from example import steps
 
 CHANGES = {"training.epochs": 6, "run.checkpoint_every": "5 steps"}
-SLOWLY = kill("all", "computing", do="slow", seconds=0.02)
+SLOWLY = kill("all", "computing", do="slow", seconds=0.01)
 
 
 class Launch:

@@ -15,7 +15,7 @@ DEEDS = {
     "exit": "os._exit",
     "segfault": "segmentation fault",
     "stop": "SIGSTOP",
-    "hang": "a read that does not return",
+    "hang": "a call that does not return",
 }
 
 # moment -> where the rank says it is, and where those are who wait for it
@@ -26,9 +26,9 @@ PLACES = {
     "reading": ("the reading for step 22", "step 22"),
 }
 
-# Each deed under each MPI and at each of the first three moments, each MPI at each of them; the victims take turns.
+# Each deed under each MPI and at each of three moments, each MPI at each of them; the victims take turns.
 CASES = [
-    (deed, "reading" if deed == "hang" else list(PLACES)[(i + j) % 3], way, (i // 3 + j) % 3)
+    (deed, (["reading", "computing", "evaluating"] if deed == "hang" else ["computing", "evaluating", "saving"])[(i + j) % 3], way, (i // 3 + j) % 3)
     for i, deed in enumerate(DEEDS)
     for j, way in enumerate(NAMES)
 ]  # fmt: skip
@@ -64,8 +64,7 @@ def said(deed, way, victim, place, others) -> list[str]:
     if deed == "stop":
         return [f"distmlp: no progress for {STALL} s in {others}; waiting for rank {victim} on {host} (process "]
     if deed == "hang":
-        named = f"waiting for rank {victim} on {host} (process "
-        return [f"distmlp: no progress for {STALL} s in {others}; {named}", f"), which is in {place}"]
+        return [f"distmlp: no progress for {STALL} s in ", f"; waiting for rank {victim} on {host} (process ", f"), which is in {place} ("]
     if deed == "segfault":
         launchers = {
             "ulfm": f"distmlp: lost rank {victim} on {host} (process ",
