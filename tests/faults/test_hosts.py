@@ -59,7 +59,7 @@ class Job:
         return Outcome(done, self.run, read_events(self.events))
 
     def seconds(self, outcome: Outcome) -> float:
-        """From the fault to the first step after it, where it was done by those who are left, and to the end, where it was a restart."""
+        """From the fault to the first step done by those who are left or, where there was a restart, to the end."""
         if "starting again" in outcome.done.err:
             return self.ended - self.struck
         return min(event["time"] for event in outcome.of("goes on") if event["time"] > self.struck) - self.struck
@@ -167,7 +167,7 @@ def test_a_host_dies_with_its_daemon(bench, openmpi, hosts):
 
 
 def test_all_ranks_die_and_a_host_is_gone(bench, openmpi, hosts):
-    """The crash of everything: mpirun waits for the lost host, and is ended; then the hosts that are left start from the newest checkpoint."""
+    """mpirun waits for the lost host, and is ended; the hosts that are left start from the newest checkpoint."""
 
     def die(i):
         hosts.cut(i)
@@ -188,7 +188,8 @@ def test_without_fault_tolerance_a_lost_host_costs_a_restart(bench, mpich, hosts
     with job(bench, mpich, hosts, changes={"run.stall_timeout": "3 seconds"}) as a:
         a.strike(hosts.cut, 3)
         outcome = a.end(60)
-    tell("the host of the last ranks is cut off, MPICH", "3 × 2", "2 × 2, started again", a.seconds(outcome), outcome, bench.undisturbed())
+    seconds = a.seconds(outcome)
+    tell("the host of the last ranks is cut off, MPICH", "3 × 2", "2 × 2, started again", seconds, outcome, bench.undisturbed())
     assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, outcome.explain()
     ends_everywhere(hosts, outcome)
 
