@@ -1,6 +1,6 @@
 """Holds what lost hosts and broken networks do to a run of launch/train on three hosts: it goes on, or starts again, to the same bits.
 
-The hosts are network namespaces (testhosts.py).  In all cases nothing hangs and nothing is left running.
+The hosts are network namespaces (testhosts.py).  Whatever is lost, nothing hangs and nothing is left running.
 """
 
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(testhosts.why_not() is not None, reason=str(test
 DETECT, PATIENCE = 2.0, 2.0
 
 #: So long takes each of the 63 steps, so that a fault comes in the middle of them.
-STEP = 0.05
+STEP = 0.03
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ class Job:
     run: Path
     events: Path
     struck: float = 0.0  # when the fault came
+    ended: float = 0.0  # when launch/train had ended
 
     def strike(self, fault, *arguments) -> None:
         """fault(*arguments) in the middle of the training."""
@@ -53,12 +54,15 @@ class Job:
 
     def end(self, timeout: float) -> Outcome:
         """How launch/train ended; fails the test where that takes longer than so many seconds."""
-        return Outcome(self.running.wait(timeout), self.run, read_events(self.events))
+        done = self.running.wait(timeout)
+        self.ended = time.monotonic()
+        return Outcome(done, self.run, read_events(self.events))
 
     def seconds(self, outcome: Outcome) -> float:
-        """From the fault to the first step that was done after it without those who were lost, or to the end."""
-        went_on = [event["time"] for event in outcome.of("goes on") if event["time"] > self.struck]
-        return min(went_on, default=time.monotonic()) - self.struck
+        """From the fault to the first step done by those who are left or, where there was a restart, to the end."""
+        if "starting again" in outcome.done.err:
+            return self.ended - self.struck
+        return min(event["time"] for event in outcome.of("goes on") if event["time"] > self.struck) - self.struck
 
 
 @contextmanager
@@ -88,14 +92,6 @@ def starts(done: Done) -> int:
     return int(line.split()[3])
 
 
-def test_mpirun_does_not_find_out_that_a_daemon_is_out_of_reach(bench, openmpi, hosts):
-    """It would end the job then, after 8 minutes, whoever has gone on."""
-    with job(bench, openmpi, hosts, ranks_a_host=1) as a:
-        a.strike(lambda: None)
-        daemons = [line for line in hosts.connections(1) if "prterun" in line and hosts.addresses[2] in line]
-        assert daemons and not any("keepalive" in line for line in daemons), hosts.connections(1)
-
-
 def ends_everywhere(hosts, outcome: Outcome) -> None:
     """No process is left on any host, and none that was cut off has written the completed run again."""
     mark = outcome.run / "finished.json"
@@ -105,16 +101,25 @@ def ends_everywhere(hosts, outcome: Outcome) -> None:
     assert mark.stat().st_mtime_ns == completed
 
 
-@pytest.mark.parametrize("ranks_a_host", [1, 2])
-def test_a_host_is_cut_off(ranks_a_host, bench, openmpi, hosts):
-    with job(bench, openmpi, hosts, ranks_a_host) as a:
+def test_a_host_is_cut_off(bench, openmpi, hosts):
+    with job(bench, openmpi, hosts) as a:
         a.strike(hosts.cut, 3)
         outcome = a.end(30)
     seconds = a.seconds(outcome)
-    tell("the host of the last ranks is cut off", f"3 × {ranks_a_host}", f"2 × {ranks_a_host}", seconds, outcome, bench.undisturbed())
-    assert starts(outcome.done) == 1 and f"{2 * ranks_a_host} go on" in outcome.done.err, outcome.explain()
+    tell("the host of the last ranks is cut off", "3 × 2", "2 × 2", seconds, outcome, bench.undisturbed())
+    assert starts(outcome.done) == 1 and "4 go on" in outcome.done.err, outcome.explain()
     assert seconds < DETECT + 5, outcome.explain()
     ends_everywhere(hosts, outcome)
+
+
+def test_mpirun_does_not_find_out_that_a_host_is_silent(bench, openmpi, hosts):
+    """It would end the job then, after 8 minutes, whoever has gone on."""
+    with job(bench, openmpi, hosts, ranks_a_host=1) as a:
+        a.strike(hosts.cut, 2)
+        daemons = [line for line in hosts.connections(1) if "prterun" in line and hosts.addresses[1] in line]
+        assert daemons and not any("keepalive" in line for line in daemons), hosts.connections(1)
+        outcome = a.end(30)
+    tell("the host of the middle rank is cut off", "3 × 1", "2 × 1", a.seconds(outcome), outcome, bench.undisturbed())
 
 
 def test_the_host_of_rank_0_and_mpirun_is_cut_off(bench, openmpi, hosts):
@@ -149,6 +154,8 @@ def test_a_host_dies_with_its_daemon(bench, openmpi, hosts):
 
     def die(i):
         hosts.kill(i)
+        while hosts.processes(i):  # mpirun is to hear of it, so its connection must be closed before
+            time.sleep(0.01)
         hosts.cut(i)
 
     with job(bench, openmpi, hosts) as a:
@@ -160,7 +167,7 @@ def test_a_host_dies_with_its_daemon(bench, openmpi, hosts):
 
 
 def test_all_ranks_die_and_a_host_is_gone(bench, openmpi, hosts):
-    """The crash of everything: mpirun waits for the lost host, and is ended; then the hosts that are left start from the newest checkpoint."""
+    """mpirun waits for the lost host, and is ended; the hosts that are left start from the newest checkpoint."""
 
     def die(i):
         hosts.cut(i)
@@ -181,7 +188,8 @@ def test_without_fault_tolerance_a_lost_host_costs_a_restart(bench, mpich, hosts
     with job(bench, mpich, hosts, changes={"run.stall_timeout": "3 seconds"}) as a:
         a.strike(hosts.cut, 3)
         outcome = a.end(60)
-    tell("the host of the last ranks is cut off, MPICH", "3 × 2", "2 × 2, started again", a.seconds(outcome), outcome, bench.undisturbed())
+    seconds = a.seconds(outcome)
+    tell("the host of the last ranks is cut off, MPICH", "3 × 2", "2 × 2, started again", seconds, outcome, bench.undisturbed())
     assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, outcome.explain()
     ends_everywhere(hosts, outcome)
 

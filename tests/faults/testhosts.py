@@ -99,8 +99,8 @@ class Hosts:
 
     def connections(self, i: int) -> list[str]:
         """Host i's TCP connections, each with its timers and its process, as ss prints them."""
-        found = subprocess.run([*self._inside(i), "ss", "--tcp", "--options", "--processes", "--no-header"], capture_output=True, text=True, check=True)
-        return found.stdout.splitlines()
+        words = [*self._inside(i), "ss", "--tcp", "--options", "--processes", "--no-header"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
 
     def kill(self, i: int) -> None:
         """kill -9 of all processes on host i."""
