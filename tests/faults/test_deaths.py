@@ -73,9 +73,11 @@ def test_inside_an_allreduce(moment, before, which, bench, ulfm):
 @pytest.mark.parametrize("which", CHAINS)
 def test_while_a_checkpoint_is_written(which, bench, ulfm):
     """The writer, with half of the file written, and the others while it writes slowly."""
-    faults, writer = [kill("all", "renaming", do="slow", seconds=0.05)], 0
+    # A write lasts some steps, and ends before the next one is due.
+    faults = [kill("all", "renaming", do="slow", seconds=0.015), kill("all", "computing", do="slow", seconds=0.005)]
+    writer = 0
     for victim, step in zip(CHAINS[which], STEPS):
-        faults.append(kill(victim, "writing", step) if victim == writer else kill(victim, "saving", step, after=0.01))
+        faults.append(kill(victim, "writing", step) if victim == writer else kill(victim, "saving", step, after=0.005))
         writer += victim == writer  # no chain leaves a gap before the next one
     outcome = dies(bench, ulfm, 4, faults, 1, {"run.checkpoint_every": "5 steps"})
     assert not list((outcome.run / "checkpoints").glob("*.writing"))

@@ -27,11 +27,8 @@ PLACES = {
 }
 
 # Each deed under each MPI and at each of three moments, each MPI at each of them; the victims take turns.
-CASES = [
-    (deed, (["reading", "computing", "evaluating"] if deed == "hang" else ["computing", "evaluating", "saving"])[(i + j) % 3], way, (i // 3 + j) % 3)
-    for i, deed in enumerate(DEEDS)
-    for j, way in enumerate(NAMES)
-]  # fmt: skip
+MOMENTS = {deed: ("computing", "evaluating", "saving") for deed in DEEDS} | {"hang": ("reading", "computing", "evaluating")}
+CASES = [(deed, MOMENTS[deed][(i + j) % 3], way, (i // 3 + j) % 3) for i, deed in enumerate(DEEDS) for j, way in enumerate(NAMES)]
 
 #: Seconds of a step after which the ranks ask who is missing.
 STALL = 2
