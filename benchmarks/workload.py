@@ -19,7 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from distmlp import training
+from distmlp import exact, training
 from distmlp.config import Config, from_tables
 from distmlp.reporting import Silent
 
@@ -190,13 +190,25 @@ class Trainer:
 
 
 class Parts:
-    """Seconds in GEMMs and in the communicator since `start`."""
+    """Seconds in GEMMs, in counting on the grid and back, and in the communicator since `start`."""
 
     def __init__(self):
-        self.gemm = self.communication = 0.0
+        self.start()
 
     def start(self) -> None:
-        self.gemm = self.communication = 0.0
+        self.gemm = self.counting = self.communication = 0.0
+
+    def timed(self, name: str, function: Callable) -> Callable:
+        """The function, whose time adds up in the part of that name."""
+
+        def timed(*arguments, **named):
+            began = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                setattr(self, name, getattr(self, name) + time.perf_counter() - began)
+
+        return timed
 
 
 class _TimedCommunicator:
@@ -207,36 +219,25 @@ class _TimedCommunicator:
 
     def __getattr__(self, name):
         found = getattr(self._comm, name)
-        if not callable(found):
-            return found
-
-        def timed(*arguments, **named):
-            began = time.perf_counter()
-            try:
-                return found(*arguments, **named)
-            finally:
-                self._parts.communication += time.perf_counter() - began
-
-        setattr(self, name, timed)
-        return timed
+        if callable(found):
+            found = self._parts.timed("communication", found)
+            setattr(self, name, found)
+        return found
 
 
 @contextmanager
 def instruments(comm):
-    """(communicator, parts) in which the time of every np.matmul, and of every call of the communicator, adds up."""
-    parts, matmul = Parts(), np.matmul
-
-    def timed(*arguments, **named):
-        began = time.perf_counter()
-        result = matmul(*arguments, **named)
-        parts.gemm += time.perf_counter() - began
-        return result
-
-    np.matmul = timed
+    """(communicator, parts) in which the time of every np.matmul, of the grid, and of every call of the communicator adds up."""
+    parts = Parts()
+    kept = [(np, "matmul", "gemm"), (exact, "count", "counting"), (exact, "mean", "counting"), (exact, "descend", "counting")]
+    originals = [getattr(owner, name) for owner, name, _ in kept]
+    for (owner, name, part), original in zip(kept, originals):
+        setattr(owner, name, parts.timed(part, original))
     try:
         yield _TimedCommunicator(comm, parts), parts
     finally:
-        np.matmul = matmul
+        for (owner, name, _), original in zip(kept, originals):
+            setattr(owner, name, original)
 
 
 # What the machine can do

@@ -153,6 +153,7 @@ def _parser(first: str | None) -> argparse.ArgumentParser:
     submit.add_argument("--time", required=True, help="each job's time limit, as for sbatch: 12:00:00; the run may take many of them")
     submit.add_argument("--cpus-per-task", metavar="N", type=_at_least_1, default=1, help="cores a rank is bound to (default 1, which it uses)")
     submit.add_argument("--launch", metavar="COMMAND", help="mpirun (default), 'srun --mpi=pmix' for Open MPI or 'srun --mpi=pmi2' for MPICH")
+    submit.add_argument("--ft", choices=("ulfm",), help="go on without ranks that are lost (Open MPI's mpirun)")
     submit.add_argument("--bind", choices=("core", "socket", "numa", "none"), help="what a rank is bound to (default core)")
     submit.add_argument("--setup", metavar="FILE", help="a file that the job sources first: module load, conda activate")
     submit.add_argument(
@@ -401,7 +402,7 @@ def _submit(asked, settings, comm) -> int:
 
     setup = str(Path(asked.setup).resolve()) if asked.setup else None
     job = submission.Job(
-        asked.nodes, asked.ntasks, asked.time, asked.cpus_per_task, asked.warning, asked.launch, asked.bind, setup, tuple(asked.sbatch)
+        asked.nodes, asked.ntasks, asked.time, asked.cpus_per_task, asked.warning, asked.launch, asked.bind, setup, asked.ft, tuple(asked.sbatch)
     )
     run = Path(settings.run.directory)
     submission.check(job)

@@ -28,7 +28,7 @@ class Job:
     """What is asked of SLURM.
 
     time: as sbatch takes it.  warning: seconds before its end at which the run is told to stop.
-    launch, bind, setup: DISTMLP_LAUNCH and so on of train.sbatch, None where not asked for.  more:
+    launch, bind, setup, ft: DISTMLP_LAUNCH and so on of train.sbatch, None where not asked for.  more:
     further options of sbatch, as they would stand on its command line.
     """
 
@@ -40,6 +40,7 @@ class Job:
     launch: str | None = None
     bind: str | None = None
     setup: str | None = None
+    ft: str | None = None
     more: tuple[str, ...] = ()
 
 
@@ -63,6 +64,8 @@ def check(job: Job) -> None:
     """Raises InputError for what cannot be a job of this kind."""
     if job.ntasks < job.nodes:
         raise InputError(f"--ntasks is {job.ntasks} and --nodes {job.nodes}: expected at least one task, which is one rank, a node")
+    if job.ft and (job.launch or "").startswith("srun"):
+        raise InputError(f"--ft is {job.ft}, but --launch is {job.launch}: only Open MPI's mpirun can go on without lost ranks")
     # SLURM may send its warning up to a minute early, and half of the time should be left to train.
     if seconds(job.time) < 2 * (job.warning + 60):
         raise InputError(
@@ -87,7 +90,7 @@ def script(job: Job, run: Path) -> str:
         f"--output={str(run).replace('%', '%%')}/job-%j.out",
         *job.more,
     ]
-    settings = {"LAUNCH": job.launch, "BIND": job.bind, "SETUP": job.setup}
+    settings = {"LAUNCH": job.launch, "BIND": job.bind, "SETUP": job.setup, "FT": job.ft}
     inside = sys.prefix != sys.base_prefix or (Path(sys.prefix) / "conda-meta").is_dir()
     environment = [f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"] if inside else []
     head = [

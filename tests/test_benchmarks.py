@@ -51,7 +51,7 @@ def test_step(tmp_path):
     assert all(share(row["GEMM"]) > 0 for row in shares)
     assert [share(row["Allreduce"]) > 0 for row in shares] == [True] * 4
     for row in shares:
-        parts = [share(row[part]) for part in ("Allreduce", "rounding", "GEMM", "the rest") if row[part] != "–"]
+        parts = [share(row[part]) for part in ("Allreduce", "counting", "GEMM", "the rest") if row[part] != "–"]
         assert sum(parts) == pytest.approx(100, abs=1)
     assert [row["P"] for row in machine] == ["1", "2"]
     found = json.loads((tmp_path / "step.json").read_text())

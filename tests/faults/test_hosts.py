@@ -79,9 +79,9 @@ def job(bench: Bench, mpi, hosts, ranks_a_host: int = 2, faults=(), options=(), 
         yield Job(running, bench.directory / name, events)
 
 
-def tell(fault: str, before: str, after: str, seconds: float, outcome: Outcome, expected: list[dict]) -> None:
+def tell(fault: str, before: str, after: str, seconds: float, outcome: Outcome, expected: list[dict], **more) -> None:
     """The row of the table, and that the run has come to its end and to the undisturbed bits."""
-    ROWS.append(Row(fault, "training, 3 hosts", before, after, seconds, outcome.log == expected))
+    ROWS.append(Row(fault, "training, 3 hosts", before, after, seconds, outcome.log == expected, **more))
     assert outcome.done.status == 0, outcome.explain()
     assert outcome.is_complete and outcome.log == expected, outcome.explain()
 
@@ -189,7 +189,7 @@ def test_without_fault_tolerance_a_lost_host_costs_a_restart(bench, mpich, hosts
         a.strike(hosts.cut, 3)
         outcome = a.end(60)
     seconds = a.seconds(outcome)
-    tell("the host of the last ranks is cut off, MPICH", "3 × 2", "2 × 2, started again", seconds, outcome, bench.undisturbed())
+    tell("the host of the last ranks is cut off", "3 × 2", "2 × 2, started again", seconds, outcome, bench.undisturbed(), mpi="MPICH")
     assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, outcome.explain()
     ends_everywhere(hosts, outcome)
 

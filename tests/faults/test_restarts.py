@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the helpers beside the other tests
 
-from broken import ROWS, Outcome, Row, kill, launched, python_that_injects
+from broken import NAMES, ROWS, Outcome, Row, kill, launched, python_that_injects
 
 CHANGES = {"run.checkpoint_every": "1 steps", "run.keep": 3}
 
@@ -39,7 +39,7 @@ def test_a_crash_at_the_same_step_is_a_bug_and_not_tried_again(bench, mpi):
     assert outcome.done.err.count("launch/train:   start ") == 2, outcome.explain()
     assert "launch/train:     rank 1 of 2" in outcome.done.err, outcome.explain()  # the summary says why
     same = goes_on(bench, outcome)
-    ROWS.append(Row("the same exception at each start", "computing", 2, "ended", None, same))
+    ROWS.append(Row("the same exception at each start", "computing", 2, "ended", None, same, NAMES[mpi.name]))
     assert same
 
 
@@ -49,5 +49,5 @@ def test_the_starts_are_bounded(bench, mpi):
     outcome = crashes(bench, mpi, [slow, kill("all", "prepared", after=1)], "--restarts", 1)
     assert "crashed 2 times (--restarts 1)" in outcome.done.err, outcome.explain()
     same = goes_on(bench, outcome)
-    ROWS.append(Row("all ranks are killed, at each start", "training", 2, "ended", None, same))
+    ROWS.append(Row("all ranks are killed, at each start", "training", 2, "ended", None, same, NAMES[mpi.name]))
     assert same

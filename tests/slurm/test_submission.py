@@ -38,6 +38,14 @@ def test_what_is_submitted_is_train_sbatch_with_everything_filled_in():
     assert body(submission.script(JOB, Path("/run"))) == body(by_hand)
 
 
+def test_going_on_without_lost_ranks_stands_in_the_job_and_asks_for_mpirun():
+    job = replace(JOB, ft="ulfm")
+    submission.check(job)
+    assert "\nDISTMLP_FT=ulfm\n" in submission.script(job, Path("/run"))
+    with pytest.raises(InputError, match="--launch is srun --mpi=pmix: only Open MPI's mpirun"):
+        submission.check(replace(job, launch="srun --mpi=pmix"))
+
+
 @pytest.mark.parametrize("name", ["train.sbatch", "sweep.sbatch"])
 def test_the_scripts_are_bash(name):
     done = subprocess.run(["bash", "-n", ROOT / "slurm" / name], capture_output=True, text=True)
