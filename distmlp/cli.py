@@ -204,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(asked, settings, fault) -> int:
-    from distmlp import communicator, training
+    from distmlp import communicator, preparation, training
     from distmlp.recovery import Corrupted
 
     comm = communicator.Alone()
@@ -225,7 +225,7 @@ def _run(asked, settings, fault) -> int:
         return _end(comm, CRASHED, error)
     except BaseException as error:
         # This rank alone: the others wait for it in vain, so they are ended.
-        alone = isinstance(error, training.RankFault)
+        alone = isinstance(error, preparation.RankFault)
         where = f"distmlp: rank {comm.rank} of {comm.size} on {comm.hosts[comm.rank]}"
         words = f"{where}: {error}" if alone else f"{where} failed and ends the others:\n{traceback.format_exc()}"
         print(words, file=sys.stderr, flush=True)
@@ -345,7 +345,7 @@ def _inspect(asked, settings, comm) -> int:
     import json
 
     from distmlp import commands
-    from distmlp.training import on_rank_0
+    from distmlp.preparation import on_rank_0
 
     facts = on_rank_0(comm, lambda: commands.inspect(asked.checkpoint))
     if comm.rank == 0:
@@ -373,7 +373,7 @@ def _verify(asked, settings, comm) -> int:
 
 def _export(asked, settings, comm) -> int:
     from distmlp import commands
-    from distmlp.training import on_rank_0
+    from distmlp.preparation import on_rank_0
 
     source = on_rank_0(comm, lambda: commands.export_network(asked.checkpoint, asked.output))
     if comm.rank == 0:
@@ -383,7 +383,7 @@ def _export(asked, settings, comm) -> int:
 
 def _compare(asked, settings, comm) -> int:
     from distmlp import comparison
-    from distmlp.training import on_rank_0
+    from distmlp.preparation import on_rank_0
 
     def compared():
         rows = comparison.compare(asked.runs)
@@ -398,7 +398,7 @@ def _compare(asked, settings, comm) -> int:
 
 def _submit(asked, settings, comm) -> int:
     from distmlp import submission
-    from distmlp.training import on_rank_0
+    from distmlp.preparation import on_rank_0
 
     setup = str(Path(asked.setup).resolve()) if asked.setup else None
     job = submission.Job(
@@ -422,7 +422,7 @@ def _submit(asked, settings, comm) -> int:
 
 def _status(asked, settings, comm) -> int:
     from distmlp import submission
-    from distmlp.training import on_rank_0
+    from distmlp.preparation import on_rank_0
 
     complete, words = on_rank_0(comm, lambda: submission.progress(settings))
     if comm.rank == 0:
@@ -432,7 +432,7 @@ def _status(asked, settings, comm) -> int:
 
 def _convert(asked, settings, comm) -> int:
     from distmlp import conversion
-    from distmlp.training import on_rank_0
+    from distmlp.preparation import on_rank_0
 
     on_rank_0(comm, lambda: conversion.convert_from_arguments(asked))
     return COMPLETE

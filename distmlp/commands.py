@@ -18,7 +18,8 @@ from distmlp.evaluation import Metrics, predict as predict_blocks
 from distmlp.evaluation import evaluate as evaluate_set
 from distmlp.export import export
 from distmlp.reporting import LogOnly, read_log
-from distmlp.training import RankFault, network_of, on_rank_0, scan_all, train
+from distmlp.preparation import RankFault, network_of, on_rank_0, scan_all
+from distmlp.training import train
 
 
 def load(place, comm) -> tuple[checkpoint.Checkpoint, Config]:

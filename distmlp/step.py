@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from distmlp import exact
-from distmlp.dataset import MicroBatches
+from distmlp.feed import MicroBatches
 from distmlp.network import Network, Pass, Workspace, backward, bias_gradient, forward, weight_gradient
 
 #: A weight gradient is made, cut to the grid and added in tiles of this size, which stay in a core's

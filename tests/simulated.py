@@ -5,7 +5,7 @@ import threading
 import numpy as np
 
 from distmlp.communicator import Alone
-from distmlp.dataset import MicroBatches
+from distmlp.feed import MicroBatches
 from distmlp.network import Workspace, backward, bias_gradient, forward, weight_gradient
 
 

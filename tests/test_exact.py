@@ -8,10 +8,9 @@ import pytest
 from simulated import Counting, Part, gradients, micro_batches, on_ranks, one_pass
 
 from distmlp import exact
-from distmlp.activations import ACTIVATIONS
 from distmlp.communicator import Alone
 from distmlp.initializers import initialize
-from distmlp.network import Network, weight_gradient
+from distmlp.network import Network
 from distmlp.optimizers import SGD
 from distmlp.shards import Shards, deal
 from distmlp.step import State, Step

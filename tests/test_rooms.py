@@ -22,7 +22,7 @@ FLOORS = {
     "ground": "config arithmetic",
     "storage": "dataset checkpoint rundirectory conversion export",
     "parallel": "communicator",
-    "training": "step evaluation recovery reporting training",
+    "training": "feed step evaluation recovery reporting preparation training",
     "outside": "commands submission comparison __init__ cli __main__",
 }
 #: A room's compiled part, `_ROOM.c`, is the room's own business.
@@ -140,11 +140,11 @@ def test_a_config_accepts_the_pairs_that_have_a_cost(cost, output):
 
 
 def test_every_optimizer_of_a_config_is_one_that_training_makes():
-    from distmlp import optimizers, training
+    from distmlp import optimizers, preparation
 
     made = set()
     for name in choices(config.OptimizerConfig, "name"):
-        made.add(type(training.optimizer_of(config.from_tables({**tables(), "optimizer": {"name": name, "learning_rate": 1.0}}))))
+        made.add(type(preparation.optimizer_of(config.from_tables({**tables(), "optimizer": {"name": name, "learning_rate": 1.0}}))))
     assert made == {optimizers.SGD, optimizers.Adam}
 
 

@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the helpers beside the other tests
 
 from broken import NAMES, ROWS, Outcome, Row, kill, launched, python_that_injects
