@@ -595,7 +595,7 @@ def test_a_checkpoint_of_something_else(name, copied):
 
 ONE_RANK_RAISES = """
 import os, sys
-from distmlp import cli, training
+from distmlp import cli, preparation, training
 rank = os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK"))
 room, name, whose = sys.argv[1:4]
 if rank == whose:
@@ -626,7 +626,7 @@ def test_an_exception_on_one_rank_ends_all(room, name, whose, mpi, tmp_path):
 def test_data_that_one_rank_cannot_open_ends_all(mpi, tmp_path):
     write_set(tmp_path / "set.h5")
     config = write_config(tmp_path / "config.toml")
-    program = ONE_RANK_RAISES.replace("len(calls) == 5", "True").replace("MemoryError", "training.InputError")
+    program = ONE_RANK_RAISES.replace("(training, room)", "(preparation, room)").replace("len(calls) == 5", "True").replace("MemoryError", "preparation.InputError")
     done = run_ranks(mpi, 3, ["-c", program, "DataSet", "__init__", "2", "train", config], timeout=SECONDS)
     assert done.status == 2, done.err
     assert done.said == [f"distmlp: rank 2 of 3 on {os.uname().nodename}: rank 0 could open the data, but this rank cannot: injected into rank 2"]
