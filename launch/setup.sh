@@ -64,6 +64,8 @@ install() {
     # Editable: the environment runs the sources as they are, and no build directory can go stale.
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root${extras:+[$extras]}" ||
         fail "pip could not install distmlp${extras:+ with $extras} into $venv; it says why above."
+    "$venv/bin/python" -c 'import distmlp._exact' 2>/dev/null ||
+        echo "No C compiler, or no headers of $python: distmlp counts in numpy, to the same bits but more slowly." >&2
     if [ "$mpi" = path ] && ! loads_mpi; then
         # mpi4py's wheel knows the common MPIs only; from source it is built with the mpicc on the path.
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-binary mpi4py mpi4py &&
