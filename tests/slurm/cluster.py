@@ -144,8 +144,9 @@ class Cluster:
         self._slurmds[name] = self._daemon(*self.on(place, "slurmd", "-D", "-N", name, "-f", self.dir / "slurm.conf"))
 
     def until_idle(self) -> None:
-        """Returns once every node is idle."""
-        self.until(lambda: set(self._try("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()) == set(self.nodes), "idle nodes")
+        """Returns once every node is idle, and not "idle*": one that has not answered yet gets no job."""
+        expected = {f"{name} idle" for name in self.nodes}
+        self.until(lambda: set(self._try("sinfo", "-h", "-N", "-o", "%N %t").splitlines()) == expected, "idle nodes", 60.0)
 
     def kill_slurmd(self, name: str) -> None:
         """kill -9 of a node's slurmd; what it has started goes on."""
