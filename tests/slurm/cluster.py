@@ -137,16 +137,13 @@ class Cluster:
             (dir / "spool" / name).mkdir()
             (dir / "tmp" / name).mkdir()
             self._start_slurmd(name)
-        self.until_idle()
+        # And not "idle*": a node that has not answered yet gets no job.
+        expected = {f"{name} idle" for name in self.nodes}
+        self.until(lambda: set(self._try("sinfo", "-h", "-N", "-o", "%N %t").splitlines()) == expected, "idle nodes")
 
     def _start_slurmd(self, name: str) -> None:
         place = 1 + self.nodes.index(name)
         self._slurmds[name] = self._daemon(*self.on(place, "slurmd", "-D", "-N", name, "-f", self.dir / "slurm.conf"))
-
-    def until_idle(self) -> None:
-        """Returns once every node is idle, and not "idle*": one that has not answered yet gets no job."""
-        expected = {f"{name} idle" for name in self.nodes}
-        self.until(lambda: set(self._try("sinfo", "-h", "-N", "-o", "%N %t").splitlines()) == expected, "idle nodes", 60.0)
 
     def kill_slurmd(self, name: str) -> None:
         """kill -9 of a node's slurmd; what it has started goes on."""
@@ -243,16 +240,6 @@ class ApartCluster(Cluster):
         for pid in self.processes(name):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-    def mend(self) -> None:
-        """Brings back what was lost, set down or drained."""
-        for place, name in enumerate(self.nodes, 1):
-            subprocess.run(["ip", "-n", f"{self._hosts.prefix}{place}", "link", "set", "e0", "up"], check=True)
-            if name not in self._slurmds:
-                self._start_slurmd(name)
-            # Refused for a node that nothing is wrong with.
-            self._try("scontrol", "update", f"NodeName={name}", "State=RESUME")
-        self.until_idle()
 
 
 class Job:
