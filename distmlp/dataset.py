@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from distmlp.config import Config, InputError
+from distmlp.shards import rows_of
 
 #: Rows that are looked through at a time: their memory is small beside a window's.
 _BLOCK_ROWS = 1024
@@ -93,11 +94,12 @@ class DataSet:
     def read(self, pieces: list[tuple[int, int]], into=None) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows of runs (first row, row after the last), end to end: inputs (…, d), targets.
 
-        into: where they are put, a pair of arrays such as `room` makes; else they are new, as stored.
+        into: where they are put, a pair of arrays such as `room` makes; else, and where the set is held in
+        memory, they are new, as stored.
         """
         rows = sum(stop - start for start, stop in pieces)
         if self._held is not None:
-            index = np.concatenate([np.arange(*piece) for piece in pieces])
+            index = rows_of(pieces)
             return self._held[0][index], self._held[1][index]
         found = []
         for stored, target in zip((self._x, self._y), into or self.room(rows)):

@@ -123,7 +123,7 @@ class Grid:
 class Message:
     """What the ranks add up in one step: one flat buffer, the gradient's whole numbers and a header.
 
-    gradient         Σ of the micro-batches' gradients, laid out like v; w[l] and biases are parts of it
+    gradient         Σ of the micro-batches' gradients, laid out like v; w[l] are parts of it
     units            Σ_i T_i of each tensor, (2N,), in coarser units
     alarms           micro-batches that are not finite; ranks that ask to stop, or for a checkpoint, after this step
     totals           samples; hits; the cost's limbs
@@ -141,7 +141,6 @@ class Message:
         self.alarms = self.header[tensors : tensors + 3]
         self.totals = self.header[tensors + 3 :]
         self.w, _ = layout.views(self.gradient)  # notes: grad C = (dC/dv_1 ... dC/dv_k)
-        self.biases = self.gradient[layout.slices[layout.N].start :]
 
 
 def no_totals() -> np.ndarray:

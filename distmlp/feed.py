@@ -11,7 +11,7 @@ import numpy as np
 
 from distmlp.config import DataConfig, InputError
 from distmlp.dataset import DataSet
-from distmlp.shards import EpochOrder, Group, Shards
+from distmlp.shards import EpochOrder, Group, Shards, rows_of
 
 #: Rows that are read together from a file that has no chunks and where the config declares none.
 CONTIGUOUS_CHUNK_ROWS = 256
@@ -52,8 +52,8 @@ class Feed:
     """The micro-batches of some shards, step after step.
 
     shards: which of cut's.  A window is as many steps of all shards as fit into the config's memory twice,
-    so where it ends is no question of how many shards are here.  A thread reads the one after that in use
-    meanwhile, unless the set is held in memory.  Rows become the network's numbers a few steps at a
+    so where it ends is no question of how many shards are here.  A thread makes the one after that in use
+    meanwhile: its order and, where the set is not held in memory, its rows.  Rows become the network's numbers a few steps at a
     time, and so come to the step from a core's cache.
     """
 
@@ -140,11 +140,11 @@ class Feed:
         x, y = room
         window = _Window(x, y, *np.empty((2, len(group.shards), rows), np.int64))
         for i, shard in enumerate(group.shards):
-            start = self._cut.starts[shard] + first * group.size
-            pieces, shuffle = order.pieces(start, start + rows), order.shuffle(shard, number, rows)
             if not rows:
                 continue
-            window.rows[i] = np.concatenate([np.arange(*piece) for piece in pieces])[shuffle]
+            start = self._cut.starts[shard] + first * group.size
+            pieces, shuffle = order.pieces(start, start + rows), order.shuffle(shard, number, rows)
+            window.rows[i] = rows_of(pieces)[shuffle]
             if self._data.held is not None:
                 window.order[i] = window.rows[i]
             else:

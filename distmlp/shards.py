@@ -112,6 +112,11 @@ class Shards:
         return groups
 
 
+def rows_of(pieces: list[tuple[int, int]]) -> np.ndarray:
+    """The rows of runs (first row, row after the last), end to end: (…,) whole numbers."""
+    return np.concatenate([np.arange(*piece) for piece in pieces])
+
+
 @dataclass(frozen=True)
 class EpochOrder:
     """The order of the rows in one epoch.
