@@ -7,21 +7,9 @@
    float32 goes with int32, float64 with int64.  Arrays are taken as they are, by their size and strides:
    exact.py is the only caller, and hands over nothing else. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+#include "_compiled.h"
 
-/* AVX2 where the CPU has it, found out when the module is loaded; the binary runs without it too. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
-#if __has_attribute(target_clones)
-#define FOR_EACH_CPU __attribute__((target_clones("avx2", "default")))
-#endif
-#endif
-#ifndef FOR_EACH_CPU
-#define FOR_EACH_CPU
-#endif
+#include <math.h>
 
 /* Of finite |x| the bits have the order of the numbers; infinity comes after them, and NaN after that.
    A count beyond the whole numbers may become any of them: `largest` tells, and the step is done again. */
@@ -62,9 +50,6 @@
 
 DEFINE(float, int32_t, uint32_t, rintf)
 DEFINE(double, int64_t, uint64_t, rint)
-
-/* Numbers from which on another thread may run meanwhile, as in numpy. */
-#define WORTH_A_THREAD 500
 
 static PyObject *count(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {

@@ -18,9 +18,12 @@ from distmlp.costs import COSTS, MATCHED, Cost
 from distmlp.layout import Layout
 
 
-#: Up to here a micro-batch's samples go forward one by one, each a product of a matrix and a vector: a
-#: GEMM of so few rows spends its time packing w.
+#: Micro-batches of up to so many samples have products of their own: a GEMM of so few rows spends its time
+#: packing w.
 FEW_SAMPLES = 6
+
+#: Bytes of the sums that run side by side in `weighted_sums`, whatever the width of a CPU's registers.
+LANES_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,10 @@ def forward(network: Network, w, b, p: Pass) -> None:
     for l in range(1, N + 1):
         z = p.a[l]
         if z.shape[1] <= FEW_SAMPLES:
-            np.matmul(w[l], p.a[l - 1][..., None], out=z[..., None])
+            weighted_sums(w[l], b[l], p.a[l - 1], z)
         else:
             np.matmul(p.a[l - 1], w[l].T, out=z)
-        np.add(z, b[l], out=z)  # notes: z(L) = w(L) a(L-1) + b(L)
+            np.add(z, b[l], out=z)  # notes: z(L) = w(L) a(L-1) + b(L)
         if l == N:
             np.copyto(p.z, z)
         network.sigma[l].apply(z)  # notes: a(L) = sigma(z(L))
@@ -131,9 +134,45 @@ def backward(network: Network, w, p: Pass, y) -> None:
 
 def weight_gradient(delta, a, out) -> None:
     """Σ over the samples of each micro-batch of ∂C/∂w: delta is (s, M, n), a (s, M, m), out (s, n, m)."""
-    np.matmul(delta.mT, a, out=out)  # notes: dC/dw(L) = delta(L) a(L-1)^T
+    if a.shape[1] <= FEW_SAMPLES:
+        outer_sums(delta, a, out)
+    else:
+        np.matmul(delta.mT, a, out=out)  # notes: dC/dw(L) = delta(L) a(L-1)^T
 
 
 def bias_gradient(delta, out=None):
     """Σ over the samples of each micro-batch of ∂C/∂b: (s, n), in out if given, from delta, (s, M, n)."""
     return np.add.reduce(delta, axis=-2, out=out)  # notes: dC/db(L) = delta(L)
+
+
+def weighted_sums_in_numpy(w, b, a, z) -> None:
+    """z = w a + b for each sample of a, (s, M, m); w is (n, m), b (n,) and z (s, M, n).
+
+    A lane adds up every so-many-th product from 0 on, in order; then the upper half of the lanes is added to
+    the lower until one is left, and b to that.
+    """
+    products = w * a[..., None, :]
+    lanes = LANES_BYTES // w.itemsize
+    whole = products.shape[-1] // lanes * lanes
+    sums = np.zeros((*products.shape[:-1], lanes), w.dtype)
+    for start in range(0, whole, lanes):
+        sums += products[..., start : start + lanes]
+    sums[..., : products.shape[-1] - whole] += products[..., whole:]
+    while lanes > 1:
+        lanes //= 2
+        sums = sums[..., :lanes] + sums[..., lanes:]
+    np.add(sums[..., 0], b, out=z)
+
+
+def outer_sums_in_numpy(delta, a, out) -> None:
+    """out = Σ δ aᵀ over the samples of each micro-batch, one after another; shapes as for `weight_gradient`."""
+    np.multiply(delta[:, 0, :, None], a[:, 0, None, :], out=out)
+    for sample in range(1, a.shape[1]):
+        out += delta[:, sample, :, None] * a[:, sample, None, :]
+
+
+try:
+    # The same in one pass over w or over its gradient, from _network.c; it is there if a C compiler was when this was installed.
+    from distmlp._network import outer_sums, weighted_sums
+except ImportError:
+    outer_sums, weighted_sums = outer_sums_in_numpy, weighted_sums_in_numpy

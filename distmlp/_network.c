@@ -1,0 +1,220 @@
+/* The compiled part of network.py: the products of a few samples, in one pass over w or over its gradient.
+
+   A GEMM of so few rows spends its time packing.  The same bits as weighted_sums_in_numpy and
+   outer_sums_in_numpy there, which say what each does and in which order it adds, and stand in where no C
+   compiler was at hand; tests/test_network.py holds the two together.  A product is rounded before it is
+   added, and LANES sums run side by side, so the width of the CPU's registers cannot change a bit.
+
+   Arrays are taken as they are, by their size and strides: network.py is the only caller. */
+
+#include "_compiled.h"
+
+/* The most samples that network.py calls few: as many as there are registers for their sums. */
+#define FEW 6
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* vector: 32 bytes of numbers, anywhere in memory.  LANES of network.py are two of them. */
+#define DEFINE(real)                                                                                                   \
+    typedef real vector_##real __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));                     \
+                                                                                                                       \
+    ALWAYS_INLINE void sums_of_##real(const int R, const real *w, real b, const real *const *a, Py_ssize_t m,          \
+                                      real *const *z)                                                                  \
+    {                                                                                                                  \
+        enum { WIDTH = 32 / sizeof(real) };                                                                            \
+vector_##real even[FEW], odd[FEW];                                                                                     \
+        Py_ssize_t j = 0;                                                                                              \
+        _Pragma("GCC unroll 6") for (int r = 0; r < R; r++) even[r] = odd[r] = (vector_##real){0};                     \
+        for (; j + 2 * WIDTH <= m; j += 2 * WIDTH) {                                                                   \
+            const vector_##real w0 = *(const vector_##real *)(w + j), w1 = *(const vector_##real *)(w + j + WIDTH);    \
+            _Pragma("GCC unroll 6") for (int r = 0; r < R; r++) {                                                      \
+                even[r] += w0 * *(const vector_##real *)(a[r] + j);                                                    \
+                odd[r] += w1 * *(const vector_##real *)(a[r] + j + WIDTH);                                             \
+            }                                                                                                          \
+        }                                                                                                              \
+        if (j < m) {                                                                                                   \
+            vector_##real rest[4] = {{0}, {0}, {0}, {0}};                                                              \
+            memcpy(rest, w + j, (m - j) * sizeof(real));                                                               \
+            _Pragma("GCC unroll 6") for (int r = 0; r < R; r++) {                                                      \
+                memcpy(rest + 2, a[r] + j, (m - j) * sizeof(real));                                                    \
+                even[r] += rest[0] * rest[2];                                                                          \
+                odd[r] += rest[1] * rest[3];                                                                           \
+            }                                                                                                          \
+        }                                                                                                              \
+        _Pragma("GCC unroll 6") for (int r = 0; r < R; r++) {                                                          \
+            const vector_##real both = even[r] + odd[r];                                                               \
+            real lanes[WIDTH];                                                                                         \
+            _Pragma("GCC unroll 8") for (int k = 0; k < WIDTH; k++) lanes[k] = both[k];                                \
+            _Pragma("GCC unroll 8") for (int half = WIDTH / 2; half; half /= 2)                                        \
+                _Pragma("GCC unroll 8") for (int k = 0; k < half; k++)                                                 \
+                    lanes[k] += lanes[k + half];                                                                       \
+            *z[r] = lanes[0] + b;                                                                                      \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
+    FOR_EACH_CPU static void weighted_sums_##real(const real *w, const real *b, Py_ssize_t n, Py_ssize_t m, int R,     \
+                                                  const real *const *a, real *const *z)                                \
+    {                                                                                                                  \
+        for (Py_ssize_t i = 0; i < n; i++, w += m) {                                                                   \
+            real *here[FEW];                                                                                           \
+            for (int r = 0; r < R; r++)                                                                                \
+                here[r] = z[r] + i;                                                                                    \
+            switch (R) {                                                                                               \
+            case 1: sums_of_##real(1, w, b[i], a, m, here); break;                                                     \
+            case 2: sums_of_##real(2, w, b[i], a, m, here); break;                                                     \
+            case 3: sums_of_##real(3, w, b[i], a, m, here); break;                                                     \
+            case 4: sums_of_##real(4, w, b[i], a, m, here); break;                                                     \
+            case 5: sums_of_##real(5, w, b[i], a, m, here); break;                                                     \
+            default: sums_of_##real(6, w, b[i], a, m, here); break;                                                    \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
+    ALWAYS_INLINE void row_of_##real(const int R, const real *delta, Py_ssize_t stride, const real *const *a,          \
+                                     Py_ssize_t m, real *out)                                                          \
+    {                                                                                                                  \
+real d[FEW];                                                                                                           \
+        _Pragma("GCC unroll 6") for (int r = 0; r < R; r++) d[r] = delta[r * stride];                                  \
+        for (Py_ssize_t j = 0; j < m; j++) {                                                                           \
+            real sum = d[0] * a[0][j];                                                                                 \
+            _Pragma("GCC unroll 6") for (int r = 1; r < R; r++) sum += d[r] * a[r][j];                                 \
+            out[j] = sum;                                                                                              \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
+    FOR_EACH_CPU static void outer_sums_##real(const real *delta, Py_ssize_t stride, Py_ssize_t n, int R,              \
+                                               const real *const *a, Py_ssize_t m, real *out)                          \
+    {                                                                                                                  \
+        for (Py_ssize_t i = 0; i < n; i++, delta++, out += m)                                                          \
+            switch (R) {                                                                                               \
+            case 1: row_of_##real(1, delta, stride, a, m, out); break;                                                 \
+            case 2: row_of_##real(2, delta, stride, a, m, out); break;                                                 \
+            case 3: row_of_##real(3, delta, stride, a, m, out); break;                                                 \
+            case 4: row_of_##real(4, delta, stride, a, m, out); break;                                                 \
+            case 5: row_of_##real(5, delta, stride, a, m, out); break;                                                 \
+            default: row_of_##real(6, delta, stride, a, m, out); break;                                                \
+            }                                                                                                          \
+    }
+
+DEFINE(float)
+DEFINE(double)
+
+/* n arrays of floats of one width, their last dimension without gaps; those from `written` on are written to. */
+static int take(PyObject *const *arguments, Py_buffer *arrays, int n, int written)
+{
+    int taken = 0, fits = 1;
+    for (; taken < n; taken++)
+        if (PyObject_GetBuffer(arguments[taken], arrays + taken, PyBUF_STRIDES | (taken >= written ? PyBUF_WRITABLE : 0)) < 0)
+            break;
+    if (taken == n)
+        for (int i = 0; i < n; i++) {
+            const Py_ssize_t width = arrays[i].itemsize;
+            fits = fits && (width == 4 || width == 8) && width == arrays[0].itemsize && arrays[i].ndim &&
+                   arrays[i].strides[arrays[i].ndim - 1] == width;
+        }
+    if (taken == n && fits)
+        return 1;
+    while (taken--)
+        PyBuffer_Release(arrays + taken);
+    if (!fits)
+        PyErr_SetString(PyExc_ValueError, "floats of one width are taken, the last dimension without gaps");
+    return 0;
+}
+
+static PyObject *finish(Py_buffer *arrays, int n, int fits, const char *expected)
+{
+    for (int i = 0; i < n; i++)
+        PyBuffer_Release(arrays + i);
+    if (fits)
+        Py_RETURN_NONE;
+    PyErr_SetString(PyExc_ValueError, expected);
+    return NULL;
+}
+
+static char *at(const Py_buffer *array, Py_ssize_t i, Py_ssize_t j)
+{
+    return (char *)array->buf + i * array->strides[0] + j * array->strides[1];
+}
+
+static PyObject *weighted_sums(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+{
+    static const char expected[] = "weighted_sums(w, b, a, z): (n, m), (n,), (s, M, m), (s, M, n)";
+    Py_buffer arrays[4];
+    (void)module;
+    if (given != 4) {
+        PyErr_SetString(PyExc_TypeError, expected);
+        return NULL;
+    }
+    if (!take(arguments, arrays, 4, 3))
+        return NULL;
+    const Py_buffer *w = arrays, *b = arrays + 1, *a = arrays + 2, *z = arrays + 3;
+    int fits = w->ndim == 2 && b->ndim == 1 && a->ndim == 3 && z->ndim == 3 && w->shape[0] == b->shape[0] &&
+               w->strides[0] == w->shape[1] * w->itemsize && a->shape[2] == w->shape[1] && z->shape[2] == w->shape[0] &&
+               a->shape[0] == z->shape[0] && a->shape[1] == z->shape[1];
+    if (fits) {
+        const Py_ssize_t n = w->shape[0], m = w->shape[1], M = a->shape[1], samples = a->shape[0] * M;
+        PyThreadState *save = samples * n * m > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
+        for (Py_ssize_t done = 0; done < samples; done += FEW) {
+            const int R = samples - done < FEW ? (int)(samples - done) : FEW;
+            const void *from[FEW];
+            void *to[FEW];
+            for (int r = 0; r < R; r++) {
+                from[r] = at(a, (done + r) / M, (done + r) % M);
+                to[r] = at(z, (done + r) / M, (done + r) % M);
+            }
+            if (w->itemsize == 4)
+                weighted_sums_float(w->buf, b->buf, n, m, R, (const float *const *)from, (float *const *)to);
+            else
+                weighted_sums_double(w->buf, b->buf, n, m, R, (const double *const *)from, (double *const *)to);
+        }
+        if (save)
+            PyEval_RestoreThread(save);
+    }
+    return finish(arrays, 4, fits, expected);
+}
+
+static PyObject *outer_sums(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+{
+    static const char expected[] = "outer_sums(delta, a, out): (s, M, n), (s, M, m), (s, n, m) without gaps; M from 1 to 6";
+    Py_buffer arrays[3];
+    (void)module;
+    if (given != 3) {
+        PyErr_SetString(PyExc_TypeError, expected);
+        return NULL;
+    }
+    if (!take(arguments, arrays, 3, 2))
+        return NULL;
+    const Py_buffer *delta = arrays, *a = arrays + 1, *out = arrays + 2;
+    int fits = delta->ndim == 3 && a->ndim == 3 && out->ndim == 3 && delta->shape[0] == out->shape[0] && a->shape[0] == out->shape[0] &&
+               delta->shape[1] == a->shape[1] && a->shape[1] >= 1 && a->shape[1] <= FEW && delta->shape[2] == out->shape[1] &&
+               a->shape[2] == out->shape[2] && out->strides[1] == out->shape[2] * out->itemsize;
+    if (fits) {
+        const Py_ssize_t s = out->shape[0], n = out->shape[1], m = out->shape[2], stride = delta->strides[1] / delta->itemsize;
+        const int R = (int)a->shape[1];
+        PyThreadState *save = s * n * m > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
+        for (Py_ssize_t i = 0; i < s; i++) {
+            const void *from[FEW];
+            for (int r = 0; r < R; r++)
+                from[r] = at(a, i, r);
+            if (out->itemsize == 4)
+                outer_sums_float((const float *)at(delta, i, 0), stride, n, R, (const float *const *)from, m, (float *)at(out, i, 0));
+            else
+                outer_sums_double((const double *)at(delta, i, 0), stride, n, R, (const double *const *)from, m, (double *)at(out, i, 0));
+        }
+        if (save)
+            PyEval_RestoreThread(save);
+    }
+    return finish(arrays, 3, fits, expected);
+}
+
+static PyMethodDef functions[] = {
+    {"weighted_sums", (PyCFunction)(void (*)(void))weighted_sums, METH_FASTCALL, "weighted_sums(w, b, a, z): as network.weighted_sums_in_numpy"},
+    {"outer_sums", (PyCFunction)(void (*)(void))outer_sums, METH_FASTCALL, "outer_sums(delta, a, out): as network.outer_sums_in_numpy"},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "distmlp._network", .m_doc = "The compiled part of distmlp.network.", .m_methods = functions,
+};
+
+PyMODINIT_FUNC PyInit__network(void) { return PyModuleDef_Init(&definition); }
