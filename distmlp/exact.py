@@ -19,7 +19,9 @@ the last step (a float32's own is 2^-24 of the entry), and an entry of a micro-b
 most half of one.  docs/exactness.md has what was measured.
 """
 
+import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -68,7 +70,7 @@ class Grid:
     exponents: e, one whole number a tensor.  dtype: of the gradient, whose integers have its width.
     """
 
-    def __init__(self, exponents: list[int], dtype):
+    def __init__(self, exponents: Sequence[int], dtype):
         self.exponents = tuple(exponents)
         self.dtype = np.dtype(dtype)
         self.scales = [math.ldexp(1.0, e) for e in self.exponents]
@@ -107,7 +109,7 @@ class Grid:
         if not any(finer):
             return self
         smallest, largest = _EXPONENTS[self.dtype]
-        return Grid([max(smallest, min(e + more, largest)) for e, more in zip(self.exponents, finer)], self.dtype)
+        return _grid(tuple([max(smallest, min(e + more, largest)) for e, more in zip(self.exponents, finer)]), self.dtype)
 
     def largest_exponents(self, largest: np.ndarray) -> np.ndarray:
         """An exponent x of each tensor's largest T_i, T_i < 2^x, as (2N,) int64, for an Allreduce(MAX).
@@ -118,6 +120,10 @@ class Grid:
         exponents = np.where(np.isfinite(largest), np.frexp(largest)[1] - np.array(self.exponents), NOT_FINITE)
         exponents[largest == 0.0] = -NOT_FINITE
         return exponents.max(axis=0, initial=-NOT_FINITE).astype(np.int64)
+
+
+#: With few samples a step the grid changes at most of the steps, and comes back to one that there was.
+_grid = functools.lru_cache(maxsize=1024)(Grid)
 
 
 class Message:

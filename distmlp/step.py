@@ -71,7 +71,7 @@ class Step:
         self._tiles = [None, *(_tiles(w, max(1, entries // w.shape[1])) for w in self.message.w[1:])]
         self._tile = np.empty(max(entries, *network.layers), self.dtype)
         self._biases = [self.message.gradient[part] for part in layout.slices[layout.N :]]
-        self._works, self._scaled_for = {}, None
+        self._works = {}
         self._unit_grid = exact.Grid([0] * len(layout.slices), dtype)
         self._viewed = None
         self.audited, self.contribution = False, None
@@ -182,9 +182,7 @@ class Step:
             tiles = [None]
             for l in range(1, self.network.layout.N + 1):
                 tiles.append([list(self._stacks(deltas[l], rows, total.size)) for rows, total in self._tiles[l]])
-            flat = np.empty((s, sum(total.size for total in self._biases)), self.dtype)
-            ends = np.cumsum([total.size for total in self._biases])[:-1]
-            self._works[key] = _Work(p, tiles, flat, np.split(flat, ends, axis=1))
+            self._works[key] = _Work(p, tiles, [np.empty((s, total.size), self.dtype) for total in self._biases])
         return self._works[key]
 
     def _stacks(self, delta, rows: slice, entries: int):
@@ -205,7 +203,7 @@ class Step:
         if not works:
             self.message.gradient.fill(0)
             return np.zeros((0, 2 * N), self.dtype)
-        largest = [np.zeros((2 * N, len(work.biases)), self.dtype) for work in works]
+        largest = [np.zeros((2 * N, len(work.p.z)), self.dtype) for work in works]
         for l in range(1, N + 1):
             self._accumulate_weights(l, works, grid, [T[l - 1] for T in largest])
         self._accumulate_biases(works, grid, [T[N:] for T in largest])
@@ -228,12 +226,11 @@ class Step:
     def _accumulate_biases(self, works: list["_Work"], grid, largest) -> None:
         """The part of all b(l); largest: an (N, s) for each work."""
         for number, (work, T) in enumerate(zip(works, largest)):
-            for delta, part in zip(work.p.delta[1:], work.bias_parts):
-                bias_gradient(delta, part)
-            if grid is not None:
-                np.multiply(work.biases, self._bias_scales(grid), out=work.biases)
-            for part, total, T_b in zip(work.bias_parts, self._biases, T):
-                self._add(part, total, grid, T_b, first=number == 0)
+            for l, (G, total, T_b) in enumerate(zip(work.biases, self._biases, T), 1):
+                bias_gradient(work.p.delta[l], G)
+                if grid is not None:
+                    np.multiply(G, grid.scales[self.network.layout.N + l - 1], out=G)
+                self._add(G, total, grid, T_b, first=number == 0)
 
     @staticmethod
     def _add(G, total, grid, largest, first: bool) -> None:
@@ -243,26 +240,18 @@ class Step:
         else:
             exact.add_floats(G, total, first)
 
-    def _bias_scales(self, grid) -> np.ndarray:
-        """2^e for every bias, made anew only for another grid."""
-        if self._scaled_for is not grid:
-            scales = np.array(grid.scales[self.network.layout.N :], self.dtype)
-            self._scaled_for, self._scales = grid, np.repeat(scales, [total.size for total in self._biases])
-        return self._scales
-
 
 @dataclass
 class _Work:
     """What the gradients of one pass are made in.
 
     tiles: of w(l), for each tile the stacks of micro-batches that are made at a time, see `Step._stacks`.
-    biases: (s, neurons of all layers), and bias_parts its columns by layer.
+    biases: of each layer, (s, neurons).
     """
 
     p: Pass
     tiles: list
-    biases: np.ndarray
-    bias_parts: list[np.ndarray]
+    biases: list[np.ndarray]
 
 
 def count_hits(a: np.ndarray, labels: np.ndarray) -> int:
