@@ -19,7 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from distmlp import exact, training
+from distmlp import exact, network, training
 from distmlp.config import Config, from_tables
 from distmlp.reporting import Silent
 
@@ -227,9 +227,10 @@ class _TimedCommunicator:
 
 @contextmanager
 def instruments(comm):
-    """(communicator, parts) in which the time of every np.matmul, of the grid, and of every call of the communicator adds up."""
+    """(communicator, parts) in which the time of every product of matrices, of the grid, and of every call of the communicator adds up."""
     parts = Parts()
-    kept = [(np, "matmul", "gemm"), (exact, "count", "counting"), (exact, "mean", "counting"), (exact, "descend", "counting")]
+    kept = [(owner, name, "gemm") for owner, name in ((np, "matmul"), (network, "weighted_sums"), (network, "outer_sums"))]
+    kept += [(exact, name, "counting") for name in ("count", "mean", "descend", "units")]
     originals = [getattr(owner, name) for owner, name, _ in kept]
     for (owner, name, part), original in zip(kept, originals):
         setattr(owner, name, parts.timed(part, original))

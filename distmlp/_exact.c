@@ -1,6 +1,7 @@
-/* The compiled part of exact.py: `count`, `mean` and `descend` in one pass over memory where numpy takes five, two and four.
+/* The compiled part of exact.py: `count`, `mean` and `descend` in one pass over memory where numpy takes five, two and
+   four, and `units` in one call where it takes four.
 
-   The same bits as count_in_numpy, mean_in_numpy and descend_in_numpy there, which say what each does and
+   The same bits as count_in_numpy, mean_in_numpy, descend_in_numpy and units_in_numpy there, which say what each does and
    stand in where no C compiler was at hand; tests/test_exact.py holds the two together.  Every operation is
    on one entry alone, or a maximum, so neither the width of the CPU's registers nor the order can change a bit.
 
@@ -13,7 +14,7 @@
 
 /* Of finite |x| the bits have the order of the numbers; infinity comes after them, and NaN after that.
    A count beyond the whole numbers may become any of them: `largest` tells, and the step is done again. */
-#define DEFINE(real, whole, unsigned_whole, rint)                                                              \
+#define DEFINE(real, whole, unsigned_whole, rint, ceil)                                                              \
     FOR_EACH_CPU static void count_##real(const real *G, whole *total, Py_ssize_t n, int first, real *largest) \
     {                                                                                                          \
         const whole magnitude = (whole)(~(unsigned_whole)0 >> 1);                                              \
@@ -46,10 +47,24 @@
     {                                                                                                          \
         for (Py_ssize_t i = 0; i < n; i++)                                                                     \
             v[i] -= alpha * ((real)total[i] * factor);                                                         \
+    }                                                                                                          \
+    FOR_EACH_CPU static int units_##real(const char *largest, Py_ssize_t stride, Py_ssize_t s, real unit, real most, whole *out) \
+    {                                                                                                          \
+        int finite = 1;                                                                                        \
+        whole sum = 0;                                                                                         \
+        for (Py_ssize_t i = 0; i < s; i++) {                                                                   \
+            real T;                                                                                            \
+            memcpy(&T, largest + i * stride, sizeof T);                                                        \
+            finite = finite && T - T == 0;                                                                     \
+            const real units = ceil(T * unit);                                                                 \
+            sum += (whole)(units < most ? units : most);                                                       \
+        }                                                                                                      \
+        *out = sum;                                                                                            \
+        return finite;                                                                                         \
     }
 
-DEFINE(float, int32_t, uint32_t, rintf)
-DEFINE(double, int64_t, uint64_t, rint)
+DEFINE(float, int32_t, uint32_t, rintf, ceilf)
+DEFINE(double, int64_t, uint64_t, rint, ceil)
 
 static PyObject *count(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
@@ -148,10 +163,45 @@ static PyObject *descend(PyObject *module, PyObject *const *arguments, Py_ssize_
     return NULL;
 }
 
+static PyObject *units(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+{
+    static const char expected[] = "units(largest, unit, most, out): floats (s, n), two numbers, whole numbers of their width (n,)";
+    Py_buffer largest, out;
+    (void)module;
+    if (given != 4) {
+        PyErr_SetString(PyExc_TypeError, expected);
+        return NULL;
+    }
+    const double unit = PyFloat_AsDouble(arguments[1]), most = PyFloat_AsDouble(arguments[2]);
+    if (PyErr_Occurred() || PyObject_GetBuffer(arguments[0], &largest, PyBUF_STRIDES) < 0)
+        return NULL;
+    if (PyObject_GetBuffer(arguments[3], &out, PyBUF_ND | PyBUF_WRITABLE) < 0) {
+        PyBuffer_Release(&largest);
+        return NULL;
+    }
+    int fits = largest.ndim == 2 && out.ndim == 1 && largest.shape[1] == out.shape[0] && largest.itemsize == out.itemsize &&
+               (out.itemsize == 4 || out.itemsize == 8);
+    int finite = 1;
+    for (Py_ssize_t tensor = 0; fits && tensor < out.shape[0]; tensor++) {
+        const char *from = (const char *)largest.buf + tensor * largest.strides[1];
+        if (out.itemsize == 4)
+            finite &= units_float(from, largest.strides[0], largest.shape[0], (float)unit, (float)most, (int32_t *)out.buf + tensor);
+        else
+            finite &= units_double(from, largest.strides[0], largest.shape[0], unit, most, (int64_t *)out.buf + tensor);
+    }
+    PyBuffer_Release(&largest);
+    PyBuffer_Release(&out);
+    if (fits)
+        return PyBool_FromLong(finite);
+    PyErr_SetString(PyExc_ValueError, expected);
+    return NULL;
+}
+
 static PyMethodDef functions[] = {
     {"count", (PyCFunction)(void (*)(void))count, METH_FASTCALL, "count(G, total, largest, first): as exact.count_in_numpy"},
     {"mean", (PyCFunction)(void (*)(void))mean, METH_FASTCALL, "mean(total, factor, out): as exact.mean_in_numpy"},
     {"descend", (PyCFunction)(void (*)(void))descend, METH_FASTCALL, "descend(total, factor, alpha, v): as exact.descend_in_numpy"},
+    {"units", (PyCFunction)(void (*)(void))units, METH_FASTCALL, "units(largest, unit, most, out): as exact.units_in_numpy"},
     {NULL, NULL, 0, NULL},
 };
 

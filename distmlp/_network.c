@@ -1,9 +1,9 @@
-/* The compiled part of network.py: the products of a few samples, in one pass over w or over its gradient.
+/* The compiled part of network.py: `weighted_sums`, `outer_sums` and `sample_sums` in one pass over memory.
 
-   A GEMM of so few rows spends its time packing.  The same bits as weighted_sums_in_numpy and
-   outer_sums_in_numpy there, which say what each does and in which order it adds, and stand in where no C
-   compiler was at hand; tests/test_network.py holds the two together.  A product is rounded before it is
-   added, and LANES sums run side by side, so the width of the CPU's registers cannot change a bit.
+   The same bits as weighted_sums_in_numpy, outer_sums_in_numpy and sample_sums_in_numpy there, which say what
+   each does and in which order it adds, and stand in where no C compiler was at hand; tests/test_network.py
+   holds the two together.  A product is rounded before it is added, and what runs side by side is a fixed
+   number of sums, so the width of the CPU's registers cannot change a bit.
 
    Arrays are taken as they are, by their size and strides: network.py is the only caller. */
 
@@ -94,6 +94,16 @@ real d[FEW];                                                                    
             case 5: row_of_##real(5, delta, stride, a, m, out); break;                                                 \
             default: row_of_##real(6, delta, stride, a, m, out); break;                                                \
             }                                                                                                          \
+    }                                                                                                                  \
+                                                                                                                       \
+    FOR_EACH_CPU static void sample_sums_##real(const real *delta, Py_ssize_t stride, Py_ssize_t M, Py_ssize_t n, real scale, real *out) \
+    {                                                                                                                  \
+        memcpy(out, delta, n * sizeof(real));                                                                          \
+        for (Py_ssize_t r = 1; r < M; r++)                                                                             \
+            for (Py_ssize_t j = 0; j < n; j++)                                                                         \
+                out[j] += delta[r * stride + j];                                                                       \
+        for (Py_ssize_t j = 0; j < n; j++)                                                                             \
+            out[j] *= scale;                                                                                           \
     }
 
 DEFINE(float)
@@ -207,9 +217,40 @@ static PyObject *outer_sums(PyObject *module, PyObject *const *arguments, Py_ssi
     return finish(arrays, 3, fits, expected);
 }
 
+static PyObject *sample_sums(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+{
+    static const char expected[] = "sample_sums(delta, out, scale): (s, M, n), (s, n), a number; M from 1";
+    Py_buffer arrays[2];
+    (void)module;
+    if (given != 3) {
+        PyErr_SetString(PyExc_TypeError, expected);
+        return NULL;
+    }
+    const double scale = PyFloat_AsDouble(arguments[2]);
+    if (PyErr_Occurred() || !take(arguments, arrays, 2, 1))
+        return NULL;
+    const Py_buffer *delta = arrays, *out = arrays + 1;
+    int fits = delta->ndim == 3 && out->ndim == 2 && delta->shape[0] == out->shape[0] && delta->shape[2] == out->shape[1] && delta->shape[1] >= 1;
+    if (fits) {
+        const Py_ssize_t s = delta->shape[0], M = delta->shape[1], n = delta->shape[2], stride = delta->strides[1] / delta->itemsize;
+        PyThreadState *save = s * M * n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
+        for (Py_ssize_t i = 0; i < s; i++) {
+            void *to = (char *)out->buf + i * out->strides[0];
+            if (out->itemsize == 4)
+                sample_sums_float((const float *)at(delta, i, 0), stride, M, n, (float)scale, to);
+            else
+                sample_sums_double((const double *)at(delta, i, 0), stride, M, n, scale, to);
+        }
+        if (save)
+            PyEval_RestoreThread(save);
+    }
+    return finish(arrays, 2, fits, expected);
+}
+
 static PyMethodDef functions[] = {
     {"weighted_sums", (PyCFunction)(void (*)(void))weighted_sums, METH_FASTCALL, "weighted_sums(w, b, a, z): as network.weighted_sums_in_numpy"},
     {"outer_sums", (PyCFunction)(void (*)(void))outer_sums, METH_FASTCALL, "outer_sums(delta, a, out): as network.outer_sums_in_numpy"},
+    {"sample_sums", (PyCFunction)(void (*)(void))sample_sums, METH_FASTCALL, "sample_sums(delta, out, scale): as network.sample_sums_in_numpy"},
     {NULL, NULL, 0, NULL},
 };
 

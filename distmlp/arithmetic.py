@@ -73,7 +73,7 @@ def pin(arithmetic: str) -> None:
 def describe() -> dict:
     """What computes in this process: numpy's version and SIMD kernels, each BLAS with its kernel and threads.
 
-    counting: whether exact.py's compiled part is there; the bits are the same without it.
+    compiled: the rooms whose compiled parts are there; the bits are the same without them.
     """
     from importlib.util import find_spec
 
@@ -83,7 +83,7 @@ def describe() -> dict:
 
     return {
         "numpy": numpy.__version__,
-        "counting": "compiled" if find_spec("distmlp._exact") else "numpy",
+        "compiled": [room for room in ("exact", "network") if find_spec(f"distmlp._{room}")],
         "simd_beyond_v3": sorted(name for name in _beyond_v3() if __cpu_features__.get(name)),
         "blas": [
             {key: library.get(key) for key in ("internal_api", "version", "architecture", "num_threads")}

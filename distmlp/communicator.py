@@ -280,7 +280,16 @@ class Channel:
         return answers
 
 
-# What Open MPI 5.0 must be told, before it starts, for survivors to go on with the right bits.
+# What Open MPI 5.0 is told before it starts, where the user has not said otherwise.
+_SETTINGS = {
+    # One-sided messages over libfabric, which nothing here uses, take a second to set up.
+    "OMPI_MCA_btl": "^ofi",
+    # On one host, bytes up to which a message goes through shared memory: faster than one process reading the
+    # other's memory, page by page, through the kernel.
+    "OMPI_MCA_btl_sm_eager_limit": "524288",
+}
+
+# And for survivors to go on with the right bits.
 _ULFM_SETTINGS = {
     # Its hierarchical collectives, which it takes where ranks are on several hosts, return success and an
     # incomplete sum when a host is lost meanwhile; the flat ones raise an error.
@@ -341,11 +350,9 @@ def world(training: bool = False):
                 "srun --mpi=pmix (Open MPI) or srun --mpi=pmi2 (MPICH); mpirun -n 1 is for one rank on purpose"
             )
         return Alone()
-    # One-sided messages over libfabric, which nothing here uses, take Open MPI a second to set up.
-    os.environ.setdefault("OMPI_MCA_btl", "^ofi")
-    if _is_asked_for_ulfm():
-        for name, value in _ULFM_SETTINGS.items():
-            os.environ.setdefault(name, value)
+    settings = _SETTINGS | _ULFM_SETTINGS if _is_asked_for_ulfm() else _SETTINGS
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:

@@ -89,15 +89,13 @@ class Grid:
             raise NotFinite("a gradient is not finite, or too large to be added up")
         return Grid([min(e, largest) for e in exponents], dtype)
 
-    def units(self, largest: np.ndarray) -> np.ndarray:
-        """Σ_i T_i, (2N,), in whole units of 2^-ROOM_BITS of the grid's room.
+    def units(self, largest: np.ndarray, out: np.ndarray) -> bool:
+        """out = Σ_i T_i, (2N,), in whole units of 2^-ROOM_BITS of the grid's room; returns whether all T_i are finite.
 
         largest: (s, 2N), the T_i, counted in the grid's units.  Each micro-batch is rounded up by itself,
         so the sum is the same however they are dealt to ranks.
         """
-        units = np.ceil(largest * 2.0**-self._room)
-        np.minimum(units, 2.0**ROOM_BITS, out=units)
-        return np.add.reduce(units, axis=0, dtype=np.float64)
+        return units(largest, 2.0**-self._room, 2.0**ROOM_BITS, out)
 
     def holds(self, units: list[int]) -> bool:
         """Whether sums whose Σ T_i is these units fit."""
@@ -190,11 +188,19 @@ def descend_in_numpy(total: np.ndarray, factor: float, alpha: float, v: np.ndarr
     np.subtract(v, g, out=v)
 
 
+def units_in_numpy(largest: np.ndarray, unit: float, most: float, out: np.ndarray) -> bool:
+    """out = Σ_i ⌈T_i · unit⌉, each at most `most`, of T_i that are the rows of largest; returns whether all of them are finite."""
+    units = np.ceil(largest * unit)
+    units[~(units < most)] = most
+    out[:] = np.add.reduce(units, axis=0, dtype=np.float64)
+    return bool(np.isfinite(largest).all())
+
+
 try:
     # The same in one pass over memory, from _exact.c; it is there if a C compiler was when this was installed.
-    from distmlp._exact import count, descend, mean
+    from distmlp._exact import count, descend, mean, units
 except ImportError:
-    count, mean, descend = count_in_numpy, mean_in_numpy, descend_in_numpy
+    count, mean, descend, units = count_in_numpy, mean_in_numpy, descend_in_numpy, units_in_numpy
 
 
 def add_floats(G: np.ndarray, total: np.ndarray, first: bool) -> None:

@@ -140,9 +140,9 @@ def weight_gradient(delta, a, out) -> None:
         np.matmul(delta.mT, a, out=out)  # notes: dC/dw(L) = delta(L) a(L-1)^T
 
 
-def bias_gradient(delta, out=None):
-    """Σ over the samples of each micro-batch of ∂C/∂b: (s, n), in out if given, from delta, (s, M, n)."""
-    return np.add.reduce(delta, axis=-2, out=out)  # notes: dC/db(L) = delta(L)
+def bias_gradient(delta, out, scale: float = 1.0) -> None:
+    """Σ over the samples of each micro-batch of ∂C/∂b, times scale: out is (s, n), delta (s, M, n)."""
+    sample_sums(delta, out, scale)  # notes: dC/db(L) = delta(L)
 
 
 def weighted_sums_in_numpy(w, b, a, z) -> None:
@@ -171,8 +171,16 @@ def outer_sums_in_numpy(delta, a, out) -> None:
         out += delta[:, sample, :, None] * a[:, sample, None, :]
 
 
+def sample_sums_in_numpy(delta, out, scale: float) -> None:
+    """out = scale Σ δ over the samples of each micro-batch, one after another; shapes as for `bias_gradient`."""
+    np.copyto(out, delta[:, 0])
+    for sample in range(1, delta.shape[1]):
+        out += delta[:, sample]  # not np.add.reduce, which adds pairwise where there is one neuron
+    np.multiply(out, scale, out=out)
+
+
 try:
-    # The same in one pass over w or over its gradient, from _network.c; it is there if a C compiler was when this was installed.
-    from distmlp._network import outer_sums, weighted_sums
+    # The same in one pass over memory, from _network.c; it is there if a C compiler was when this was installed.
+    from distmlp._network import outer_sums, sample_sums, weighted_sums
 except ImportError:
-    outer_sums, weighted_sums = outer_sums_in_numpy, weighted_sums_in_numpy
+    outer_sums, sample_sums, weighted_sums = outer_sums_in_numpy, sample_sums_in_numpy, weighted_sums_in_numpy

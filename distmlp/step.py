@@ -111,9 +111,9 @@ class Step:
                 # The first step: no step before it tells how large its gradients are.
                 grid = self._fitting_grid(grid, largest)
                 continue
-            not_finite = _count_not_finite(largest, costs)
-            if self.exactly:
-                message.units[:] = grid.units(largest)
+            all_finite = grid.units(largest, message.units) if self.exactly else True
+            all_finite = all_finite and sum(costs) < exact.LARGEST_COST  # False for NaN as well
+            not_finite = 0 if all_finite else _count_not_finite(largest, costs)
             message.alarms[:] = not_finite, stop, save
             message.totals[:2] = samples, hits
             message.totals[2:] = exact.cost_limbs([] if not_finite else costs)
@@ -207,7 +207,7 @@ class Step:
         for l in range(1, N + 1):
             self._accumulate_weights(l, works, grid, [T[l - 1] for T in largest])
         self._accumulate_biases(works, grid, [T[N:] for T in largest])
-        return np.concatenate(largest, axis=1).T
+        return (largest[0] if len(largest) == 1 else np.concatenate(largest, axis=1)).T
 
     def _accumulate_weights(self, l: int, works: list["_Work"], grid, largest) -> None:
         """The part of w(l), tile by tile: a tile is made, looked at and added while it is in a core's cache."""
@@ -227,9 +227,7 @@ class Step:
         """The part of all b(l); largest: an (N, s) for each work."""
         for number, (work, T) in enumerate(zip(works, largest)):
             for l, (G, total, T_b) in enumerate(zip(work.biases, self._biases, T), 1):
-                bias_gradient(work.p.delta[l], G)
-                if grid is not None:
-                    np.multiply(G, grid.scales[self.network.layout.N + l - 1], out=G)
+                bias_gradient(work.p.delta[l], G, 1.0 if grid is None else grid.scales[self.network.layout.N + l - 1])
                 self._add(G, total, grid, T_b, first=number == 0)
 
     @staticmethod
@@ -262,8 +260,6 @@ def count_hits(a: np.ndarray, labels: np.ndarray) -> int:
 
 def _count_not_finite(largest, costs) -> int:
     """How many micro-batches have a cost or a gradient that is a NaN or an infinity, or a cost beyond the limbs."""
-    if float(largest.sum()) + sum(costs) < exact.LARGEST_COST:  # False for NaN as well
-        return 0
     finite = np.isfinite(largest).all(axis=1) & (np.array(costs) < exact.LARGEST_COST)
     return int(np.count_nonzero(~finite))
 

@@ -253,14 +253,15 @@ class _Run:
                     started, started_at = time.perf_counter(), state.step
                 complete = state.step >= self.steps or self._is_settled(state)
                 last = complete or state.stop
-                if config.run.check_every and state.step % config.run.check_every == 0 or last or self._is_due(state):
+                saving = last or self._is_due(state)
+                if saving or config.run.check_every and state.step % config.run.check_every == 0:
                     watch.beat(f"the comparison after step {state.step}")
                     repaired = self._compare(state)
                     if repaired is not None:
                         state = repaired
                         started, started_at = time.perf_counter(), state.step
                         continue
-                if last or self._is_due(state):
+                if saving:
                     watch.beat(f"the checkpoint of step {state.step}")
                     self._save(state, last, complete)
                 if last:

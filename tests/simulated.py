@@ -27,7 +27,10 @@ def gradients(network, p):
         G = np.empty((len(p.z), network.layers[l], network.layers[l - 1]), p.z.dtype)
         weight_gradient(p.delta[l], p.a[l - 1], G)
         parts.append(G.reshape(len(G), -1))
-    return np.concatenate([*parts, *(bias_gradient(delta) for delta in p.delta[1:])], axis=1)
+    for delta in p.delta[1:]:
+        parts.append(np.empty((len(delta), delta.shape[2]), delta.dtype))
+        bias_gradient(delta, parts[-1])
+    return np.concatenate(parts, axis=1)
 
 
 def micro_batches(cut, shards, x, y, last=False):

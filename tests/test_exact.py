@@ -8,6 +8,7 @@ import pytest
 from simulated import Counting, Part, gradients, micro_batches, on_ranks, one_pass
 
 from distmlp import exact
+from distmlp import network as network_room
 from distmlp.communicator import Alone
 from distmlp.initializers import initialize
 from distmlp.network import Network
@@ -138,8 +139,10 @@ def test_update_cut_into_pieces_reaches_every_parameter():
 
 # The compiled part
 
+COMPILED = {exact: ("count", "mean", "descend", "units"), network_room: ("weighted_sums", "outer_sums", "sample_sums")}
 compiled = pytest.mark.skipif(
-    exact.count is exact.count_in_numpy, reason="_exact.c is not compiled here: install distmlp again, with a C compiler and Python's headers"
+    any(getattr(room, name) is getattr(room, f"{name}_in_numpy") for room, names in COMPILED.items() for name in names),
+    reason="_exact.c and _network.c are not compiled here: install distmlp again, with a C compiler and Python's headers",
 )
 
 
@@ -187,6 +190,24 @@ def test_a_count_of_what_is_not_finite_stays_in_the_largest(bad, dtype):
 
 @compiled
 @pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("bad", [None, np.nan, np.inf, -np.inf])
+def test_compiled_units_are_those_of_numpy(bad, dtype):
+    random = np.random.default_rng(7)
+    largest = (np.abs(random.normal(size=(4, 50))) * 10.0 ** random.integers(-10, 10, (4, 50))).astype(dtype).T
+    largest[::7] = 0.0
+    largest[1::7] = np.round(largest[1::7])
+    if bad is not None:
+        largest[17, 2] = bad
+    found = []
+    for units in (exact.units, exact.units_in_numpy):
+        out = np.full(4, -1, INTEGERS[dtype])
+        found.append((units(largest, 2.0**-3, 2.0**17, out), out[[0, 1, 3]].tolist()))
+        assert bad == -np.inf or out[2] >= 2**17 * (bad is not None)
+    assert found[0] == found[1] and found[0][0] == (bad is None)
+
+
+@compiled
+@pytest.mark.parametrize("dtype", INTEGERS)
 def test_compiled_mean_has_the_bits_of_the_one_in_numpy(dtype):
     random, whole = np.random.default_rng(5), INTEGERS[dtype]
     total = random.integers(np.iinfo(whole).min, np.iinfo(whole).max, 10007, whole, endpoint=True)
@@ -220,8 +241,9 @@ def test_training_has_the_same_bits_without_the_compiled_part(name, momentum, mo
     v, x, y = problem(network, "float32", 24)
     found = []
     for part in ("", "_in_numpy"):
-        for function in ("count", "mean", "descend"):
-            monkeypatch.setattr(exact, function, getattr(exact, function + part))
+        for room, functions in COMPILED.items():
+            for function in functions:
+                monkeypatch.setattr(room, function, getattr(room, function + part))
         state, step = fresh(v), Step(network, SGD(momentum), "float32", True, Alone(), 24, cut.count)
         state.arrays.update({name: np.zeros_like(v) for name in step.optimizer.arrays})
         for _ in range(5):
@@ -238,6 +260,9 @@ def test_the_compiled_part_refuses_what_it_would_read_beyond():
             exact.count(*wrong, True)
     with pytest.raises(ValueError):
         exact.mean(total, 1.0, np.zeros(7, np.float32))
+    for wrong in ((G, np.zeros(7, np.int32)), (G, np.zeros(8, np.int64)), (total, total)):
+        with pytest.raises(ValueError):
+            exact.units(wrong[0], 1.0, 1.0, wrong[1])
 
 
 # Order
@@ -444,7 +469,13 @@ def test_a_grid_coarsens_at_once_and_refines_by_a_bit():
 
 def counted(grid, largest):
     """The units that a message would carry for micro-batches with these largest entries, (s, tensors)."""
-    return grid.units(largest * np.array(grid.scales))
+    return units_of(grid, (largest * np.array(grid.scales)).astype(grid.dtype))
+
+
+def units_of(grid, largest):
+    units = np.empty(largest.shape[1], INTEGERS[grid.dtype.name])
+    assert grid.units(largest, units) == np.isfinite(largest).all()
+    return units
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
@@ -494,7 +525,7 @@ def test_a_message_carries_the_largest_entries_of_its_micro_batches(name, tile_b
 def test_units_round_every_micro_batch_up():
     grid = exact.Grid([0], "float64")
     unit = 2.0 ** (63 - exact.ROOM_BITS)
-    assert grid.units(np.array([[0.0], [1e-9 * unit], [0.999 * unit], [1.001 * unit], [5.5 * unit]])).tolist() == [0 + 1 + 1 + 2 + 6]
+    assert units_of(grid, np.array([[0.0], [1e-9 * unit], [0.999 * unit], [1.001 * unit], [5.5 * unit]])).tolist() == [0 + 1 + 1 + 2 + 6]
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
@@ -706,14 +737,14 @@ def test_header_holds_the_most_micro_batches_with_entries_cut_off(dtype):
     """Each of them one rank, and each largest entry and limb at its most: no count wraps."""
     most, integers = exact.MOST_MICRO_BATCHES, np.iinfo(np.int32)
     grid = exact.Grid.fitting([0, 0], dtype)
-    units = grid.units(np.full((most, 2), 1e300))
+    units = units_of(grid, np.full((most, 2), 1e38, dtype))
     assert units.tolist() == [most * 2**exact.ROOM_BITS] * 2
     assert not grid.holds(units.tolist())
     assert units.max() <= integers.max
     assert most * (2**16 - 1) <= integers.max  # limbs
     total = np.zeros(2, np.int32)
     for _ in range(most):
-        total += grid.units(np.full((1, 2), np.inf)).astype(np.int32)
+        total += units_of(grid, np.full((1, 2), np.inf, dtype)).astype(np.int32)
     assert total.tolist() == units.tolist()
 
 
