@@ -68,98 +68,78 @@ DEFINE(double, int64_t, uint64_t, rint, ceil)
 
 static PyObject *count(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
-    Py_buffer G, total, largest;
+    static const char expected[] = "count(G, total, largest, first): floats (s, n), whole numbers (n,), floats (s,), true or false";
+    Py_buffer arrays[3];
     (void)module;
     if (given != 4) {
-        PyErr_SetString(PyExc_TypeError, "count(G, total, largest, first)");
+        PyErr_SetString(PyExc_TypeError, expected);
         return NULL;
     }
-    int first = PyObject_IsTrue(arguments[3]);
-    if (first < 0 || PyObject_GetBuffer(arguments[0], &G, PyBUF_STRIDES) < 0)
+    const int first = PyObject_IsTrue(arguments[3]);
+    if (first < 0 || !take(arguments, arrays, 3, 1))
         return NULL;
-    if (PyObject_GetBuffer(arguments[1], &total, PyBUF_STRIDES | PyBUF_WRITABLE) < 0) {
-        PyBuffer_Release(&G);
-        return NULL;
-    }
-    if (PyObject_GetBuffer(arguments[2], &largest, PyBUF_STRIDES | PyBUF_WRITABLE) < 0) {
-        PyBuffer_Release(&G);
-        PyBuffer_Release(&total);
-        return NULL;
-    }
-    Py_ssize_t s = G.ndim == 2 ? G.shape[0] : 0, n = total.len / total.itemsize;
-    int fits = G.ndim == 2 && G.shape[1] == n && total.ndim == 1 && largest.ndim == 1 && largest.shape[0] == s &&
-               (G.itemsize == 4 || G.itemsize == 8) && total.itemsize == G.itemsize && largest.itemsize == G.itemsize &&
-               G.strides[1] == G.itemsize && total.strides[0] == total.itemsize;
+    const Py_buffer *G = arrays, *total = arrays + 1, *largest = arrays + 2;
+    const int fits = G->ndim == 2 && total->ndim == 1 && largest->ndim == 1 && G->shape[1] == total->shape[0] && G->shape[0] == largest->shape[0];
     if (fits) {
+        const Py_ssize_t s = G->shape[0], n = G->shape[1];
         PyThreadState *save = s * n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
         for (Py_ssize_t i = 0; i < s; i++) {
-            char *from = (char *)G.buf + i * G.strides[0], *top = (char *)largest.buf + i * largest.strides[0];
-            if (G.itemsize == 4)
-                count_float((float *)from, total.buf, n, first && i == 0, (float *)top);
+            const char *from = (const char *)G->buf + i * G->strides[0];
+            if (G->itemsize == 4)
+                count_float((const float *)from, total->buf, n, first && i == 0, (float *)largest->buf + i);
             else
-                count_double((double *)from, total.buf, n, first && i == 0, (double *)top);
+                count_double((const double *)from, total->buf, n, first && i == 0, (double *)largest->buf + i);
         }
         if (save)
             PyEval_RestoreThread(save);
-    } else
-        PyErr_SetString(PyExc_ValueError, "count takes G (s, n), total (n,) and largest (s,) of one width, rows of G and total without gaps");
-    PyBuffer_Release(&G);
-    PyBuffer_Release(&total);
-    PyBuffer_Release(&largest);
-    if (!fits)
-        return NULL;
-    Py_RETURN_NONE;
+    }
+    return finish(arrays, 3, fits, expected);
 }
 
 /* mean(total, factor, out) with alpha NULL, else descend(total, factor, alpha, v). */
-static PyObject *from_counts(PyObject *counts, PyObject *by, PyObject *alpha, PyObject *floats)
+static PyObject *from_counts(PyObject *total, PyObject *by, PyObject *alpha, PyObject *floats, const char *expected)
 {
-    Py_buffer total, out;
-    double factor = PyFloat_AsDouble(by), step = alpha ? PyFloat_AsDouble(alpha) : 0.0;
-    if (PyErr_Occurred() || PyObject_GetBuffer(counts, &total, PyBUF_SIMPLE) < 0)
+    PyObject *const arguments[] = {total, floats};
+    Py_buffer arrays[2];
+    const double factor = PyFloat_AsDouble(by), step = alpha ? PyFloat_AsDouble(alpha) : 0.0;
+    if (PyErr_Occurred() || !take(arguments, arrays, 2, 1))
         return NULL;
-    if (PyObject_GetBuffer(floats, &out, PyBUF_SIMPLE | PyBUF_WRITABLE) < 0) {
-        PyBuffer_Release(&total);
-        return NULL;
-    }
-    int fits = total.len == out.len && total.itemsize == out.itemsize && (out.itemsize == 4 || out.itemsize == 8);
+    const Py_buffer *counts = arrays, *out = arrays + 1;
+    const int fits = counts->ndim == 1 && out->ndim == 1 && counts->shape[0] == out->shape[0];
     if (fits) {
-        Py_ssize_t n = out.len / out.itemsize;
+        const Py_ssize_t n = out->shape[0];
         PyThreadState *save = n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
-        if (out.itemsize == 4 && alpha)
-            descend_float(total.buf, (float)factor, (float)step, out.buf, n);
-        else if (out.itemsize == 4)
-            mean_float(total.buf, (float)factor, out.buf, n);
+        if (out->itemsize == 4 && alpha)
+            descend_float(counts->buf, (float)factor, (float)step, out->buf, n);
+        else if (out->itemsize == 4)
+            mean_float(counts->buf, (float)factor, out->buf, n);
         else if (alpha)
-            descend_double(total.buf, factor, step, out.buf, n);
+            descend_double(counts->buf, factor, step, out->buf, n);
         else
-            mean_double(total.buf, factor, out.buf, n);
+            mean_double(counts->buf, factor, out->buf, n);
         if (save)
             PyEval_RestoreThread(save);
-    } else
-        PyErr_SetString(PyExc_ValueError, "whole numbers and floats must be of one size and width, without gaps");
-    PyBuffer_Release(&total);
-    PyBuffer_Release(&out);
-    if (!fits)
-        return NULL;
-    Py_RETURN_NONE;
+    }
+    return finish(arrays, 2, fits, expected);
 }
 
 static PyObject *mean(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
+    static const char expected[] = "mean(total, factor, out): whole numbers (n,), a number, floats (n,)";
     (void)module;
     if (given == 3)
-        return from_counts(arguments[0], arguments[1], NULL, arguments[2]);
-    PyErr_SetString(PyExc_TypeError, "mean(total, factor, out)");
+        return from_counts(arguments[0], arguments[1], NULL, arguments[2], expected);
+    PyErr_SetString(PyExc_TypeError, expected);
     return NULL;
 }
 
 static PyObject *descend(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
+    static const char expected[] = "descend(total, factor, alpha, v): whole numbers (n,), two numbers, floats (n,)";
     (void)module;
     if (given == 4)
-        return from_counts(arguments[0], arguments[1], arguments[2], arguments[3]);
-    PyErr_SetString(PyExc_TypeError, "descend(total, factor, alpha, v)");
+        return from_counts(arguments[0], arguments[1], arguments[2], arguments[3], expected);
+    PyErr_SetString(PyExc_TypeError, expected);
     return NULL;
 }
 

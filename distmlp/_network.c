@@ -109,38 +109,6 @@ real d[FEW];                                                                    
 DEFINE(float)
 DEFINE(double)
 
-/* n arrays of floats of one width, their last dimension without gaps; those from `written` on are written to. */
-static int take(PyObject *const *arguments, Py_buffer *arrays, int n, int written)
-{
-    int taken = 0, fits = 1;
-    for (; taken < n; taken++)
-        if (PyObject_GetBuffer(arguments[taken], arrays + taken, PyBUF_STRIDES | (taken >= written ? PyBUF_WRITABLE : 0)) < 0)
-            break;
-    if (taken == n)
-        for (int i = 0; i < n; i++) {
-            const Py_ssize_t width = arrays[i].itemsize;
-            fits = fits && (width == 4 || width == 8) && width == arrays[0].itemsize && arrays[i].ndim &&
-                   arrays[i].strides[arrays[i].ndim - 1] == width;
-        }
-    if (taken == n && fits)
-        return 1;
-    while (taken--)
-        PyBuffer_Release(arrays + taken);
-    if (!fits)
-        PyErr_SetString(PyExc_ValueError, "floats of one width are taken, the last dimension without gaps");
-    return 0;
-}
-
-static PyObject *finish(Py_buffer *arrays, int n, int fits, const char *expected)
-{
-    for (int i = 0; i < n; i++)
-        PyBuffer_Release(arrays + i);
-    if (fits)
-        Py_RETURN_NONE;
-    PyErr_SetString(PyExc_ValueError, expected);
-    return NULL;
-}
-
 static char *at(const Py_buffer *array, Py_ssize_t i, Py_ssize_t j)
 {
     return (char *)array->buf + i * array->strides[0] + j * array->strides[1];
