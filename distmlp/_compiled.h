@@ -6,9 +6,11 @@
 #include <string.h>
 
 /* AVX2 where the CPU has it, found out when the module is loaded; the binary runs without it too. */
+#ifndef FOR_EACH_CPU
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
 #if __has_attribute(target_clones)
 #define FOR_EACH_CPU __attribute__((target_clones("avx2", "default")))
+#endif
 #endif
 #endif
 #ifndef FOR_EACH_CPU
