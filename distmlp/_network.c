@@ -14,7 +14,18 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* vector: 32 bytes of numbers, anywhere in memory.  LANES of network.py are two of them. */
+/* function(R, ...), with R a constant that loops can be unrolled for. */
+#define WITH_CONSTANT(R, function, ...)                                                                                \
+    switch (R) {                                                                                                       \
+    case 1: function(1, __VA_ARGS__); break;                                                                           \
+    case 2: function(2, __VA_ARGS__); break;                                                                           \
+    case 3: function(3, __VA_ARGS__); break;                                                                           \
+    case 4: function(4, __VA_ARGS__); break;                                                                           \
+    case 5: function(5, __VA_ARGS__); break;                                                                           \
+    default: function(6, __VA_ARGS__); break;                                                                          \
+    }
+
+/* vector: 32 bytes of numbers, anywhere in memory.  LANES_BYTES of network.py are two of them. */
 #define DEFINE(real)                                                                                                   \
     typedef real vector_##real __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));                     \
                                                                                                                        \
@@ -22,7 +33,7 @@
                                       real *const *z)                                                                  \
     {                                                                                                                  \
         enum { WIDTH = 32 / sizeof(real) };                                                                            \
-vector_##real even[FEW], odd[FEW];                                                                                     \
+        vector_##real even[FEW], odd[FEW];                                                                             \
         Py_ssize_t j = 0;                                                                                              \
         _Pragma("GCC unroll 6") for (int r = 0; r < R; r++) even[r] = odd[r] = (vector_##real){0};                     \
         for (; j + 2 * WIDTH <= m; j += 2 * WIDTH) {                                                                   \
@@ -32,7 +43,7 @@ vector_##real even[FEW], odd[FEW];                                              
                 odd[r] += w1 * *(const vector_##real *)(a[r] + j + WIDTH);                                             \
             }                                                                                                          \
         }                                                                                                              \
-        if (j < m) {                                                                                                   \
+        if (j < m) { /* what is left, filled up with zeros: +0 added to a sum that began at +0 leaves it */            \
             vector_##real rest[4] = {{0}, {0}, {0}, {0}};                                                              \
             memcpy(rest, w + j, (m - j) * sizeof(real));                                                               \
             _Pragma("GCC unroll 6") for (int r = 0; r < R; r++) {                                                      \
@@ -59,21 +70,14 @@ vector_##real even[FEW], odd[FEW];                                              
             real *here[FEW];                                                                                           \
             for (int r = 0; r < R; r++)                                                                                \
                 here[r] = z[r] + i;                                                                                    \
-            switch (R) {                                                                                               \
-            case 1: sums_of_##real(1, w, b[i], a, m, here); break;                                                     \
-            case 2: sums_of_##real(2, w, b[i], a, m, here); break;                                                     \
-            case 3: sums_of_##real(3, w, b[i], a, m, here); break;                                                     \
-            case 4: sums_of_##real(4, w, b[i], a, m, here); break;                                                     \
-            case 5: sums_of_##real(5, w, b[i], a, m, here); break;                                                     \
-            default: sums_of_##real(6, w, b[i], a, m, here); break;                                                    \
-            }                                                                                                          \
+            WITH_CONSTANT(R, sums_of_##real, w, b[i], a, m, here)                                                      \
         }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
     ALWAYS_INLINE void row_of_##real(const int R, const real *delta, Py_ssize_t stride, const real *const *a,          \
                                      Py_ssize_t m, real *out)                                                          \
     {                                                                                                                  \
-real d[FEW];                                                                                                           \
+        real d[FEW];                                                                                                   \
         _Pragma("GCC unroll 6") for (int r = 0; r < R; r++) d[r] = delta[r * stride];                                  \
         for (Py_ssize_t j = 0; j < m; j++) {                                                                           \
             real sum = d[0] * a[0][j];                                                                                 \
@@ -86,14 +90,7 @@ real d[FEW];                                                                    
                                                const real *const *a, Py_ssize_t m, real *out)                          \
     {                                                                                                                  \
         for (Py_ssize_t i = 0; i < n; i++, delta++, out += m)                                                          \
-            switch (R) {                                                                                               \
-            case 1: row_of_##real(1, delta, stride, a, m, out); break;                                                 \
-            case 2: row_of_##real(2, delta, stride, a, m, out); break;                                                 \
-            case 3: row_of_##real(3, delta, stride, a, m, out); break;                                                 \
-            case 4: row_of_##real(4, delta, stride, a, m, out); break;                                                 \
-            case 5: row_of_##real(5, delta, stride, a, m, out); break;                                                 \
-            default: row_of_##real(6, delta, stride, a, m, out); break;                                                \
-            }                                                                                                          \
+            WITH_CONSTANT(R, row_of_##real, delta, stride, a, m, out)                                                  \
     }                                                                                                                  \
                                                                                                                        \
     FOR_EACH_CPU static void sample_sums_##real(const real *delta, Py_ssize_t stride, Py_ssize_t M, Py_ssize_t n, real scale, real *out) \
