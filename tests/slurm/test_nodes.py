@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 from cluster import ApartCluster, Job, missing
-from conftest import LONG, Site
+from conftest import LONGEST, Site
 from testhosts import why_not
 
 pytestmark = pytest.mark.timeout(120)
@@ -50,7 +50,7 @@ class Begun:
         """Its end, with these bits; requeued: once or, where what SLURM does to the lost node's step strikes the new start too, again."""
         facts = self.job.ends("COMPLETED")
         assert (facts["Restarts"] != "0") == requeued, self.job.output()
-        assert self.site.v() == bits
+        assert self.site.v(LONGEST) == bits
         return facts
 
 
@@ -66,6 +66,7 @@ def begun(apart, tmp_path, launcher, request):
                 request.getfixturevalue("pmix")
             (tmp_path / kind).mkdir()
             site = Site(apart, tmp_path / kind)
+            site.configure({"training.epochs": LONGEST})  # the first kind must not be done when the last one has begun
             started[kind] = Begun(site, site.submit(launcher(mpi), "--nodes", 2, "--launch", launch, ntasks=3, **environment))
         for each in started.values():
             each.job.until(lambda: each.site.step() > 0, "first checkpoint")
@@ -83,10 +84,10 @@ def test_a_rank_is_killed_by_9(begun, uninterrupted, node):
     jobs = begun("ulfm", "mpirun", "pmi2")
     for each in jobs.values():
         each.kill_rank_on(node)
-    jobs["ulfm"].ends(False, uninterrupted[LONG])
+    jobs["ulfm"].ends(False, uninterrupted[LONGEST])
     assert f"on {node} (process " in jobs["ulfm"].job.output()
     for kind in ("mpirun", "pmi2"):
-        jobs[kind].ends(True, uninterrupted[LONG])
+        jobs[kind].ends(True, uninterrupted[LONGEST])
         assert "requeued: it goes on as restart 1" in jobs[kind].job.said()
 
 
@@ -94,7 +95,7 @@ def test_a_node_is_set_down(apart, begun, uninterrupted):
     jobs = begun("ulfm", "mpirun", "pmi2")
     set_node(apart, "node2", "DOWN")
     for each in jobs.values():
-        each.ends(True, uninterrupted[LONG])
+        each.ends(True, uninterrupted[LONGEST])
         assert "DUE TO NODE FAILURE" in each.job.output()
 
 
@@ -103,8 +104,8 @@ def test_a_node_is_drained(apart, begun, uninterrupted):
     set_node(apart, "node2", "DRAIN")
     jobs["mpirun"].job.warn()
     for kind in ("ulfm", "pmix"):
-        jobs[kind].ends(False, uninterrupted[LONG])
-    jobs["mpirun"].ends(True, uninterrupted[LONG])
+        jobs[kind].ends(False, uninterrupted[LONGEST])
+    jobs["mpirun"].ends(True, uninterrupted[LONGEST])
     assert "restart 1 on node[1,3]" in jobs["mpirun"].job.said()
 
 
@@ -116,7 +117,7 @@ def test_a_slurmd_is_killed_by_9_and_its_node_set_down(apart, begun, uninterrupt
         each.site.until_further(each.job)
     set_node(apart, "node2", "DOWN")
     for each in jobs.values():
-        each.ends(True, uninterrupted[LONG])
+        each.ends(True, uninterrupted[LONGEST])
         assert "restart 1 on node[1,3]" in each.job.said()
 
 
@@ -128,8 +129,8 @@ def test_a_node_falls_silent(apart, begun, uninterrupted):
     assert "on node2 (process " in ulfm.output()
     assert "mpirun has not within 2 s, so it is ended" in ulfm.said()
     set_node(apart, "node2", "DOWN")  # which SLURM itself does after SlurmdTimeout
-    jobs["ulfm"].ends(False, uninterrupted[LONG])
-    jobs["mpirun"].ends(True, uninterrupted[LONG])
+    jobs["ulfm"].ends(False, uninterrupted[LONGEST])
+    jobs["mpirun"].ends(True, uninterrupted[LONGEST])
     assert "restart 1 on node[1,3]" in jobs["mpirun"].job.said()
 
 
@@ -138,7 +139,7 @@ def test_the_first_node_falls_silent_and_is_set_down(apart, begun, uninterrupted
     apart.lose("node1")
     set_node(apart, "node1", "DOWN")
     for each in jobs.values():
-        each.ends(True, uninterrupted[LONG])
+        each.ends(True, uninterrupted[LONGEST])
         assert "restart 1 on node[2-3]" in each.job.said()
 
 
@@ -152,6 +153,6 @@ def test_a_run_that_has_lost_a_node_is_told_to_stop(apart, begun, uninterrupted)
     # SLURM itself sets it down after SlurmdTimeout.  A start in the second of the requeue would be taken for the old one.
     time.sleep(2)
     set_node(apart, "node2", "DOWN")
-    ulfm.ends(True, uninterrupted[LONG])
+    ulfm.ends(True, uninterrupted[LONGEST])
     assert "Traceback" not in ulfm.job.output()
     assert "stopped after step" in ulfm.job.output()
