@@ -47,7 +47,7 @@ class Alone:
     """A communicator of one: what one process needs, without MPI."""
 
     rank, size = 0, 1
-    library = "no MPI"
+    mpi = "no MPI"
     resilient = False
 
     @property
@@ -155,7 +155,7 @@ class Communicator:
             np.dtype(np.float64): MPI.DOUBLE,
         }
         # "Open MPI v5.0.11, package: …", "MPICH Version:      5.0.2\n…"
-        self.library = " ".join(MPI.Get_library_version().partition(",")[0].splitlines()[0].replace("Version:", "").split())
+        self.mpi = " ".join(MPI.Get_library_version().partition(",")[0].splitlines()[0].replace("Version:", "").split())
         self.resilient = _has_ulfm(MPI)
         self._who = (comm.Get_rank(), MPI.Get_processor_name(), os.getpid())
         self._all = []
@@ -363,7 +363,7 @@ def world(training: bool = False):
     comm = Communicator(MPI.COMM_WORLD)
     if MPI.COMM_WORLD.Get_size() == 1 and _ranks_started() > 1:  # not comm's, which may have lost ranks already
         ways = {"Open MPI": "Open MPI's own mpirun or srun --mpi=pmix", "MPICH": "MPICH's own mpirun or srun --mpi=pmi2"}
-        name = next((name for name in ways if comm.library.startswith(name)), comm.library)
+        name = next((name for name in ways if comm.mpi.startswith(name)), comm.mpi)
         raise InputError(
             f"{launcher} started {_ranks_started()} ranks, but each came up as a run of its own, of size 1: it does not speak the "
             f"process management interface (PMI) of {name}; start this with {ways.get(name, 'its own launcher')} "

@@ -173,7 +173,7 @@ class _Run:
             )
         if self.comm.size > 1 and not self.comm.resilient:
             self.report.note(
-                f"{self.comm.library} was started without fault tolerance: a lost rank ends the job, and the same command "
+                f"{self.comm.mpi} was started without fault tolerance: a lost rank ends the job, and the same command "
                 "goes on from the last checkpoint (docs/reliability.md)"
             )
         self.report.begin(self.directory.log, state.step, self.steps)
@@ -430,7 +430,7 @@ class _Run:
             "fingerprint": self.fingerprint,
             "arithmetic": arithmetic.describe(),
             "ranks": self.comm.size,
-            "mpi": self.comm.library,
+            "mpi": self.comm.mpi,
             "host": socket.gethostname(),
         }
 

@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from simulated import Counting, Part, gradients, micro_batches, on_ranks, one_pass
+from twins import COMPILED, compiled
 
 from distmlp import exact
-from distmlp import network as network_room
 from distmlp.communicator import Alone
 from distmlp.initializers import initialize
 from distmlp.network import Network
@@ -138,13 +138,6 @@ def test_update_cut_into_pieces_reaches_every_parameter():
 
 
 # The compiled part
-
-COMPILED = {exact: ("count", "mean", "descend", "units"), network_room: ("weighted_sums", "outer_sums", "sample_sums")}
-compiled = pytest.mark.skipif(
-    any(getattr(room, name) is getattr(room, f"{name}_in_numpy") for room, names in COMPILED.items() for name in names),
-    reason="_exact.c and _network.c are not compiled here: install distmlp again, with a C compiler and Python's headers",
-)
-
 
 def awkward(random, dtype, s, n):
     """Counts, ties between two of them, subnormal numbers, zeros of either sign, and numbers as large as the grid allows."""

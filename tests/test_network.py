@@ -6,6 +6,7 @@ import naive
 import numpy as np
 import pytest
 from simulated import gradients, one_pass
+from twins import compiled
 
 from distmlp import arithmetic
 from distmlp import network as network_room
@@ -267,12 +268,6 @@ def test_stacks_of_one_workspace_do_not_share_memory():
 
 
 # The compiled part
-
-compiled = pytest.mark.skipif(
-    network_room.weighted_sums is network_room.weighted_sums_in_numpy,
-    reason="_network.c is not compiled here: install distmlp again, with a C compiler and Python's headers",
-)
-
 
 def awkward(random, dtype, *shape):
     """Numbers of many sizes, zeros of either sign, and subnormal ones."""

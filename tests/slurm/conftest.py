@@ -10,7 +10,7 @@ import pytest
 from cluster import PMIX, PMIX_LINK, Cluster, Job, missing
 from launching import ROOT, distmlp
 
-#: Epochs: to be interrupted several times, once, and not at all; a checkpoint is never far.
+#: Epochs: to be interrupted several times or while other jobs begin, once, and not at all; a checkpoint is never far.
 LONGEST, LONG, SHORT = 150, 75, 3
 CHANGES = {"training.epochs": LONG, "run.checkpoint_every": "5 epochs", "run.keep": 4}
 

@@ -1,0 +1,13 @@
+"""The compiled functions, each of which has a twin in numpy, and the mark of tests that need them."""
+
+import pytest
+
+from distmlp import exact, network
+
+#: The functions of each room; NAME_in_numpy is NAME's twin.
+COMPILED = {exact: ("count", "mean", "descend", "units"), network: ("weighted_sums", "outer_sums", "sample_sums")}
+
+compiled = pytest.mark.skipif(
+    any(getattr(room, name) is getattr(room, f"{name}_in_numpy") for room, names in COMPILED.items() for name in names),
+    reason="_exact.c and _network.c are not compiled here: install distmlp again, with a C compiler and Python's headers",
+)
