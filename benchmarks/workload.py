@@ -261,15 +261,15 @@ def gemm_rate(comm, dtype, seconds: float = 0.3) -> float:
     return best
 
 
-def allreduce_seconds(comm, entries: int, dtype, seconds: float = 0.2) -> float:
+def sum_seconds(comm, entries: int, dtype, seconds: float = 0.2) -> float:
     """Of one sum over the ranks of a message of so many zeros, back to back, on the slowest rank."""
-    message = np.zeros(entries, dtype)
+    addends = comm.addends(entries, dtype)
 
     def passed(calls: int) -> float:
         comm.barrier()
         began = time.perf_counter()
         for _ in range(calls):
-            comm.sum(message)
+            comm.add_up(addends)
         return max(comm.all_gather(time.perf_counter() - began)) / calls
 
     passed(2)

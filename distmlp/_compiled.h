@@ -25,7 +25,7 @@ static int take(PyObject *const *arguments, Py_buffer *arrays, int n, int writte
 {
     int taken = 0, fits = 1;
     for (; taken < n; taken++)
-        if (PyObject_GetBuffer(arguments[taken], arrays + taken, PyBUF_STRIDES | (taken >= written ? PyBUF_WRITABLE : 0)) < 0)
+        if (PyObject_GetBuffer(arguments[taken], arrays + taken, PyBUF_STRIDES | PyBUF_FORMAT | (taken >= written ? PyBUF_WRITABLE : 0)) < 0)
             break;
     if (taken == n)
         for (int i = 0; i < n; i++) {

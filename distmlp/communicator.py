@@ -14,7 +14,9 @@ import time
 
 import numpy as np
 
+from distmlp import hostmemory
 from distmlp.config import InputError
+from distmlp.hostmemory import Addends, SharedAddends
 
 # What launchers set in the processes that they start, and the variables with the number of ranks.
 _LAUNCHERS = {
@@ -62,6 +64,15 @@ class Alone:
 
     def sum(self, buffer: np.ndarray) -> None:
         """buffer becomes the ranks' sum of it."""
+
+    def addends(self, n: int, dtype) -> Addends:
+        """An array for sums that are made again and again, in memory that the ranks share where they can; collective."""
+        buffer = np.zeros(n, dtype)
+        return Addends(buffer, buffer)
+
+    def add_up(self, addends: Addends) -> None:
+        """addends.total becomes the ranks' sum of addends.mine."""
+        self.sum(addends.mine)
 
     def max(self, buffer: np.ndarray) -> None:
         """buffer becomes the ranks' largest, entry by entry."""
@@ -176,6 +187,28 @@ class Communicator:
     @_on_all_or_none
     def sum(self, buffer):
         self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], self._MPI.SUM)
+
+    @_on_all_or_none
+    def addends(self, n, dtype):
+        shared = hostmemory.share(self._comm, n, dtype) if self.size > 1 and len(set(self.hosts)) == 1 else None
+        if shared is not None:
+            return shared
+        buffer = np.zeros(n, dtype)
+        return Addends(buffer, buffer)
+
+    def add_up(self, addends):
+        if isinstance(addends, SharedAddends):
+            self._add_up_in_shared_memory(addends)
+        else:
+            self.sum(addends.mine)
+
+    @_on_all_or_none
+    def _add_up_in_shared_memory(self, addends):
+        addends.send()
+        self._comm.Barrier()  # all have sent, and none reads the sum before any more
+        addends.add()
+        if not self.resilient:  # where the agreement that follows does not say as much
+            self._comm.Barrier()
 
     @_on_all_or_none
     def max(self, buffer):

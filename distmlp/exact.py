@@ -2,14 +2,14 @@
 
 Floating-point addition rounds, and rounds differently in another order; integer addition does not.
 So a micro-batch's gradient is counted in units of a grid, a whole number of units an entry, and the
-whole numbers are summed: over the micro-batches of a rank by numpy, over the ranks by a stock
-Allreduce.  int32 carries float32 gradients and int64 carries float64 ones, so a message has the
+whole numbers are summed, over the micro-batches of a rank and over the ranks, by whatever adds
+integers.  int32 carries float32 gradients and int64 carries float64 ones, so a message has the
 bytes that a plain one would have.
 
 **The grid.**  Each tensor τ of v (w(1) … b(N)) has a power-of-two unit 2^-e[τ].  For the sums to
 fit, Σ_i T_i 2^e < 2^31 must hold, where T_i is the largest |entry| of micro-batch i's gradient: no
 partial sum, in whatever order, can then leave an int32.  e follows from the last step's Σ T_i, with
-`HEADROOM` bits to spare, so that one Allreduce a step is enough.  The message carries this step's
+`HEADROOM` bits to spare, so that one sum a step is enough.  The message carries this step's
 Σ T_i too, in coarser whole units, so all ranks learn at once, from the sum itself, whether the grid
 was wide enough; where it was not, the step's sums are made again on a coarser grid.  A NaN or an
 infinity is counted in the message as well, and becomes an error on all ranks alike.
@@ -132,19 +132,28 @@ class Message:
     alarms           micro-batches that are not finite; ranks that ask to stop, or for a checkpoint, after this step
     totals           samples; hits; the cost's limbs
 
-    exact: integers; else plain floats, where the sum depends on the order and nothing bounds it.
+    buffer: (entries(layout),) in carrier(dtype), or plain floats, where the sum depends on the order and
+    nothing bounds it.
     """
 
-    def __init__(self, layout: Layout, dtype, exact: bool):
-        dtype = np.dtype(dtype)
+    def __init__(self, layout: Layout, buffer: np.ndarray):
         k, tensors = layout.size, len(layout.slices)
-        self.buffer = np.zeros(k + tensors + 5 + COST_LIMBS, _INTEGER[dtype] if exact else dtype)
-        self.gradient = self.buffer[:k]
-        self.header = self.buffer[k:]
+        self.buffer = buffer
+        self.gradient = buffer[:k]
+        self.header = buffer[k:]
         self.units = self.header[:tensors]
         self.alarms = self.header[tensors : tensors + 3]
         self.totals = self.header[tensors + 3 :]
         self.w, _ = layout.views(self.gradient)  # notes: grad C = (dC/dv_1 ... dC/dv_k)
+
+    @staticmethod
+    def entries(layout: Layout) -> int:
+        return layout.size + len(layout.slices) + 5 + COST_LIMBS
+
+
+def carrier(dtype) -> np.dtype:
+    """The whole numbers that carry a gradient of a dtype."""
+    return _INTEGER[np.dtype(dtype)]
 
 
 def no_totals() -> np.ndarray:

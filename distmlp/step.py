@@ -64,7 +64,9 @@ class Step:
         self.network, self.optimizer, self.comm = network, optimizer, comm
         self.dtype, self.exactly = np.dtype(dtype), exactly
         layout = network.layout
-        self.message = exact.Message(layout, dtype, exactly)
+        self._addends = comm.addends(exact.Message.entries(layout), exact.carrier(dtype) if exactly else self.dtype)
+        self.message = exact.Message(layout, self._addends.mine)
+        self.total = exact.Message(layout, self._addends.total)
         self._workspace = Workspace(network.layers, samples, dtype)
         self._log2_micro_batches = (micro_batches - 1).bit_length()
         entries = TILE_BYTES // self.dtype.itemsize
@@ -82,7 +84,7 @@ class Step:
     def gradient(
         self, state: State, batches: list[MicroBatches], stop: bool = False, save: bool = False
     ) -> exact.Grid | None:
-        """Σ ∇C_i over all ranks' micro-batches, left in `message`; returns the grid that it is counted on.
+        """Σ ∇C_i over all ranks' micro-batches, left in `total`; returns the grid that it is counted on.
 
         batches: this rank's, none where it is idle.  stop, save: this rank asks all to stop, or for a
         checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
@@ -103,7 +105,7 @@ class Step:
             if batch.labels is not None:
                 hits += count_hits(p.a[-1], batch.labels)
 
-        message = self.message
+        message, total = self.message, self.total
         grid, fits = state.grid or self._unit_grid, False
         while not fits:
             largest = self._accumulate(works, grid if self.exactly else None)
@@ -120,42 +122,42 @@ class Step:
             if self.audited:
                 parts = message.gradient, message.units, message.totals
                 self.contribution = functools.reduce(lambda crc, part: zlib.crc32(part, crc), parts, 0)
-            self.comm.sum(message.buffer)
-            if message.alarms[0]:
-                raise exact.NotFinite(f"{int(message.alarms[0])} micro-batches have a cost or a gradient that is not finite")
-            if not self.exactly and not np.isfinite(np.add.reduce(message.gradient)):
+            self.comm.add_up(self._addends)
+            if total.alarms[0]:
+                raise exact.NotFinite(f"{int(total.alarms[0])} micro-batches have a cost or a gradient that is not finite")
+            if not self.exactly and not np.isfinite(np.add.reduce(total.gradient)):
                 raise exact.NotFinite("the gradient's sum is not finite")
-            fits = not self.exactly or grid.holds(message.units.tolist())
+            fits = not self.exactly or grid.holds(total.units.tolist())
             if not fits:
                 grid = self._fitting_grid(grid, largest)
         return grid if self.exactly else None
 
     def update(self, state: State, grid: exact.Grid | None, alpha: float) -> None:
-        """∇C = (1/t) Σ ∇C_i from the message, and the parameter update: the state's one change in a step."""
-        message = self.message
-        t = int(message.totals[0])
+        """∇C = (1/t) Σ ∇C_i from the total, and the parameter update: the state's one change in a step."""
+        total = self.total
+        t = int(total.totals[0])
         if grid is None:
             factors = [1.0 / t] * len(self.network.layout.slices)
         else:
             factors = [1.0 / (t * scale) for scale in grid.scales]  # notes: grad C = 1/t sum grad C_i
-            state.grid = grid.next(message.units.tolist())
+            state.grid = grid.next(total.units.tolist())
         self.optimizer.advance(state.scalars)
         if self.exactly and self.optimizer.is_plain:
             self._views(state.v)
-            for (total, v), factor in zip(self._tensors, factors):
-                exact.descend(total, factor, alpha, v)
+            for (units, v), factor in zip(self._tensors, factors):
+                exact.descend(units, factor, alpha, v)
         else:
             self._update_in_pieces(state, factors, alpha)
         state.step += 1
-        state.stop, state.save = (alarm > 0 for alarm in message.alarms[1:].tolist())
-        np.add(state.totals, message.totals, out=state.totals, casting="unsafe")
+        state.stop, state.save = (alarm > 0 for alarm in total.alarms[1:].tolist())
+        np.add(state.totals, total.totals, out=state.totals, casting="unsafe")
 
     def _update_in_pieces(self, state: State, factors: list[float], alpha: float) -> None:
         mean = exact.mean if self.exactly else exact.mean_in_numpy
         for part, tensors in self._pieces:
             g, scratch = self._g[: part.stop - part.start], self._t[: part.stop - part.start]
             for tensor, inside, into in tensors:
-                mean(self.message.gradient[inside], factors[tensor], g[into])
+                mean(self.total.gradient[inside], factors[tensor], g[into])
             arrays = {name: array[part] for name, array in state.arrays.items()}
             self.optimizer.update(state.v[part], g, scratch, arrays, state.scalars, alpha)
 
@@ -164,7 +166,7 @@ class Step:
         if self._viewed is not v:
             layout = self.network.layout
             self._viewed, self._w_and_b = v, layout.views(v)
-            self._tensors = [(self.message.gradient[part], v[part]) for part in layout.slices]
+            self._tensors = [(self.total.gradient[part], v[part]) for part in layout.slices]
         return self._w_and_b
 
     def _fitting_grid(self, grid: exact.Grid, largest) -> exact.Grid:

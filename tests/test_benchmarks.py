@@ -45,13 +45,13 @@ def test_step(tmp_path):
     times, shares, machine = tables(
         "step", "--networks", "12-5-3@8@10", "--rounds", "1", "--quick", "--json", tmp_path / "step.json"
     )
-    assert [(row["P"], row["sums"]) for row in times] == [("1", "exact"), ("1", "float"), ("2", "exact"), ("2", "float")]
+    assert [(row["P"], row["reduction"]) for row in times] == [("1", "exact"), ("1", "float"), ("2", "exact"), ("2", "float")]
     assert all(re.fullmatch(NUMBERS, row["µs/step"]) for row in times)
     assert [bool(row["exact/float"]) for row in times] == [True, False, True, False]
     assert all(share(row["GEMM"]) > 0 for row in shares)
-    assert [share(row["Allreduce"]) > 0 for row in shares] == [True] * 4
+    assert [share(row["sum"]) > 0 for row in shares] == [True] * 4
     for row in shares:
-        parts = [share(row[part]) for part in ("Allreduce", "counting", "GEMM", "the rest") if row[part] != "–"]
+        parts = [share(row[part]) for part in ("sum", "counting", "GEMM", "the rest") if row[part] != "–"]
         assert sum(parts) == pytest.approx(100, abs=1)
     assert [row["P"] for row in machine] == ["1", "2"]
     found = json.loads((tmp_path / "step.json").read_text())

@@ -33,7 +33,7 @@ def built(name, place, *more):
     return module
 
 
-def results(exact, network, real):
+def results(exact, hostmemory, network, real):
     """What every function makes of the same numbers, as bytes."""
     random, whole = np.random.default_rng(1), {"float32": np.int32, "float64": np.int64}[real]
 
@@ -53,13 +53,16 @@ def results(exact, network, real):
         v = mean.copy()
         exact.descend(total, 1 / 7, 0.1, v)
         exact.units(largest.reshape(s, 1), 0.01, 2.0**17, units)
-        made += [part.tobytes() for part in (z, G, g, total, largest, mean, v, units)]
+        whole_sum, sum_ = np.empty_like(total), np.empty_like(v)
+        hostmemory.add(total, drawn(s, n * m, dtype=whole), whole_sum)
+        hostmemory.add(v, drawn(s, n * m), sum_)
+        made += [part.tobytes() for part in (z, G, g, total, largest, mean, v, units, whole_sum, sum_)]
     return made
 
 
 @pytest.mark.parametrize("real", ["float32", "float64"])
 def test_registers_of_any_width_give_the_same_bits(tmp_path, real):
-    assert sorted(COMPILED) == ["_exact", "_network"]
+    assert sorted(COMPILED) == ["_exact", "_hostmemory", "_network"]
     widest, narrow = (
         [built(name, tmp_path / f"{name}-{number}", *more) for name in sorted(COMPILED)] for number, more in enumerate(((), ("-DFOR_EACH_CPU=",)))
     )

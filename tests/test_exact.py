@@ -263,8 +263,7 @@ def test_the_compiled_part_refuses_what_it_would_read_beyond():
 
 def content(network, buffer):
     """What a message says.  Its cost as a number: limbs may carry or not, as the ranks added up their own."""
-    message = exact.Message(network.layout, {4: "float32", 8: "float64"}[buffer.itemsize], exact=True)
-    message.buffer[:] = buffer
+    message = exact.Message(network.layout, buffer)
     numbers = [part.tolist() for part in (message.units, message.alarms, message.totals[:2])]
     return message.gradient.tobytes(), numbers, exact.mean_cost(message.totals)
 

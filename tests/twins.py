@@ -2,12 +2,16 @@
 
 import pytest
 
-from distmlp import exact, network
+from distmlp import exact, hostmemory, network
 
 #: The functions of each room; NAME_in_numpy is NAME's twin.
-COMPILED = {exact: ("count", "mean", "descend", "units"), network: ("weighted_sums", "outer_sums", "sample_sums")}
+COMPILED = {
+    exact: ("count", "mean", "descend", "units"),
+    network: ("weighted_sums", "outer_sums", "sample_sums"),
+    hostmemory: ("add",),
+}
 
 compiled = pytest.mark.skipif(
     any(getattr(room, name) is getattr(room, f"{name}_in_numpy") for room, names in COMPILED.items() for name in names),
-    reason="_exact.c and _network.c are not compiled here: install distmlp again, with a C compiler and Python's headers",
+    reason="the compiled parts are not there: install distmlp again, with a C compiler and Python's headers",
 )

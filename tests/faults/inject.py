@@ -38,9 +38,10 @@ MOMENTS = {
     "any": "at a random time, a number of seconds `between` two after MPI is up, by `seed`",
     "computing": "before a step's gradient is made",
     "computed": "the rank's gradient is there, its checksum is not",
-    "before the sum": "the gradient is made, the rank has not come to Allreduce",
-    "inside the sum": "in Allreduce",
-    "given the sum": "MPI has returned it to this rank, which does not know of the others",
+    "before the sum": "the gradient is made, the rank has not come to the sum",
+    "inside the sum": "in it, waiting for the others",
+    "given the sum": "MPI has returned to this rank, which does not know of the others: with the sum, or where memory is shared, to add its part",
+    "added": "where memory is shared: its part is added, the others do not know",
     "after the sum": "the sum has arrived, v is not updated",
     "updated": "v is updated",
     "reading": "while a step's micro-batches are read",
@@ -172,6 +173,13 @@ class _Told:
 
     def Allreduce(self, *arguments):
         self._comm.Allreduce(*arguments)
+        self._given()
+
+    def Barrier(self):
+        self._comm.Barrier()
+        self._given()
+
+    def _given(self):
         if self._faults.place:
             self._faults.at(f"given {self._faults.place}")
 
@@ -239,7 +247,7 @@ def wrap(owner, name: str, before=None, after=None, around=None) -> None:
 
 def install(faults: Faults) -> None:
     """Wraps the package's functions; numpy is imported from here on."""
-    from distmlp import checkpoint, communicator, rundirectory, step, training
+    from distmlp import checkpoint, communicator, hostmemory, rundirectory, step, training
 
     def gradient(function, self, state, *arguments, **named):
         if isinstance(self.comm, communicator.Alone) and RANK_COUNT > 1:
@@ -314,6 +322,8 @@ def install(faults: Faults) -> None:
 
     wrap(communicator, "world", after=at_any_time)
     wrap(communicator.Communicator, "sum", around=summed)
+    wrap(communicator.Communicator, "_add_up_in_shared_memory", around=summed)
+    wrap(hostmemory.SharedAddends, "add", after=lambda *_: faults.at("added"))
     wrap(communicator.Communicator, "_meet", around=meet)
     wrap(step.Step, "gradient", around=gradient)
     wrap(step.Step, "_accumulate", after=accumulated)

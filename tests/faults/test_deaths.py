@@ -66,7 +66,7 @@ def test_at_a_moment(moment, which, bench, ulfm):
 
 @pytest.mark.parametrize("which", CHAINS)
 @pytest.mark.parametrize("moment, before", [("inside the sum", "before the sum"), ("inside the evaluation", "evaluating")])
-def test_inside_an_allreduce(moment, before, which, bench, ulfm):
+def test_inside_a_sum(moment, before, which, bench, ulfm):
     dies(bench, ulfm, 4, inside(moment, before, CHAINS[which]), 1)
 
 
@@ -146,7 +146,7 @@ def test_the_new_rank_0_as_it_takes_over(bench, ulfm):
 
 
 @pytest.mark.parametrize("unlucky", [0, 1])
-@pytest.mark.parametrize("moment", ["given the sum", "given the evaluation"])
+@pytest.mark.parametrize("moment", ["given the sum", "added", "given the evaluation"])
 def test_a_sum_that_did_not_reach_all(unlucky, moment, bench, ulfm):
     """MPI may tell one survivor that a sum is there and another that it is not; they agree on that."""
     dies(bench, ulfm, 3, [kill(2, moment, 20), kill(unlucky, moment, 20, do="lose")], 2)

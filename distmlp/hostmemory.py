@@ -1,0 +1,111 @@
+"""Memory that the ranks of one host share, so that a sum over them need not travel.
+
+Each rank adds up one part of the array: the others put their numbers for it into that rank's boxes, and
+all read the sum where it has put it.  It is Rabenseifner's reduce-scatter and allgather (ICCS 2004), with
+the numbers written once where they are read.
+
+The memory has no name that could be left behind: it is a file in memory (memfd_create) of one rank,
+which the others open in /proc, and it is gone with the last process that has it.
+"""
+
+import contextlib
+import mmap
+import os
+import secrets
+
+import numpy as np
+
+
+class Addends:
+    """An array that ranks add up again and again.
+
+    mine: (n,), what this rank adds.  total: (n,), the ranks' sum, once `Communicator.add_up` has made it
+    and until any rank's next one; the same memory as mine where ranks share none.
+    """
+
+    def __init__(self, mine: np.ndarray, total: np.ndarray):
+        self.mine, self.total = mine, total
+
+
+class SharedAddends(Addends):
+    """Addends of ranks that share memory: `send` on all of them, then `add`, then total is there.  file: its descriptor."""
+
+    def __init__(self, file: int, n: int, dtype, rank: int, size: int):
+        part = _part(n, dtype, size)
+        numbers = np.frombuffer(mmap.mmap(file, _bytes(n, dtype, size)), dtype)
+        boxes, total = numbers[: -size * part].reshape(size, size - 1, part), numbers[-size * part :]
+        super().__init__(np.zeros(n, dtype), total[:n])
+        self._sent = []
+        for other in range(size):
+            mine = self.mine[other * part : (other + 1) * part]
+            if other != rank:
+                # a copy is a sum with nothing else
+                self._sent.append((mine, boxes[other, :0, : mine.size], boxes[other, rank - (rank > other), : mine.size]))
+            else:
+                self._added = mine, boxes[rank, :, : mine.size], self.total[rank * part : (rank + 1) * part]
+
+    def send(self) -> None:
+        """Puts this rank's numbers where the others add them up; those must not be doing so."""
+        for mine, nothing, box in self._sent:
+            add(mine, nothing, box)
+
+    def add(self) -> None:
+        """Makes this rank's part of total, once all have sent; none may be reading it."""
+        add(*self._added)
+
+
+def _part(n: int, dtype, size: int) -> int:
+    """Entries that a rank adds up: whole pages, so that no two ranks write to one cache line."""
+    page = mmap.PAGESIZE // np.dtype(dtype).itemsize
+    return -(-n // (size * page)) * page
+
+
+def _bytes(n: int, dtype, size: int) -> int:
+    """Of the memory: each rank's boxes, one for each of the others, and the total."""
+    return size * size * _part(n, dtype, size) * np.dtype(dtype).itemsize
+
+
+def add_in_numpy(mine: np.ndarray, others: np.ndarray, out: np.ndarray) -> None:
+    """out = mine + Σ others, of whole numbers or floats, in this order: (n,), (s, n), (n,)."""
+    np.copyto(out, mine)
+    for other in others:
+        np.add(out, other, out=out)
+
+
+try:
+    # The same with stores past the caches, from _hostmemory.c; it is there if a C compiler was when this was installed.
+    from distmlp._hostmemory import add
+except ImportError:
+    add = add_in_numpy
+
+
+def share(comm, n: int, dtype) -> SharedAddends | None:
+    """Addends that the ranks of an mpi4py communicator share, or None on all of them where they cannot; collective.
+
+    They cannot where this is not Linux, where they are on several hosts, or in containers that do not see
+    each other's processes.
+    """
+    rank, size = comm.Get_rank(), comm.Get_size()
+    found = None
+    with contextlib.ExitStack() as stack:
+
+        def kept(file: int) -> int:
+            stack.callback(os.close, file)
+            return file
+
+        place = None
+        if rank == 0 and hasattr(os, "memfd_create"):
+            with contextlib.suppress(OSError):
+                name = f"distmlp-{secrets.token_hex(8)}"
+                file = kept(os.memfd_create(name))
+                os.ftruncate(file, _bytes(n, dtype, size))
+                place = f"/proc/{os.getpid()}/fd/{file}", name
+        place = comm.bcast(place)
+        if place is not None:
+            with contextlib.suppress(OSError):
+                # The name tells this file from one of a process with the same number in another container.
+                if place[1] in os.readlink(place[0]):
+                    found = SharedAddends(kept(os.open(place[0], os.O_RDWR | os.O_CLOEXEC)), n, dtype, rank, size)
+        # Rank 0 keeps its file open until every rank has it.
+        everyone = all(comm.allgather(found is not None))
+    return found if everyone else None

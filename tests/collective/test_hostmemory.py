@@ -1,0 +1,105 @@
+"""hostmemory.py on real ranks: sums made where they are written, and the way round where memory cannot be shared."""
+
+import gc
+import os
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+from distmlp import communicator
+from distmlp.hostmemory import SharedAddends
+
+pytestmark = pytest.mark.mpi
+
+WORLD = MPI.COMM_WORLD
+
+
+@pytest.fixture
+def comm():
+    return communicator.of(WORLD.Dup())
+
+
+def check_sums(comm, addends, n, dtype):
+    """Several sums in a row, each of other numbers: nobody may see what is left of the one before, or what comes after."""
+    entries = np.arange(n) % 89
+    for again in range(5):
+        addends.mine[:] = entries + 10 * again + comm.rank
+        comm.add_up(addends)
+        expected = comm.size * (entries + 10 * again) + comm.size * (comm.size - 1) // 2
+        assert addends.total.dtype == dtype and np.array_equal(addends.total, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 17, 1000, 200_003])
+def test_sums(comm, n, dtype):
+    """Fewer entries than ranks, ranks without a part, parts of many pages."""
+    addends = comm.addends(n, dtype)
+    assert isinstance(addends, SharedAddends) == (comm.size > 1)
+    assert addends.mine.shape == addends.total.shape == (n,) and not addends.mine.any()
+    check_sums(comm, addends, n, dtype)
+
+
+def test_integers_wrap_on_the_way_and_not_at_the_end(comm):
+    for dtype in (np.int32, np.int64):
+        most = np.iinfo(dtype).max
+        addends = comm.addends(1, dtype)
+        addends.mine[0] = most - 1 if comm.rank % 2 == 0 else 1 - most
+        comm.add_up(addends)
+        assert addends.total.tolist() == [most - 1 if comm.size % 2 else 0]
+
+
+def test_several_at_a_time_do_not_touch_each_other(comm):
+    few, many = comm.addends(5, np.int32), comm.addends(50_000, np.float64)
+    few.mine[:] = 1
+    check_sums(comm, many, 50_000, np.float64)
+    comm.add_up(few)
+    assert few.total.tolist() == [comm.size] * 5
+
+
+def _refuse(*_, **__):
+    raise OSError("refused by this test")
+
+
+@pytest.mark.parametrize("where", ["rank 0 has no memory", "no such system call", "the last rank cannot open it", "it is another process's"])
+def test_where_memory_cannot_be_shared_mpi_adds(comm, where, monkeypatch):
+    """One rank that cannot is enough, and all learn of it."""
+    if comm.size == 1:
+        pytest.skip("one rank shares nothing")
+    if where == "rank 0 has no memory" and comm.rank == 0:
+        monkeypatch.setattr(os, "memfd_create", _refuse)
+    if where == "no such system call":
+        monkeypatch.delattr(os, "memfd_create")
+    if where == "the last rank cannot open it" and comm.rank == comm.size - 1:
+        monkeypatch.setattr(os, "readlink", _refuse)
+    if where == "it is another process's" and comm.rank == comm.size - 1:
+        monkeypatch.setattr(os, "readlink", lambda path: "/memfd:distmlp-0123456789abcdef (deleted)")
+    addends = comm.addends(1000, np.int32)
+    monkeypatch.undo()
+    assert not isinstance(addends, SharedAddends) and addends.mine is addends.total
+    check_sums(comm, addends, 1000, np.int32)
+
+
+def test_on_several_hosts_mpi_adds(comm):
+    comm.hosts = [f"host{rank}" for rank in range(comm.size)]
+    addends = comm.addends(1000, np.int32)
+    assert not isinstance(addends, SharedAddends)
+    check_sums(comm, addends, 1000, np.int32)
+
+
+def test_nothing_is_left_open(comm):
+    """Files and mappings are gone with the arrays."""
+
+    def held():
+        gc.collect()
+        with open("/proc/self/maps", encoding="ascii") as maps:
+            mapped = sum("/memfd:distmlp" in line for line in maps)
+        return len(os.listdir("/proc/self/fd")), mapped
+
+    comm.add_up(comm.addends(10, np.int32))
+    before = held()
+    kept = [comm.addends(1000, np.int32) for _ in range(20)]
+    new = 20 * (comm.size > 1)  # an mmap has a descriptor of its own
+    assert held() == (before[0] + new, before[1] + new)
+    del kept
+    assert held() == before
