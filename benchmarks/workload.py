@@ -262,8 +262,9 @@ def gemm_rate(comm, dtype, seconds: float = 0.3) -> float:
 
 
 def sum_seconds(comm, entries: int, dtype, seconds: float = 0.2) -> float:
-    """Of one sum over the ranks of a message of so many zeros, back to back, on the slowest rank."""
+    """Of one sum over the ranks of a message of so many ones, back to back, on the slowest rank."""
     addends = comm.addends(entries, dtype)
+    addends.mine.fill(1)
 
     def passed(calls: int) -> float:
         comm.barrier()

@@ -38,11 +38,11 @@ class SharedAddends(Addends):
         self._sent = []
         for other in range(size):
             mine = self.mine[other * part : (other + 1) * part]
-            if other != rank:
+            if other == rank:
+                self._added = mine, boxes[rank, :, : mine.size], self.total[rank * part : (rank + 1) * part]
+            elif mine.size:
                 # a copy is a sum with nothing else
                 self._sent.append((mine, boxes[other, :0, : mine.size], boxes[other, rank - (rank > other), : mine.size]))
-            else:
-                self._added = mine, boxes[rank, :, : mine.size], self.total[rank * part : (rank + 1) * part]
 
     def send(self) -> None:
         """Puts this rank's numbers where the others add them up; those must not be doing so."""
