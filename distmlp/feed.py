@@ -173,7 +173,11 @@ class Feed:
                 if not len(chosen):
                     continue
                 x, y = made.x[i, : len(chosen)], window.y.take(chosen, axis=0)
-                np.copyto(x, window.x.take(chosen, axis=0), casting="unsafe")
+                if window.x.dtype == x.dtype:
+                    # all of them are rows, so nothing is clipped; but where it might raise, numpy takes a copy first
+                    window.x.take(chosen, axis=0, out=x, mode="clip")
+                else:
+                    np.copyto(x, window.x.take(chosen, axis=0), casting="unsafe")
                 if self._scale != 1:
                     np.multiply(x, self._scale, out=x)
                 made.y[i, : len(chosen)] = self._data.targets_as(y, self._outputs, self._dtype)
