@@ -67,8 +67,7 @@ class Alone:
 
     def addends(self, n: int, dtype) -> Addends:
         """An array for sums that are made again and again, in memory that the ranks share where they can; collective."""
-        buffer = np.zeros(n, dtype)
-        return Addends(buffer, buffer)
+        return hostmemory.unshared(n, dtype)
 
     def add_up(self, addends: Addends) -> None:
         """addends.total becomes the ranks' sum of addends.mine."""
@@ -191,10 +190,7 @@ class Communicator:
     @_on_all_or_none
     def addends(self, n, dtype):
         shared = hostmemory.share(self._comm, n, dtype) if self.size > 1 and len(set(self.hosts)) == 1 else None
-        if shared is not None:
-            return shared
-        buffer = np.zeros(n, dtype)
-        return Addends(buffer, buffer)
+        return shared or hostmemory.unshared(n, dtype)
 
     def add_up(self, addends):
         if isinstance(addends, SharedAddends):

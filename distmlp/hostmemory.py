@@ -27,6 +27,12 @@ class Addends:
         self.mine, self.total = mine, total
 
 
+def unshared(n: int, dtype) -> Addends:
+    """Addends in this rank's memory alone, which become their sum in place."""
+    buffer = np.zeros(n, dtype)
+    return Addends(buffer, buffer)
+
+
 class SharedAddends(Addends):
     """Addends of ranks that share memory: `send` on all of them, then `add`, then total is there.  file: its descriptor."""
 
