@@ -5,6 +5,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 /* AVX2 where the CPU has it, found out when the module is loaded; the binary runs without it too. */
 #ifndef FOR_EACH_CPU
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
@@ -19,6 +23,35 @@
 
 /* Numbers from which on another thread may run meanwhile, as in numpy. */
 #define WORTH_A_THREAD 500
+
+/* Bytes that are worked on at a time; they stay in a core's first cache. */
+#define BLOCK 4096
+
+/* memcpy with stores that go past the caches.  A store to a line that another core has read must first take it away
+   from that core's cache, which is slow where the two share no cache; one that goes to memory, or to the cache that
+   both share, waits for nothing, and what is there is not read to be written over. */
+static inline void store_past_caches(void *to, const void *from, Py_ssize_t bytes)
+{
+    char *out = to;
+    const char *in = from;
+    Py_ssize_t i = 0;
+#if defined(__SSE2__)
+    i = (Py_ssize_t)(-(uintptr_t)out & 15);
+    i = i < bytes ? i : bytes;
+    memcpy(out, in, i);
+    for (; i + 16 <= bytes; i += 16)
+        _mm_stream_si128((__m128i *)(out + i), _mm_loadu_si128((const __m128i *)(in + i)));
+#endif
+    memcpy(out + i, in + i, bytes - i);
+}
+
+/* What has been stored past the caches is there before what is stored after this. */
+static inline void settle(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
 
 /* n arrays of numbers of one width, their last dimension without gaps; those from `written` on are written to. */
 static int take(PyObject *const *arguments, Py_buffer *arrays, int n, int written)

@@ -15,28 +15,43 @@
 /* Of finite |x| the bits have the order of the numbers; infinity comes after them, and NaN after that.
    A count beyond the whole numbers may become any of them: `largest` tells, and the step is done again. */
 #define DEFINE(real, whole, unsigned_whole, rint, ceil)                                                              \
-    FOR_EACH_CPU static void count_##real(const real *G, whole *total, Py_ssize_t n, int first, real *largest) \
+    FOR_EACH_CPU static void count_##real(const char *G, Py_ssize_t stride, Py_ssize_t s, whole *total, Py_ssize_t n,\
+                                          int first, int past, real *largest)                                  \
     {                                                                                                          \
         const whole magnitude = (whole)(~(unsigned_whole)0 >> 1);                                              \
-        whole top;                                                                                             \
-        memcpy(&top, largest, sizeof top);                                                                     \
-        if (first)                                                                                             \
-            for (Py_ssize_t i = 0; i < n; i++) {                                                               \
-                whole bits;                                                                                    \
-                memcpy(&bits, G + i, sizeof bits);                                                             \
-                bits &= magnitude;                                                                             \
-                top = bits > top ? bits : top;                                                                 \
-                total[i] = (whole)rint(G[i]);                                                                  \
+        whole block[BLOCK / sizeof(whole)];                                                                    \
+        for (Py_ssize_t start = 0, m; start < n; start += m) {                                                 \
+            m = n - start < (Py_ssize_t)(BLOCK / sizeof(whole)) ? n - start : (Py_ssize_t)(BLOCK / sizeof(whole));\
+            whole *const sum = past ? block : total + start;                                                   \
+            if (past && !first)                                                                                \
+                memcpy(block, total + start, m * sizeof(whole));                                               \
+            for (Py_ssize_t i = 0; i < s; i++) {                                                               \
+                const real *const from = (const real *)(G + i * stride) + start;                               \
+                whole top;                                                                                     \
+                memcpy(&top, largest + i, sizeof top);                                                         \
+                if (first && i == 0)                                                                           \
+                    for (Py_ssize_t j = 0; j < m; j++) {                                                       \
+                        whole bits;                                                                            \
+                        memcpy(&bits, from + j, sizeof bits);                                                  \
+                        bits &= magnitude;                                                                     \
+                        top = bits > top ? bits : top;                                                         \
+                        sum[j] = (whole)rint(from[j]);                                                         \
+                    }                                                                                          \
+                else                                                                                           \
+                    for (Py_ssize_t j = 0; j < m; j++) {                                                       \
+                        whole bits;                                                                            \
+                        memcpy(&bits, from + j, sizeof bits);                                                  \
+                        bits &= magnitude;                                                                     \
+                        top = bits > top ? bits : top;                                                         \
+                        sum[j] = (whole)((unsigned_whole)sum[j] + (unsigned_whole)(whole)rint(from[j]));       \
+                    }                                                                                          \
+                memcpy(largest + i, &top, sizeof top);                                                         \
             }                                                                                                  \
-        else                                                                                                   \
-            for (Py_ssize_t i = 0; i < n; i++) {                                                               \
-                whole bits;                                                                                    \
-                memcpy(&bits, G + i, sizeof bits);                                                             \
-                bits &= magnitude;                                                                             \
-                top = bits > top ? bits : top;                                                                 \
-                total[i] = (whole)((unsigned_whole)total[i] + (unsigned_whole)(whole)rint(G[i]));              \
-            }                                                                                                  \
-        memcpy(largest, &top, sizeof top);                                                                     \
+            if (past)                                                                                          \
+                store_past_caches(total + start, sum, m * sizeof(whole));                                      \
+        }                                                                                                      \
+        if (past)                                                                                              \
+            settle();                                                                                          \
     }                                                                                                          \
     FOR_EACH_CPU static void mean_##real(const whole *total, real factor, real *out, Py_ssize_t n)             \
     {                                                                                                          \
@@ -68,28 +83,25 @@ DEFINE(double, int64_t, uint64_t, rint, ceil)
 
 static PyObject *count(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
-    static const char expected[] = "count(G, total, largest, first): floats (s, n), whole numbers (n,), floats (s,), true or false";
+    static const char expected[] = "count(G, total, largest, first, past_caches): floats (s, n), whole numbers (n,), floats (s,), true or false, twice";
     Py_buffer arrays[3];
     (void)module;
-    if (given != 4) {
+    if (given != 5) {
         PyErr_SetString(PyExc_TypeError, expected);
         return NULL;
     }
-    const int first = PyObject_IsTrue(arguments[3]);
-    if (first < 0 || !take(arguments, arrays, 3, 1))
+    const int first = PyObject_IsTrue(arguments[3]), past = PyObject_IsTrue(arguments[4]);
+    if (first < 0 || past < 0 || !take(arguments, arrays, 3, 1))
         return NULL;
     const Py_buffer *G = arrays, *total = arrays + 1, *largest = arrays + 2;
     const int fits = G->ndim == 2 && total->ndim == 1 && largest->ndim == 1 && G->shape[1] == total->shape[0] && G->shape[0] == largest->shape[0];
     if (fits) {
-        const Py_ssize_t s = G->shape[0], n = G->shape[1];
+        const Py_ssize_t s = G->shape[0], n = G->shape[1], stride = G->strides[0];
         PyThreadState *save = s * n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
-        for (Py_ssize_t i = 0; i < s; i++) {
-            const char *from = (const char *)G->buf + i * G->strides[0];
-            if (G->itemsize == 4)
-                count_float((const float *)from, total->buf, n, first && i == 0, (float *)largest->buf + i);
-            else
-                count_double((const double *)from, total->buf, n, first && i == 0, (double *)largest->buf + i);
-        }
+        if (G->itemsize == 4)
+            count_float(G->buf, stride, s, total->buf, n, first, past, largest->buf);
+        else
+            count_double(G->buf, stride, s, total->buf, n, first, past, largest->buf);
         if (save)
             PyEval_RestoreThread(save);
     }
@@ -178,7 +190,7 @@ static PyObject *units(PyObject *module, PyObject *const *arguments, Py_ssize_t 
 }
 
 static PyMethodDef functions[] = {
-    {"count", (PyCFunction)(void (*)(void))count, METH_FASTCALL, "count(G, total, largest, first): as exact.count_in_numpy"},
+    {"count", (PyCFunction)(void (*)(void))count, METH_FASTCALL, "count(G, total, largest, first, past_caches): as exact.count_in_numpy"},
     {"mean", (PyCFunction)(void (*)(void))mean, METH_FASTCALL, "mean(total, factor, out): as exact.mean_in_numpy"},
     {"descend", (PyCFunction)(void (*)(void))descend, METH_FASTCALL, "descend(total, factor, alpha, v): as exact.descend_in_numpy"},
     {"units", (PyCFunction)(void (*)(void))units, METH_FASTCALL, "units(largest, unit, most, out): as exact.units_in_numpy"},

@@ -1,52 +1,24 @@
 /* The compiled part of hostmemory.py: `add` with stores that go past the caches.
 
-   The same bits as add_in_numpy there, which says what it does and stands in where no C compiler was at hand.
-   A store to a line that another core has read must first take it away from that core's cache, which is slow where
-   the two share no cache; one that goes to memory, or to the cache that both share, waits for nothing. */
+   The same bits as add_in_numpy there, which says what it does and stands in where no C compiler was at hand. */
 
 #include "_compiled.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
-/* Bytes that are added up before they are stored; they stay in a core's first cache. */
-#define BLOCK 4096
-
-static void store(char *out, const char *from, Py_ssize_t bytes)
-{
-    Py_ssize_t i = 0;
-#if defined(__SSE2__)
-    if (((uintptr_t)out & 15) == 0)
-        for (; i + 16 <= bytes; i += 16)
-            _mm_stream_si128((__m128i *)(out + i), _mm_loadu_si128((const __m128i *)(from + i)));
-#endif
-    memcpy(out + i, from + i, bytes - i);
-}
-
-/* What has been stored past the caches is there before what is stored after this. */
-static void settle(void)
-{
-#if defined(__SSE2__)
-    _mm_sfence();
-#endif
-}
-
 /* Whole numbers are added as unsigned ones: they wrap, as numpy's do. */
 #define DEFINE(number)                                                                                                  \
-    FOR_EACH_CPU static void add_##number(const number *mine, const char *others, Py_ssize_t rows, Py_ssize_t stride,   \
+    FOR_EACH_CPU static void add_##number(const number *first, const char *others, Py_ssize_t rows, Py_ssize_t stride,   \
                                           number *out, Py_ssize_t n)                                                    \
     {                                                                                                                   \
         number block[BLOCK / sizeof(number)];                                                                           \
         for (Py_ssize_t start = 0, m; start < n; start += m) {                                                          \
             m = n - start < (Py_ssize_t)(BLOCK / sizeof(number)) ? n - start : (Py_ssize_t)(BLOCK / sizeof(number));    \
-            const number *from = mine + start;                                                                          \
+            const number *from = first + start;                                                                          \
             for (Py_ssize_t row = 0; row < rows; row++, from = block) {                                                 \
                 const number *other = (const number *)(others + row * stride) + start;                                  \
                 for (Py_ssize_t i = 0; i < m; i++)                                                                      \
                     block[i] = from[i] + other[i];                                                                      \
             }                                                                                                           \
-            store((char *)(out + start), (const char *)from, m * (Py_ssize_t)sizeof(number));                           \
+            store_past_caches(out + start, from, m * (Py_ssize_t)sizeof(number));                                       \
         }                                                                                                               \
         settle();                                                                                                       \
     }
@@ -58,7 +30,7 @@ DEFINE(double)
 
 static PyObject *add(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
-    static const char expected[] = "add(mine, others, out): numbers of one kind, (n,), (s, n) and (n,)";
+    static const char expected[] = "add(first, others, out): numbers of one kind, (n,), (s, n) and (n,)";
     Py_buffer arrays[3];
     (void)module;
     if (given != 3) {
@@ -67,22 +39,22 @@ static PyObject *add(PyObject *module, PyObject *const *arguments, Py_ssize_t gi
     }
     if (!take(arguments, arrays, 3, 2))
         return NULL;
-    const Py_buffer *mine = arrays, *others = arrays + 1, *out = arrays + 2;
-    const int real = strchr("fd", *mine->format) != NULL;
-    const int fits = mine->ndim == 1 && others->ndim == 2 && out->ndim == 1 && mine->shape[0] == out->shape[0] &&
+    const Py_buffer *first = arrays, *others = arrays + 1, *out = arrays + 2;
+    const int real = strchr("fd", *first->format) != NULL;
+    const int fits = first->ndim == 1 && others->ndim == 2 && out->ndim == 1 && first->shape[0] == out->shape[0] &&
                      others->shape[1] == out->shape[0] && real == (strchr("fd", *others->format) != NULL) &&
                      real == (strchr("fd", *out->format) != NULL);
     if (fits) {
         const Py_ssize_t n = out->shape[0], rows = others->shape[0], stride = others->strides[0];
         PyThreadState *save = n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
         if (out->itemsize == 4 && real)
-            add_float(mine->buf, others->buf, rows, stride, out->buf, n);
+            add_float(first->buf, others->buf, rows, stride, out->buf, n);
         else if (out->itemsize == 4)
-            add_uint32_t(mine->buf, others->buf, rows, stride, out->buf, n);
+            add_uint32_t(first->buf, others->buf, rows, stride, out->buf, n);
         else if (real)
-            add_double(mine->buf, others->buf, rows, stride, out->buf, n);
+            add_double(first->buf, others->buf, rows, stride, out->buf, n);
         else
-            add_uint64_t(mine->buf, others->buf, rows, stride, out->buf, n);
+            add_uint64_t(first->buf, others->buf, rows, stride, out->buf, n);
         if (save)
             PyEval_RestoreThread(save);
     }
@@ -90,7 +62,7 @@ static PyObject *add(PyObject *module, PyObject *const *arguments, Py_ssize_t gi
 }
 
 static PyMethodDef functions[] = {
-    {"add", (PyCFunction)(void (*)(void))add, METH_FASTCALL, "add(mine, others, out): as hostmemory.add_in_numpy"},
+    {"add", (PyCFunction)(void (*)(void))add, METH_FASTCALL, "add(first, others, out): as hostmemory.add_in_numpy"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -200,8 +200,7 @@ class Communicator:
 
     @_on_all_or_none
     def _add_up_in_shared_memory(self, addends):
-        addends.send()
-        self._comm.Barrier()  # all have sent, and none reads the sum before any more
+        self._comm.Barrier()  # all have written what they add, and none reads the sum before any more
         addends.add()
         if not self.resilient:  # where the agreement that follows does not say as much
             self._comm.Barrier()

@@ -168,11 +168,12 @@ def mean_cost(totals: np.ndarray) -> float:
     return total / (int(totals[0]) << COST_FRACTION)  # notes: C = 1/t sum C_i
 
 
-def count_in_numpy(G: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool) -> None:
+def count_in_numpy(G: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool, past_caches: bool) -> None:
     """total += Σ_i G_i, or total = Σ_i G_i if first, each entry of G_i rounded to a whole number; and looks at each G_i.
 
     G: (s, n) floats that count units; overwritten.  total: (n,) whole numbers.  largest: (s,), raised to
-    each G_i's largest |entry|; a NaN or an infinity stays in it.
+    each G_i's largest |entry|; a NaN or an infinity stays in it.  past_caches: total is another core's to
+    read next, so it is stored where that will look for it; without the compiled part it is not.
     """
     entries = np.maximum(np.maximum.reduce(G, axis=1), -np.minimum.reduce(G, axis=1))
     np.maximum(largest, entries, out=largest)
@@ -212,8 +213,8 @@ except ImportError:
     count, mean, descend, units = count_in_numpy, mean_in_numpy, descend_in_numpy, units_in_numpy
 
 
-def add_floats(G: np.ndarray, total: np.ndarray, first: bool) -> None:
-    """total += Σ_i G_i, or total = Σ_i G_i if first, of plain floats; G: (s, n), total: (n,)."""
+def add_floats(G: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool, past_caches: bool) -> None:
+    """total += Σ_i G_i, or total = Σ_i G_i if first, of plain floats, which are not looked at; for the rest as `count`."""
     if first:
         np.add.reduce(G, axis=0, out=total)
     else:

@@ -1,8 +1,7 @@
 """Memory that the ranks of one host share, so that a sum over them need not travel.
 
-Each rank adds up one part of the array: the others put their numbers for it into that rank's boxes, and
-all read the sum where it has put it.  It is Rabenseifner's reduce-scatter and allgather (ICCS 2004), with
-the numbers written once where they are read.
+Each rank makes its numbers where all can read them, adds up one part of everybody's, and all read the
+sum where it has put it.  It is Rabenseifner's reduce-scatter and allgather (ICCS 2004) without a message.
 
 The memory has no name that could be left behind: it is a file in memory (memfd_create) of one rank,
 which the others open in /proc, and it is gone with the last process that has it.
@@ -20,43 +19,32 @@ class Addends:
     """An array that ranks add up again and again.
 
     mine: (n,), what this rank adds.  total: (n,), the ranks' sum, once `Communicator.add_up` has made it
-    and until any rank's next one; the same memory as mine where ranks share none.
+    and until any rank's next one; the same memory as mine where ranks share none.  kept: the part of mine
+    that this rank itself reads when they are added up; what is not is best stored past its caches.
     """
 
-    def __init__(self, mine: np.ndarray, total: np.ndarray):
-        self.mine, self.total = mine, total
+    def __init__(self, mine: np.ndarray, total: np.ndarray, kept: slice):
+        self.mine, self.total, self.kept = mine, total, kept
 
 
 def unshared(n: int, dtype) -> Addends:
     """Addends in this rank's memory alone, which become their sum in place."""
     buffer = np.zeros(n, dtype)
-    return Addends(buffer, buffer)
+    return Addends(buffer, buffer, slice(0, n))
 
 
 class SharedAddends(Addends):
-    """Addends of ranks that share memory: `send` on all of them, then `add`, then total is there.  file: its descriptor."""
+    """Addends of ranks that share memory, all of whom may write to mine until they `add`.  file: its descriptor."""
 
     def __init__(self, file: int, n: int, dtype, rank: int, size: int):
         part = _part(n, dtype, size)
-        numbers = np.frombuffer(mmap.mmap(file, _bytes(n, dtype, size)), dtype)
-        boxes, total = numbers[: -size * part].reshape(size, size - 1, part), numbers[-size * part :]
-        super().__init__(np.zeros(n, dtype), total[:n])
-        self._sent = []
-        for other in range(size):
-            mine = self.mine[other * part : (other + 1) * part]
-            if other == rank:
-                self._added = mine, boxes[rank, :, : mine.size], self.total[rank * part : (rank + 1) * part]
-            elif mine.size:
-                # a copy is a sum with nothing else
-                self._sent.append((mine, boxes[other, :0, : mine.size], boxes[other, rank - (rank > other), : mine.size]))
-
-    def send(self) -> None:
-        """Puts this rank's numbers where the others add them up; those must not be doing so."""
-        for mine, nothing, box in self._sent:
-            add(mine, nothing, box)
+        numbers = np.frombuffer(mmap.mmap(file, _bytes(n, dtype, size)), dtype).reshape(size + 1, size * part)[:, :n]
+        kept = slice(min(rank * part, n), min((rank + 1) * part, n))
+        super().__init__(numbers[rank], numbers[size], kept)
+        self._added = numbers[0, kept], numbers[1:size, kept], self.total[kept]
 
     def add(self) -> None:
-        """Makes this rank's part of total, once all have sent; none may be reading it."""
+        """Makes this rank's part of total, once all have written to their mine; none may be reading it."""
         add(*self._added)
 
 
@@ -67,13 +55,13 @@ def _part(n: int, dtype, size: int) -> int:
 
 
 def _bytes(n: int, dtype, size: int) -> int:
-    """Of the memory: each rank's boxes, one for each of the others, and the total."""
-    return size * size * _part(n, dtype, size) * np.dtype(dtype).itemsize
+    """Of the memory: what each rank adds, and the total."""
+    return (size + 1) * size * _part(n, dtype, size) * np.dtype(dtype).itemsize
 
 
-def add_in_numpy(mine: np.ndarray, others: np.ndarray, out: np.ndarray) -> None:
-    """out = mine + Σ others, of whole numbers or floats, in this order: (n,), (s, n), (n,)."""
-    np.copyto(out, mine)
+def add_in_numpy(first: np.ndarray, others: np.ndarray, out: np.ndarray) -> None:
+    """out = first + Σ others, of whole numbers or floats, in this order: (n,), (s, n), (n,)."""
+    np.copyto(out, first)
     for other in others:
         np.add(out, other, out=out)
 

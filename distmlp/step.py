@@ -9,6 +9,7 @@ the optimizer and the grid as they were on every rank.
 import functools
 import zlib
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -69,11 +70,10 @@ class Step:
         self.total = exact.Message(layout, self._addends.total)
         self._workspace = Workspace(network.layers, samples, dtype)
         self._log2_micro_batches = (micro_batches - 1).bit_length()
-        entries = TILE_BYTES // self.dtype.itemsize
-        self._tiles = [None, *(_tiles(w, max(1, entries // w.shape[1])) for w in self.message.w[1:])]
-        self._tile = np.empty(max(entries, *network.layers), self.dtype)
-        self._biases = [self.message.gradient[part] for part in layout.slices[layout.N :]]
-        self._works = {}
+        self._tile_entries = TILE_BYTES // self.dtype.itemsize
+        # Two micro-batches' tiles at least, which are added in the one pass that stores their sum.
+        self._G = np.empty(2 * max(self._tile_entries, *network.layers), self.dtype)
+        self._plans = {}
         self._unit_grid = exact.Grid([0] * len(layout.slices), dtype)
         self._viewed = None
         self.audited, self.contribution = False, None
@@ -90,16 +90,15 @@ class Step:
         checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
         """
         w, b = self._views(state.v)
-        works, costs = [], []
+        passes, costs = [], []
         samples = hits = 0
         for batch in batches:
             s, M = batch.y.shape[:2]
-            work = self._work(s, M, samples)
-            p = work.p
+            p = self._workspace.view(s, M, samples)
             p.a[0] = batch.x
             forward(self.network, w, b, p)
             backward(self.network, w, p, batch.y)
-            works.append(work)
+            passes.append(p)
             samples += s * M
             costs += self.network.C.value(p.z, p.a[-1], batch.y).tolist()
             if batch.labels is not None:
@@ -108,7 +107,7 @@ class Step:
         message, total = self.message, self.total
         grid, fits = state.grid or self._unit_grid, False
         while not fits:
-            largest = self._accumulate(works, grid if self.exactly else None)
+            largest = self._accumulate(passes, grid if self.exactly else None)
             if state.grid is None and grid is self._unit_grid and self.exactly:
                 # The first step: no step before it tells how large its gradients are.
                 grid = self._fitting_grid(grid, largest)
@@ -175,83 +174,115 @@ class Step:
         self.comm.max(exponents)
         return exact.Grid.fitting((exponents + self._log2_micro_batches).tolist(), self.dtype)
 
-    def _work(self, s: int, M: int, offset: int) -> "_Work":
-        """Where the gradients of s micro-batches of M samples are made; the same views again for the same numbers."""
-        key = (s, M, offset)
-        if key not in self._works:
-            p = self._workspace.view(s, M, offset)
-            deltas = p.scratch if self.exactly else p.delta
-            tiles = [None]
-            for l in range(1, self.network.layout.N + 1):
-                tiles.append([list(self._stacks(deltas[l], rows, total.size)) for rows, total in self._tiles[l]])
-            self._works[key] = _Work(p, tiles, [np.empty((s, total.size), self.dtype) for total in self._biases])
-        return self._works[key]
+    def _cut(self, tensor: slice, n: int, m: int, entries: int) -> list["_Tile"]:
+        """A weight matrix (n, m) at `tensor` of the message, cut into tiles of so many entries, or of one row."""
+        rows = max(1, entries // m)
+        tiles = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
+        return [_Tile(tile, m, self._parts(slice(tensor.start + tile.start * m, tensor.start + tile.stop * m))) for tile in tiles]
 
-    def _stacks(self, delta, rows: slice, entries: int):
-        """As many micro-batches at a time as fill a tile: (which, their δ, their ∇C, and this flat)."""
-        stack = max(1, self._tile.size // entries)
-        for i in range(0, len(delta), stack):
-            block = delta[i : i + stack, :, rows]
-            s, _, n = block.shape
-            G = self._tile[: s * entries]
-            yield slice(i, i + s), block, G.reshape(s, n, -1), G.reshape(s, -1)
+    def _parts(self, entries: slice) -> list[tuple[slice, np.ndarray, bool]]:
+        """What lies at these entries of the message, as (which of them, their sum, whether it is another rank's to read)."""
+        kept = self._addends.kept
+        cuts = sorted({entries.start, entries.stop, *(cut for cut in (kept.start, kept.stop) if entries.start < cut < entries.stop)})
+        return [
+            (slice(a - entries.start, b - entries.start), self.message.gradient[a:b], not kept.start <= a < kept.stop)
+            for a, b in pairwise(cuts)
+        ]
 
-    def _accumulate(self, works: list["_Work"], grid) -> np.ndarray:
+    def _accumulate(self, passes: list[Pass], grid) -> np.ndarray:
         """message.gradient = Σ ∇C_i over this rank's micro-batches, in the grid's units.
 
         Returns the T_i, (s, 2N), in the grid's units too; without a grid nothing is looked at.
         """
         N = self.network.layout.N
-        if not works:
+        if not passes:
             self.message.gradient.fill(0)
             return np.zeros((0, 2 * N), self.dtype)
-        largest = [np.zeros((2 * N, len(work.p.z)), self.dtype) for work in works]
+        plan = self._plan(passes)
+        plan.largest.fill(0)
+        add = exact.add_floats if grid is None else exact.count
         for l in range(1, N + 1):
-            self._accumulate_weights(l, works, grid, [T[l - 1] for T in largest])
-        self._accumulate_biases(works, grid, [T[N:] for T in largest])
-        return (largest[0] if len(largest) == 1 else np.concatenate(largest, axis=1)).T
+            if grid is not None:
+                for p in passes:
+                    # 2^e folded into δ: the GEMM then counts in units, and no pass over ∇C is needed
+                    np.multiply(p.delta[l], grid.scales[l - 1], out=p.scratch[l])
+            for p, which, delta, G, addends in plan.weights[l]:
+                weight_gradient(delta, p.a[l - 1][which], G)
+                for addend in addends:
+                    add(*addend)
+            for p, G, addends in plan.biases[l]:
+                bias_gradient(p.delta[l], G, 1.0 if grid is None else grid.scales[N + l - 1])
+                for addend in addends:
+                    add(*addend)
+        return plan.largest.T
 
-    def _accumulate_weights(self, l: int, works: list["_Work"], grid, largest) -> None:
-        """The part of w(l), tile by tile: a tile is made, looked at and added while it is in a core's cache."""
-        if grid is not None:
-            for work in works:
-                # 2^e folded into δ: the GEMM then counts in units, and no pass over ∇C is needed
-                np.multiply(work.p.delta[l], grid.scales[l - 1], out=work.p.scratch[l])
-        for tile, (_, total) in enumerate(self._tiles[l]):
-            first = True
-            for work, T in zip(works, largest):
-                for stack, delta, G, entries in work.tiles[l][tile]:
-                    weight_gradient(delta, work.p.a[l - 1][stack], G)
-                    self._add(entries, total, grid, T[stack], first)
-                    first = False
+    def _plan(self, passes: list[Pass]) -> "_Plan":
+        """Of these passes, which lie in the workspace one after another; the same again for passes of the same shapes."""
+        key = tuple(p.z.shape for p in passes)
+        if key not in self._plans:
+            N, samples = self.network.layout.N, [p.z.shape[0] for p in passes]
+            largest = np.zeros((2 * N, sum(samples)), self.dtype)
+            T = [largest[:, stop - s : stop] for s, stop in zip(samples, accumulate(samples))]
+            weights, biases = [None], [None]
+            for l in range(1, N + 1):
+                weights.append(list(self._weights(l, passes, [part[l - 1] for part in T])))
+                biases.append(list(self._biases(l, passes, [part[N + l - 1] for part in T])))
+            self._plans[key] = _Plan(largest, weights, biases)
+        return self._plans[key]
 
-    def _accumulate_biases(self, works: list["_Work"], grid, largest) -> None:
-        """The part of all b(l); largest: an (N, s) for each work."""
-        for number, (work, T) in enumerate(zip(works, largest)):
-            for l, (G, total, T_b) in enumerate(zip(work.biases, self._biases, T), 1):
-                bias_gradient(work.p.delta[l], G, 1.0 if grid is None else grid.scales[self.network.layout.N + l - 1])
-                self._add(G, total, grid, T_b, first=number == 0)
+    def _weights(self, l: int, passes: list[Pass], largest: list):
+        """Yields _Plan.weights[l], a tile of w(l) after another, which is made, looked at and added while it is in a core's cache."""
+        n, m = self.network.layout.shapes[l - 1]
+        start = self.network.layout.slices[l - 1].start
+        rows = max(1, self._tile_entries // m)
+        for first_row in range(0, n, rows):
+            tile = slice(first_row, min(first_row + rows, n))
+            entries = (tile.stop - tile.start) * m
+            stacks = []
+            for p, T in zip(passes, largest):
+                delta = (p.scratch if self.exactly else p.delta)[l]
+                size = self._G.size // entries  # as many micro-batches as fill G
+                for i in range(0, len(delta), size):
+                    which = slice(i, min(i + size, len(delta)))
+                    stacks.append((p, which, delta[which, :, tile], T[which]))
+            for number, (p, which, delta, T) in enumerate(stacks, 1):
+                G = self._G[: len(delta) * entries].reshape(len(delta), -1, m)
+                at = start + tile.start * m
+                yield p, which, delta, G, self._addends_of(G.reshape(len(delta), -1), at, T, number == 1, number == len(stacks))
 
-    @staticmethod
-    def _add(G, total, grid, largest, first: bool) -> None:
-        """total += Σ_i G_i: (s, n) into (n,), on the grid or as plain floats."""
-        if grid is not None:
-            exact.count(G, total, largest, first)
-        else:
-            exact.add_floats(G, total, first)
+    def _biases(self, l: int, passes: list[Pass], largest: list):
+        """Yields _Plan.biases[l]."""
+        part = self.network.layout.slices[self.network.layout.N + l - 1]
+        for number, (p, T) in enumerate(zip(passes, largest), 1):
+            G = np.empty((p.z.shape[0], part.stop - part.start), self.dtype)
+            yield p, G, self._addends_of(G, part.start, T, number == 1, number == len(passes))
+
+    def _addends_of(self, G: np.ndarray, start: int, T: np.ndarray, first: bool, last: bool) -> list[tuple]:
+        """What exact.count is called with to add the G_i, (s, n), to the message from entry `start` on.
+
+        Once for each part that this rank keeps or does not, since what it does not goes past its caches when it is
+        complete.  first, last: of what is added there in a step.
+        """
+        kept, stop = self._addends.kept, start + G.shape[1]
+        cuts = [start, *(cut for cut in (kept.start, kept.stop) if start < cut < stop), stop]
+        return [
+            (G[:, a - start : b - start], self.message.gradient[a:b], T, first, last and not kept.start <= a < kept.stop)
+            for a, b in pairwise(cuts)
+        ]
 
 
 @dataclass
-class _Work:
-    """What the gradients of one pass are made in.
+class _Plan:
+    """How the gradients of a step's passes are made and added.
 
-    tiles: of w(l), for each tile the stacks of micro-batches that are made at a time, see `Step._stacks`.
-    biases: of each layer, (s, neurons).
+    largest: (2N, s), the T_i of all of them.  weights[l]: for each tile of w(l) and each stack of micro-batches that is
+    made at a time (their pass, which of it, their δ, their ∇C, what is added).  biases[l]: for each pass (it, its ∇C, what
+    is added).
     """
 
-    p: Pass
-    tiles: list
-    biases: list[np.ndarray]
+    largest: np.ndarray
+    weights: list
+    biases: list
 
 
 def count_hits(a: np.ndarray, labels: np.ndarray) -> int:
@@ -264,12 +295,6 @@ def _count_not_finite(largest, costs) -> int:
     """How many micro-batches have a cost or a gradient that is a NaN or an infinity, or a cost beyond the limbs."""
     finite = np.isfinite(largest).all(axis=1) & (np.array(costs) < exact.LARGEST_COST)
     return int(np.count_nonzero(~finite))
-
-
-def _tiles(w: np.ndarray, rows: int) -> list[tuple[slice, np.ndarray]]:
-    """A weight matrix cut into tiles of so many rows: (rows, their entries, flat)."""
-    starts = range(0, len(w), rows)
-    return [(slice(start, min(start + rows, len(w))), w[start : start + rows].reshape(-1)) for start in starts]
 
 
 def _piece(layout, start: int):

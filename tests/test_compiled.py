@@ -48,7 +48,7 @@ def results(exact, hostmemory, network, real):
         network.outer_sums(delta, a, G)
         network.sample_sums(delta, g, 0.125)
         total, largest, units, mean = drawn(n * m, dtype=whole), np.zeros(s, real), np.empty(1, whole), np.empty(n * m, real)
-        exact.count(G.reshape(s, -1), total, largest, False)
+        exact.count(G.reshape(s, -1), total, largest, False, M == 5)
         exact.mean(total, 1 / 3, mean)
         v = mean.copy()
         exact.descend(total, 1 / 7, 0.1, v)

@@ -155,7 +155,9 @@ def awkward(random, dtype, s, n):
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("s, n", [(1, 1), (1, 7), (3, 8), (2, 33), (5, 1000), (1, 70001)])
 @pytest.mark.parametrize("first", [True, False])
-def test_compiled_count_has_the_bits_of_the_one_in_numpy(first, s, n, dtype):
+@pytest.mark.parametrize("past_caches, shift", [(False, 0), (True, 0), (True, 1), (True, 5)])
+def test_compiled_count_has_the_bits_of_the_one_in_numpy(past_caches, shift, first, s, n, dtype):
+    """Also into memory that does not begin with a cache line, and into nothing beside it."""
     random = np.random.default_rng(s * n)
     G = awkward(random, dtype, s, n)
     if n > 1:
@@ -164,8 +166,12 @@ def test_compiled_count_has_the_bits_of_the_one_in_numpy(first, s, n, dtype):
     before = random.integers(-(2**20), 2**20, n).astype(INTEGERS[dtype])
     found = []
     for count in (exact.count, exact.count_in_numpy):
-        total, largest = before.copy(), np.full(s, 3.0, dtype)
-        assert count(G.copy() if count is exact.count_in_numpy else G, total, largest, first) is None
+        memory, largest = np.full(n + 40, 77, INTEGERS[dtype]), np.full(s, 3.0, dtype)
+        start = -memory.ctypes.data // memory.itemsize % (64 // memory.itemsize) + shift
+        total = memory[start : start + n]
+        total[:] = before
+        assert count(G.copy() if count is exact.count_in_numpy else G, total, largest, first, past_caches) is None
+        assert (memory[:start] == 77).all() and (memory[start + n :] == 77).all()
         found.append((total.tobytes(), largest.tobytes()))
     assert found[0] == found[1]
 
@@ -176,7 +182,7 @@ def test_a_count_of_what_is_not_finite_stays_in_the_largest(bad, dtype):
     for count in (exact.count, exact.count_in_numpy):
         G, total, largest = np.ones((3, 40), dtype), np.zeros(40, INTEGERS[dtype]), np.zeros(3, dtype)
         G[1, 17] = bad
-        count(G, total, largest, True)
+        count(G, total, largest, True, False)
         assert largest[[0, 2]].tolist() == [1, 1]
         assert np.isnan(largest[1]) if np.isnan(bad) else largest[1] == np.inf
 
@@ -250,7 +256,9 @@ def test_the_compiled_part_refuses_what_it_would_read_beyond():
     G, total, largest = np.zeros((2, 8), np.float32), np.zeros(8, np.int32), np.zeros(2, np.float32)
     for wrong in ((G[:, ::2], total[:4], largest), (G, total[:7], largest), (G, total, largest[:1]), (G, np.zeros(8, np.int64), largest), (G[0], total, largest)):
         with pytest.raises(ValueError):
-            exact.count(*wrong, True)
+            exact.count(*wrong, True, False)
+    with pytest.raises(TypeError):
+        exact.count(G, total, largest, True)
     with pytest.raises(ValueError):
         exact.mean(total, 1.0, np.zeros(7, np.float32))
     for wrong in ((G, np.zeros(7, np.int32)), (G, np.zeros(8, np.int64)), (total, total)):
@@ -312,6 +320,56 @@ def test_sum_has_the_same_bits_for_1_to_4096_ranks_in_any_order(dtype):
         assert len(messages) == ranks
         for shape in ("chain", "tree", "ring"):
             assert content(network, added_up(messages, random, shape)) == expected
+
+
+class PartlyKept(Alone):
+    """One rank, that keeps a part of its message."""
+
+    def __init__(self, kept):
+        self._kept = kept
+
+    def addends(self, n, dtype):
+        addends = super().addends(n, dtype)
+        addends.kept = self._kept
+        return addends
+
+
+@pytest.mark.parametrize("tile_bytes", [40, 256, 2**20])
+@pytest.mark.parametrize("exactly", [True, False])
+@pytest.mark.parametrize("kept", [slice(0, 0), slice(0, 7), slice(7, 9), slice(9, 23), slice(20, 38), slice(23, 1000), slice(1000, 1000)])
+def test_what_a_rank_keeps_changes_no_message(kept, exactly, tile_bytes, monkeypatch):
+    """Of weights and biases; what is not kept, and nothing else, goes past the caches, and that once, when it is complete."""
+    monkeypatch.setattr("distmlp.step.TILE_BYTES", tile_bytes)
+    network, cut = Network((4, 5, 3)), Shards(60, 24, 4)
+    v, x, y = problem(network, "float32", 24)
+    batches = [batch for shard in range(0, cut.count, 3) for batch in micro_batches(cut, range(shard, shard + 3), x, y)]
+    assert len(batches) == 2
+    name, stored = "count" if exactly else "add_floats", []
+    added = getattr(exact, name)
+
+    def noted(G, total, largest, first, past_caches):
+        at = (total.ctypes.data - message.ctypes.data) // message.itemsize
+        stored.append((at, at + len(total), first, past_caches))
+        added(G, total, largest, first, past_caches)
+
+    def made(comm):
+        nonlocal message
+        step, state = Step(network, SGD(), "float32", exactly, comm, 24, cut.count), fresh(v)
+        message = step.message.buffer
+        state.grid = step.gradient(state, batches)
+        stored.clear()
+        step.gradient(state, batches)
+        return message.tobytes()
+
+    message = None
+    expected = made(Alone())
+    assert not any(past for *_, past in stored)
+    monkeypatch.setattr(exact, name, noted)
+    assert made(PartlyKept(kept)) == expected
+    for entry in range(network.layout.size):
+        here = [(first, past) for start, stop, first, past in stored if start <= entry < stop]
+        assert [first for first, _ in here] == [True] + [False] * (len(here) - 1)
+        assert [past for _, past in here] == [False] * (len(here) - 1) + [not kept.start <= entry < kept.stop]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

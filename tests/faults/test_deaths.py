@@ -170,7 +170,8 @@ def test_every_number_of_ranks_has_every_victim():
 
 def test_the_last_two(bench, ulfm):
     """Nobody is left, which mpirun does not call a failure; the same command goes on."""
-    outcome = bench.run(ulfm, 2, [kill(0, "before the sum", 29), kill(1, "losing", recovery=1)])
+    written = kill(0, "computing", 28, do="delay", seconds=0.5)  # the checkpoint of step 21, by its thread
+    outcome = bench.run(ulfm, 2, [written, kill(0, "before the sum", 29), kill(1, "losing", recovery=1)])
     assert not outcome.is_complete
     again = bench.resume(outcome)
     same = again.log == bench.undisturbed()
