@@ -14,68 +14,68 @@
 
 /* Of finite |x| the bits have the order of the numbers; infinity comes after them, and NaN after that.
    A count beyond the whole numbers may become any of them: `largest` tells, and the step is done again. */
-#define DEFINE(real, whole, unsigned_whole, rint, ceil)                                                              \
-    FOR_EACH_CPU static void count_##real(const char *G, Py_ssize_t stride, Py_ssize_t s, whole *total, Py_ssize_t n,\
-                                          int first, int past, real *largest)                                  \
-    {                                                                                                          \
-        const whole magnitude = (whole)(~(unsigned_whole)0 >> 1);                                              \
-        whole block[BLOCK / sizeof(whole)];                                                                    \
-        for (Py_ssize_t start = 0, m; start < n; start += m) {                                                 \
-            m = n - start < (Py_ssize_t)(BLOCK / sizeof(whole)) ? n - start : (Py_ssize_t)(BLOCK / sizeof(whole));\
-            whole *const sum = past ? block : total + start;                                                   \
-            if (past && !first)                                                                                \
-                memcpy(block, total + start, m * sizeof(whole));                                               \
-            for (Py_ssize_t i = 0; i < s; i++) {                                                               \
-                const real *const from = (const real *)(G + i * stride) + start;                               \
-                whole top;                                                                                     \
-                memcpy(&top, largest + i, sizeof top);                                                         \
-                if (first && i == 0)                                                                           \
-                    for (Py_ssize_t j = 0; j < m; j++) {                                                       \
-                        whole bits;                                                                            \
-                        memcpy(&bits, from + j, sizeof bits);                                                  \
-                        bits &= magnitude;                                                                     \
-                        top = bits > top ? bits : top;                                                         \
-                        sum[j] = (whole)rint(from[j]);                                                         \
-                    }                                                                                          \
-                else                                                                                           \
-                    for (Py_ssize_t j = 0; j < m; j++) {                                                       \
-                        whole bits;                                                                            \
-                        memcpy(&bits, from + j, sizeof bits);                                                  \
-                        bits &= magnitude;                                                                     \
-                        top = bits > top ? bits : top;                                                         \
-                        sum[j] = (whole)((unsigned_whole)sum[j] + (unsigned_whole)(whole)rint(from[j]));       \
-                    }                                                                                          \
-                memcpy(largest + i, &top, sizeof top);                                                         \
-            }                                                                                                  \
-            if (past)                                                                                          \
-                store_past_caches(total + start, sum, m * sizeof(whole));                                      \
-        }                                                                                                      \
-        if (past)                                                                                              \
-            settle();                                                                                          \
-    }                                                                                                          \
-    FOR_EACH_CPU static void mean_##real(const whole *total, real factor, real *out, Py_ssize_t n)             \
-    {                                                                                                          \
-        for (Py_ssize_t i = 0; i < n; i++)                                                                     \
-            out[i] = (real)total[i] * factor;                                                                  \
-    }                                                                                                          \
-    FOR_EACH_CPU static void descend_##real(const whole *total, real factor, real alpha, real *v, Py_ssize_t n) \
-    {                                                                                                          \
-        for (Py_ssize_t i = 0; i < n; i++)                                                                     \
-            v[i] -= alpha * ((real)total[i] * factor);                                                         \
-    }                                                                                                          \
+#define DEFINE(real, whole, unsigned_whole, rint, ceil)                                                                          \
+    FOR_EACH_CPU static void count_##real(const char *G, Py_ssize_t stride, Py_ssize_t s, whole *total, Py_ssize_t n,            \
+                                          int first, int past, real *largest)                                                    \
+    {                                                                                                                            \
+        const whole magnitude = (whole)(~(unsigned_whole)0 >> 1);                                                                \
+        whole block[BLOCK / sizeof(whole)];                                                                                      \
+        for (Py_ssize_t start = 0, m; start < n; start += m) {                                                                   \
+            m = n - start < (Py_ssize_t)(BLOCK / sizeof(whole)) ? n - start : (Py_ssize_t)(BLOCK / sizeof(whole));               \
+            whole *const sum = past ? block : total + start;                                                                     \
+            if (past && !first)                                                                                                  \
+                memcpy(block, total + start, m * sizeof(whole));                                                                 \
+            for (Py_ssize_t i = 0; i < s; i++) {                                                                                 \
+                const real *const from = (const real *)(G + i * stride) + start;                                                 \
+                whole top;                                                                                                       \
+                memcpy(&top, largest + i, sizeof top);                                                                           \
+                if (first && i == 0)                                                                                             \
+                    for (Py_ssize_t j = 0; j < m; j++) {                                                                         \
+                        whole bits;                                                                                              \
+                        memcpy(&bits, from + j, sizeof bits);                                                                    \
+                        bits &= magnitude;                                                                                       \
+                        top = bits > top ? bits : top;                                                                           \
+                        sum[j] = (whole)rint(from[j]);                                                                           \
+                    }                                                                                                            \
+                else                                                                                                             \
+                    for (Py_ssize_t j = 0; j < m; j++) {                                                                         \
+                        whole bits;                                                                                              \
+                        memcpy(&bits, from + j, sizeof bits);                                                                    \
+                        bits &= magnitude;                                                                                       \
+                        top = bits > top ? bits : top;                                                                           \
+                        sum[j] = (whole)((unsigned_whole)sum[j] + (unsigned_whole)(whole)rint(from[j]));                         \
+                    }                                                                                                            \
+                memcpy(largest + i, &top, sizeof top);                                                                           \
+            }                                                                                                                    \
+            if (past)                                                                                                            \
+                store_past_caches(total + start, sum, m * sizeof(whole));                                                        \
+        }                                                                                                                        \
+        if (past)                                                                                                                \
+            settle();                                                                                                            \
+    }                                                                                                                            \
+    FOR_EACH_CPU static void mean_##real(const whole *total, real factor, real *out, Py_ssize_t n)                               \
+    {                                                                                                                            \
+        for (Py_ssize_t i = 0; i < n; i++)                                                                                       \
+            out[i] = (real)total[i] * factor;                                                                                    \
+    }                                                                                                                            \
+    FOR_EACH_CPU static void descend_##real(const whole *total, real factor, real alpha, real *v, Py_ssize_t n)                  \
+    {                                                                                                                            \
+        for (Py_ssize_t i = 0; i < n; i++)                                                                                       \
+            v[i] -= alpha * ((real)total[i] * factor);                                                                           \
+    }                                                                                                                            \
     FOR_EACH_CPU static int units_##real(const char *largest, Py_ssize_t stride, Py_ssize_t s, real unit, real most, whole *out) \
-    {                                                                                                          \
-        int finite = 1;                                                                                        \
-        whole sum = 0;                                                                                         \
-        for (Py_ssize_t i = 0; i < s; i++) {                                                                   \
-            real T;                                                                                            \
-            memcpy(&T, largest + i * stride, sizeof T);                                                        \
-            finite = finite && T - T == 0;                                                                     \
-            const real units = ceil(T * unit);                                                                 \
-            sum += (whole)(units < most ? units : most);                                                       \
-        }                                                                                                      \
-        *out = sum;                                                                                            \
-        return finite;                                                                                         \
+    {                                                                                                                            \
+        int finite = 1;                                                                                                          \
+        whole sum = 0;                                                                                                           \
+        for (Py_ssize_t i = 0; i < s; i++) {                                                                                     \
+            real T;                                                                                                              \
+            memcpy(&T, largest + i * stride, sizeof T);                                                                          \
+            finite = finite && T - T == 0;                                                                                       \
+            const real units = ceil(T * unit);                                                                                   \
+            sum += (whole)(units < most ? units : most);                                                                         \
+        }                                                                                                                        \
+        *out = sum;                                                                                                              \
+        return finite;                                                                                                           \
     }
 
 DEFINE(float, int32_t, uint32_t, rintf, ceilf)

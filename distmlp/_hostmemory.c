@@ -5,22 +5,22 @@
 #include "_compiled.h"
 
 /* Whole numbers are added as unsigned ones: they wrap, as numpy's do. */
-#define DEFINE(number)                                                                                                  \
-    FOR_EACH_CPU static void add_##number(const number *first, const char *others, Py_ssize_t rows, Py_ssize_t stride,   \
-                                          number *out, Py_ssize_t n)                                                    \
-    {                                                                                                                   \
-        number block[BLOCK / sizeof(number)];                                                                           \
-        for (Py_ssize_t start = 0, m; start < n; start += m) {                                                          \
-            m = n - start < (Py_ssize_t)(BLOCK / sizeof(number)) ? n - start : (Py_ssize_t)(BLOCK / sizeof(number));    \
-            const number *from = first + start;                                                                          \
-            for (Py_ssize_t row = 0; row < rows; row++, from = block) {                                                 \
-                const number *other = (const number *)(others + row * stride) + start;                                  \
-                for (Py_ssize_t i = 0; i < m; i++)                                                                      \
-                    block[i] = from[i] + other[i];                                                                      \
-            }                                                                                                           \
-            store_past_caches(out + start, from, m * (Py_ssize_t)sizeof(number));                                       \
-        }                                                                                                               \
-        settle();                                                                                                       \
+#define DEFINE(number)                                                                                                 \
+    FOR_EACH_CPU static void add_##number(const number *first, const char *others, Py_ssize_t rows, Py_ssize_t stride, \
+                                          number *out, Py_ssize_t n)                                                   \
+    {                                                                                                                  \
+        number block[BLOCK / sizeof(number)];                                                                          \
+        for (Py_ssize_t start = 0, m; start < n; start += m) {                                                         \
+            m = n - start < (Py_ssize_t)(BLOCK / sizeof(number)) ? n - start : (Py_ssize_t)(BLOCK / sizeof(number));   \
+            const number *from = first + start;                                                                        \
+            for (Py_ssize_t row = 0; row < rows; row++, from = block) {                                                \
+                const number *other = (const number *)(others + row * stride) + start;                                 \
+                for (Py_ssize_t i = 0; i < m; i++)                                                                     \
+                    block[i] = from[i] + other[i];                                                                     \
+            }                                                                                                          \
+            store_past_caches(out + start, from, m * (Py_ssize_t)sizeof(number));                                      \
+        }                                                                                                              \
+        settle();                                                                                                      \
     }
 
 DEFINE(uint32_t)

@@ -127,7 +127,7 @@ _grid = functools.lru_cache(maxsize=1024)(Grid)
 class Message:
     """What the ranks add up in one step: one flat buffer, the gradient's whole numbers and a header.
 
-    gradient         Σ of the micro-batches' gradients, laid out like v; w[l] are parts of it
+    gradient         Σ of the micro-batches' gradients, laid out like v
     units            Σ_i T_i of each tensor, (2N,), in coarser units
     alarms           micro-batches that are not finite; ranks that ask to stop, or for a checkpoint, after this step
     totals           samples; hits; the cost's limbs
@@ -139,12 +139,11 @@ class Message:
     def __init__(self, layout: Layout, buffer: np.ndarray):
         k, tensors = layout.size, len(layout.slices)
         self.buffer = buffer
-        self.gradient = buffer[:k]
+        self.gradient = buffer[:k]  # notes: grad C = (dC/dv_1 ... dC/dv_k)
         self.header = buffer[k:]
         self.units = self.header[:tensors]
         self.alarms = self.header[tensors : tensors + 3]
         self.totals = self.header[tensors + 3 :]
-        self.w, _ = layout.views(self.gradient)  # notes: grad C = (dC/dv_1 ... dC/dv_k)
 
     @staticmethod
     def entries(layout: Layout) -> int:

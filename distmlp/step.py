@@ -174,21 +174,6 @@ class Step:
         self.comm.max(exponents)
         return exact.Grid.fitting((exponents + self._log2_micro_batches).tolist(), self.dtype)
 
-    def _cut(self, tensor: slice, n: int, m: int, entries: int) -> list["_Tile"]:
-        """A weight matrix (n, m) at `tensor` of the message, cut into tiles of so many entries, or of one row."""
-        rows = max(1, entries // m)
-        tiles = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
-        return [_Tile(tile, m, self._parts(slice(tensor.start + tile.start * m, tensor.start + tile.stop * m))) for tile in tiles]
-
-    def _parts(self, entries: slice) -> list[tuple[slice, np.ndarray, bool]]:
-        """What lies at these entries of the message, as (which of them, their sum, whether it is another rank's to read)."""
-        kept = self._addends.kept
-        cuts = sorted({entries.start, entries.stop, *(cut for cut in (kept.start, kept.stop) if entries.start < cut < entries.stop)})
-        return [
-            (slice(a - entries.start, b - entries.start), self.message.gradient[a:b], not kept.start <= a < kept.stop)
-            for a, b in pairwise(cuts)
-        ]
-
     def _accumulate(self, passes: list[Pass], grid) -> np.ndarray:
         """message.gradient = Σ ∇C_i over this rank's micro-batches, in the grid's units.
 
@@ -238,10 +223,10 @@ class Step:
         for first_row in range(0, n, rows):
             tile = slice(first_row, min(first_row + rows, n))
             entries = (tile.stop - tile.start) * m
+            size = self._G.size // entries  # as many micro-batches as fill G
             stacks = []
             for p, T in zip(passes, largest):
                 delta = (p.scratch if self.exactly else p.delta)[l]
-                size = self._G.size // entries  # as many micro-batches as fill G
                 for i in range(0, len(delta), size):
                     which = slice(i, min(i + size, len(delta)))
                     stacks.append((p, which, delta[which, :, tile], T[which]))

@@ -236,7 +236,7 @@ def test_a_slow_link_is_not_taken_for_a_lost_one(how, bench, openmpi, hosts):
     if "ms" in how and testhosts.why_no_slow_cable():
         pytest.skip(testhosts.why_no_slow_cable())
     make(hosts)
-    # A connection that loses its first packets five times comes after 31 s, of which MPI_Init would be called too long.
+    # A connection that loses its first packets five times comes after 31 s, for which others here have no patience.
     with job(bench, openmpi, hosts, options=("--detect", detect, "--patience", 60), step=0) as a:
         outcome = a.end(120)
     tell(f"a slow link: {how}", "3 × 2", "3 × 2", None, outcome, bench.undisturbed())
