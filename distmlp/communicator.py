@@ -51,6 +51,7 @@ class Alone:
     rank, size = 0, 1
     mpi = "no MPI"
     resilient = False
+    missed = 0
 
     @property
     def hosts(self) -> list[str]:
@@ -149,7 +150,7 @@ class Communicator:
     """The ranks of an mpi4py communicator; see `Alone` for what each method does.
 
     resilient: whether MPI lets the survivors of a lost rank go on (ULFM: Open MPI's mpirun
-    --with-ft ulfm).  entered: how many collective calls this rank has come to; the others wait for the
+    --with-ft ulfm).  missed: how many ranks were lost before all had met.  entered: how many collective calls this rank has come to; the others wait for the
     one that has come to the fewest.
     """
 
@@ -174,6 +175,7 @@ class Communicator:
             self._meet()
         except RanksLost:
             self.survive()
+        self.missed = comm.Get_size() - self.size
 
     @_on_all_or_none
     def _meet(self) -> None:

@@ -88,6 +88,8 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(arithmetic.one_thread())
         stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"))
+        if comm.rank == 0 and comm.missed:
+            report.warn(f"lost {comm.missed} of the ranks that were started, while MPI came up; {comm.size} begin")
         while True:
             try:
                 run, state = _prepared(config, comm, resume, report, until, stack)

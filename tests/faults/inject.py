@@ -31,6 +31,7 @@ RANK = int(next((os.environ[name] for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK
 
 MOMENTS = {
     "start": "after the imports, before MPI is asked for",
+    "up": "MPI is up, the ranks have not met",
     "scanning": "before the data are looked through",
     "beginning": "before the run directory is made",
     "begun": "after it is made, before the ranks have agreed to begin",
@@ -302,6 +303,7 @@ def install(faults: Faults) -> None:
     def meet(function, self):
         if not isinstance(self._comm, _Told):
             self._comm = _Told(self._comm, faults)
+            faults.at("up")
         function(self)
         if faults.recovery:
             faults.at("meeting")

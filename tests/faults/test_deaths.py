@@ -105,6 +105,15 @@ def test_before_the_training_begins(moment, bench, ulfm):
     assert any("before the training began" in line for line in outcome.done.said)
 
 
+@pytest.mark.parametrize("victim", [0, 2])
+def test_before_the_ranks_have_met(victim, bench, ulfm):
+    outcome = bench.run(ulfm, 3, [kill(victim, "up")])
+    same = outcome.log == bench.undisturbed()
+    ROWS.append(Row(f"kill -9 of rank {victim}", "up", 3, 2, None, same))
+    assert outcome.done.status == 0 and same, outcome.explain()
+    assert "lost 1 of the ranks that were started, while MPI came up; 2 begin" in outcome.done.err, outcome.explain()
+
+
 @pytest.mark.parametrize("victims", [(0, 3), (1, 2), (0, 1, 2)])
 @pytest.mark.parametrize("moment", ["before the sum", "after the sum"])
 def test_several_at_once(moment, victims, bench, ulfm):

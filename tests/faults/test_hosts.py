@@ -4,6 +4,7 @@ The hosts are network namespaces (testhosts.py).  Whatever is lost, nothing hang
 """
 
 import os
+import re
 import signal
 import sys
 import time
@@ -22,8 +23,9 @@ from launching import Done, Running
 
 pytestmark = pytest.mark.skipif(testhosts.why_not() is not None, reason=str(testhosts.why_not()))
 
-#: Seconds of silence after which a host counts as lost, and seconds that mpirun is then given at the end.
-DETECT, PATIENCE = 2.0, 2.0
+#: Seconds of silence after which a host counts as lost, and seconds that mpirun is then given at the end.  With 2, every tenth
+#: start lost ranks that came up more slowly than others: six on two cores.
+DETECT, PATIENCE = 5.0, 2.0
 
 #: So long takes each of the 63 steps, so that a fault comes in the middle of them.
 STEP = 0.03
@@ -62,7 +64,9 @@ class Job:
         """From the fault to the first step done by those who are left or, where there was a restart, to the end."""
         if "starting again" in outcome.done.err:
             return self.ended - self.struck
-        return min(event["time"] for event in outcome.of("goes on") if event["time"] > self.struck) - self.struck
+        gone_on = [event["time"] for event in outcome.of("goes on") if event["time"] > self.struck]
+        assert gone_on, outcome.explain()
+        return min(gone_on) - self.struck
 
 
 @contextmanager
@@ -87,9 +91,12 @@ def tell(fault: str, before: str, after: str, seconds: float, outcome: Outcome, 
 
 
 def starts(done: Done) -> int:
-    """How often launch/train says that it has started the run."""
+    """How many starts of the run launch/train says have come to training.
+
+    One that does not, Open MPI can lose to its failure detector within MPI_Init (docs/clusters.md), before any fault of ours.
+    """
     (line,) = [line for line in done.err.splitlines() if line.startswith("launch/train: complete after ")]
-    return int(line.split()[3])
+    return int(line.split()[3]) - len(re.findall(r"^launch/train:   start .*, to step 0: crashed", done.err, re.MULTILINE))
 
 
 def ends_everywhere(hosts, outcome: Outcome) -> None:
@@ -222,22 +229,21 @@ def test_a_short_outage_is_sat_out(bench, openmpi, hosts):
     assert starts(outcome.done) == 1 and "lost" not in outcome.done.err, outcome.explain()
 
 
-#: How the link is made slow, and --detect.  A connection whose first packets are lost comes 1 s later, 3 s, 7 s.
+#: How the link is made slow.  A connection whose first packets are lost comes 1 s later, 3 s, 7 s.
 SLOW = {
-    "400 kbit/s": (lambda hosts: hosts.shape(3, "tbf", "rate", "400kbit", "burst", "3000", "latency", "500ms"), DETECT),
-    "1 Mbit/s, a queue of 3 packets": (lambda hosts: hosts.shape(3, "tbf", "rate", "1mbit", "burst", "3000", "limit", "4000"), DETECT),
-    "20 ms each way, 1 % lost": (lambda hosts: hosts.delay(3, 0.02, 0.01), 5),
+    "400 kbit/s": lambda hosts: hosts.shape(3, "tbf", "rate", "400kbit", "burst", "3000", "latency", "500ms"),
+    "1 Mbit/s, a queue of 3 packets": lambda hosts: hosts.shape(3, "tbf", "rate", "1mbit", "burst", "3000", "limit", "4000"),
+    "20 ms each way, 1 % lost": lambda hosts: hosts.delay(3, 0.02, 0.01),
 }
 
 
 @pytest.mark.parametrize("how", SLOW)
 def test_a_slow_link_is_not_taken_for_a_lost_one(how, bench, openmpi, hosts):
-    make, detect = SLOW[how]
     if "ms" in how and testhosts.why_no_slow_cable():
         pytest.skip(testhosts.why_no_slow_cable())
-    make(hosts)
+    SLOW[how](hosts)
     # A connection that loses its first packets five times comes after 31 s, for which others here have no patience.
-    with job(bench, openmpi, hosts, options=("--detect", detect, "--patience", 60), step=0) as a:
+    with job(bench, openmpi, hosts, options=("--patience", 60), step=0) as a:
         outcome = a.end(120)
     tell(f"a slow link: {how}", "3 × 2", "3 × 2", None, outcome, bench.undisturbed())
     assert starts(outcome.done) == 1 and "lost" not in outcome.done.err, outcome.explain()

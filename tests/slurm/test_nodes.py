@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(120)
 
 #: How a job of each kind is submitted: the MPI, how it is launched, and environment variables.
 KINDS = {
-    "ulfm": ("openmpi", "mpirun", {"DISTMLP_FT": "ulfm", "DISTMLP_DETECT": "3", "DISTMLP_PATIENCE": "2"}),
+    "ulfm": ("openmpi", "mpirun", {"DISTMLP_FT": "ulfm", "DISTMLP_DETECT": "5", "DISTMLP_PATIENCE": "2"}),
     "mpirun": ("openmpi", "mpirun", {}),
     "pmix": ("openmpi", "srun --mpi=pmix", {}),
     "pmi2": ("mpich", "srun --mpi=pmi2", {"DISTMLP_PATIENCE": "2"}),
