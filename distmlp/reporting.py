@@ -77,7 +77,7 @@ class LogOnly(Silent):
     def _write(self):
         if self._log is None:
             return
-        end = self._log.tell()
+        end = self._log.seek(0, os.SEEK_END)  # not tell(), which after half a line that was taken back is beyond it
         try:
             rest = memoryview(self._unwritten)
             while rest:
