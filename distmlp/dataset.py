@@ -109,18 +109,19 @@ class DataSet:
                 found.append(None)
                 continue
             target = target[:rows].reshape(rows, *reader.row)
-            part = target if target.dtype == reader.dtype else np.empty(target.shape, reader.dtype)
             place = 0
             for start, stop in pieces:
+                here = target[place : place + stop - start]
+                part = here if here.dtype == reader.dtype else np.empty(here.shape, reader.dtype)
                 try:
-                    reader.read(start, part[place : place + stop - start])
+                    reader.read(start, part)
                 except OSError as error:
                     raise InputError(
                         f"{self.spec}: rows {start} to {stop - 1} cannot be read (a damaged file, or no memory left?): {error}"
                     ) from None
+                if part is not here:
+                    np.copyto(here, part, casting="unsafe")
                 place += stop - start
-            if part is not target:
-                np.copyto(target, part, casting="unsafe")
             found.append(target)
         x, y = found
         return x.reshape(rows, self.width), y
