@@ -25,14 +25,27 @@ def _sigmoid(z):
     # numpy's tanh has the same bits on every SIMD width where its float64 exp has not.
     np.multiply(z, 0.5, out=z)
     np.tanh(z, out=z)
+    sigmoid_of_tanh(z)  # notes: sigma(z) = 1/(1 + e^-z)
+
+
+def sigmoid_of_tanh_in_numpy(z):
+    """tanh(z/2) becomes σ(z)."""
     np.multiply(z, 0.5, out=z)
-    np.add(z, 0.5, out=z)  # notes: sigma(z) = 1/(1 + e^-z)
+    np.add(z, 0.5, out=z)
 
 
-def _sigmoid_chain(a, g, t):
+def sigmoid_chain_in_numpy(a, g, t):
+    """The sigmoid's `chain`."""
     np.subtract(1.0, a, out=t)
     np.multiply(t, a, out=t)  # notes: sigma'(z) = a(1 - a)
     np.multiply(g, t, out=g)
+
+
+try:
+    # The same in one pass over memory, from _activations.c; it is there if a C compiler was when this was installed.
+    from distmlp._activations import sigmoid_chain, sigmoid_of_tanh
+except ImportError:
+    sigmoid_chain, sigmoid_of_tanh = sigmoid_chain_in_numpy, sigmoid_of_tanh_in_numpy
 
 
 def _tanh(z):
@@ -94,7 +107,7 @@ def _softmax_chain(a, g, t):
 
 
 ACTIVATIONS = {
-    "sigmoid": Activation(_sigmoid, _sigmoid_chain),
+    "sigmoid": Activation(_sigmoid, sigmoid_chain),
     "tanh": Activation(_tanh, _tanh_chain),
     "relu": Activation(_relu, _relu_chain),
     "softplus": Activation(_softplus, _softplus_chain),

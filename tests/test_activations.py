@@ -5,7 +5,9 @@ import math
 import naive
 import numpy as np
 import pytest
+from twins import compiled
 
+from distmlp import activations
 from distmlp.activations import ACTIVATIONS
 
 ELEMENTWISE = sorted(set(ACTIVATIONS) - {"softmax"})
@@ -48,6 +50,42 @@ def test_sigmoid_at_numbers_worked_by_hand():
     # σ(ln 3) = 1 / (1 + 1/3) = 3/4 and σ' = a (1 − a) = 3/16
     np.testing.assert_allclose(applied("sigmoid", [0.0, math.log(3.0), -math.log(3.0)]), [0.5, 0.75, 0.25], rtol=1e-15)
     np.testing.assert_allclose(chained("sigmoid", [0.0, math.log(3.0)], [8.0, 16.0]), [2.0, 3.0], rtol=1e-15)
+
+
+@compiled
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 5, 7), (2, 8, 64)])
+def test_compiled_sigmoid_has_the_bits_of_the_one_in_numpy(shape, dtype):
+    random = np.random.default_rng(1)
+    a, g = (random.normal(size=shape).astype(dtype) * 10.0 ** random.integers(-20, 20, shape) for _ in range(2))
+    a, g = a.astype(dtype), g.astype(dtype)
+    a.flat[:1], g.flat[1:3] = np.nan, np.inf
+    made = []
+    with np.errstate(all="ignore"):
+        for of_tanh, chain in (
+            (activations.sigmoid_of_tanh, activations.sigmoid_chain),
+            (activations.sigmoid_of_tanh_in_numpy, activations.sigmoid_chain_in_numpy),
+        ):
+            z, delta = a.copy(), g.copy()
+            of_tanh(z)
+            chain(a, delta, np.empty_like(g))
+            made.append((z, delta))
+    for one, other in zip(*made):
+        assert np.array_equal(one, other, equal_nan=True)
+        assert np.array_equal(np.signbit(one)[~np.isnan(one)], np.signbit(other)[~np.isnan(other)])
+
+
+@compiled
+def test_compiled_sigmoid_refuses_what_it_cannot_take():
+    a = np.ones((2, 3), np.float32)
+    for arguments in ((a, a[:, :2].copy(), a), (a, np.ones((2, 3)), a), (a.T, a.T, a), (a[:, ::2], a[:, ::2], a), (a, a[:1], a)):
+        with pytest.raises(ValueError):
+            activations.sigmoid_chain(*arguments)
+    with pytest.raises(TypeError):
+        activations.sigmoid_chain(a, a)
+    for z in (a.T, a[:, ::2], np.ones(3, np.float16)):
+        with pytest.raises(ValueError):
+            activations.sigmoid_of_tanh(z)
 
 
 ROWS = [[0.0, 0.0, 0.0], [1.0, 2.0, 3.0], [-5.0, 4.0, 0.5], [700.0, 701.0, 699.0]]

@@ -33,7 +33,7 @@ def built(name, place, *more):
     return module
 
 
-def results(exact, hostmemory, network, real):
+def results(activations, exact, hostmemory, network, real):
     """What every function makes of the same numbers, as bytes."""
     random, whole = np.random.default_rng(1), {"float32": np.int32, "float64": np.int64}[real]
 
@@ -47,6 +47,8 @@ def results(exact, hostmemory, network, real):
         network.weighted_sums(w, b, a, z)
         network.outer_sums(delta, a, G)
         network.sample_sums(delta, g, 0.125)
+        activations.sigmoid_of_tanh(z)
+        activations.sigmoid_chain(z, delta, delta)
         total, largest, units, mean = drawn(n * m, dtype=whole), np.zeros(s, real), np.empty(1, whole), np.empty(n * m, real)
         exact.count(G.reshape(s, -1), total, largest, False, M == 5)
         exact.mean(total, 1 / 3, mean)
@@ -56,13 +58,13 @@ def results(exact, hostmemory, network, real):
         whole_sum, sum_ = np.empty_like(total), np.empty_like(v)
         hostmemory.add(total, drawn(s, n * m, dtype=whole), whole_sum)
         hostmemory.add(v, drawn(s, n * m), sum_)
-        made += [part.tobytes() for part in (z, G, g, total, largest, mean, v, units, whole_sum, sum_)]
+        made += [part.tobytes() for part in (z, G, g, delta, total, largest, mean, v, units, whole_sum, sum_)]
     return made
 
 
 @pytest.mark.parametrize("real", ["float32", "float64"])
 def test_registers_of_any_width_give_the_same_bits(tmp_path, real):
-    assert sorted(COMPILED) == ["_exact", "_hostmemory", "_network"]
+    assert sorted(COMPILED) == ["_activations", "_exact", "_hostmemory", "_network"]
     widest, narrow = (
         [built(name, tmp_path / f"{name}-{number}", *more) for name in sorted(COMPILED)] for number, more in enumerate(((), ("-DFOR_EACH_CPU=",)))
     )

@@ -2,10 +2,11 @@
 
 import pytest
 
-from distmlp import exact, hostmemory, network
+from distmlp import activations, exact, hostmemory, network
 
 #: The functions of each room; NAME_in_numpy is NAME's twin.
 COMPILED = {
+    activations: ("sigmoid_of_tanh", "sigmoid_chain"),
     exact: ("count", "mean", "descend", "units"),
     network: ("weighted_sums", "outer_sums", "sample_sums"),
     hostmemory: ("add",),
