@@ -230,7 +230,7 @@ def instruments(comm):
     """(communicator, parts) in which the time of every product of matrices, of the grid, and of every call of the communicator adds up."""
     parts = Parts()
     kept = [(owner, name, "gemm") for owner, name in ((np, "matmul"), (network, "weighted_sums"), (network, "outer_sums"))]
-    kept += [(exact, name, "counting") for name in ("count", "mean", "descend", "units")]
+    kept += [(exact, name, "counting") for name in ("count", "count_products", "mean", "descend", "units")]
     originals = [getattr(owner, name) for owner, name, _ in kept]
     for (owner, name, part), original in zip(kept, originals):
         setattr(owner, name, parts.timed(part, original))

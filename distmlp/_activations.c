@@ -1,8 +1,8 @@
 /* The compiled part of activations.py: `sigmoid_of_tanh` and `sigmoid_chain` in one pass over memory where numpy takes
-   two and three.
+   two and three, and `halve` in one that has no Python number to look at first.
 
-   The same bits as sigmoid_of_tanh_in_numpy and sigmoid_chain_in_numpy there, which say what each does and stand in where
-   no C compiler was at hand; tests/test_activations.py holds the two together.  Every operation is on one entry alone, so
+   The same bits as NAME_in_numpy there, which say what each does and stand in where no C compiler was at hand;
+   tests/test_activations.py holds the two together.  Every operation is on one entry alone, so
    the width of the CPU's registers cannot change a bit.
 
    Arrays are taken as they are: activations.py is the only caller. */
@@ -10,6 +10,12 @@
 #include "_compiled.h"
 
 #define DEFINE(real)                                                                                                   \
+    FOR_EACH_CPU static void halve_##real(real *z, Py_ssize_t n)                                                       \
+    {                                                                                                                  \
+        for (Py_ssize_t i = 0; i < n; i++)                                                                             \
+            z[i] *= (real)0.5;                                                                                         \
+    }                                                                                                                  \
+                                                                                                                       \
     FOR_EACH_CPU static void sigmoid_of_tanh_##real(real *z, Py_ssize_t n)                                             \
     {                                                                                                                  \
         for (Py_ssize_t i = 0; i < n; i++)                                                                             \
@@ -25,25 +31,29 @@
 DEFINE(float)
 DEFINE(double)
 
-static PyObject *sigmoid_of_tanh(PyObject *module, PyObject *z)
-{
-    Py_buffer array;
-    (void)module;
-    if (!take(&z, &array, 1, 0))
-        return NULL;
-    const int fits = PyBuffer_IsContiguous(&array, 'C');
-    if (fits) {
-        const Py_ssize_t n = array.len / array.itemsize;
-        PyThreadState *save = n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
-        if (array.itemsize == 4)
-            sigmoid_of_tanh_float(array.buf, n);
-        else
-            sigmoid_of_tanh_double(array.buf, n);
-        if (save)
-            PyEval_RestoreThread(save);
+#define DEFINE_IN_PLACE(name)                                                                                          \
+    static PyObject *name(PyObject *module, PyObject *z)                                                               \
+    {                                                                                                                  \
+        Py_buffer array;                                                                                               \
+        (void)module;                                                                                                  \
+        if (!take(&z, &array, 1, 0))                                                                                   \
+            return NULL;                                                                                               \
+        const int fits = PyBuffer_IsContiguous(&array, 'C');                                                           \
+        if (fits) {                                                                                                    \
+            const Py_ssize_t n = array.len / array.itemsize;                                                           \
+            PyThreadState *save = n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;                                     \
+            if (array.itemsize == 4)                                                                                   \
+                name##_float(array.buf, n);                                                                            \
+            else                                                                                                       \
+                name##_double(array.buf, n);                                                                           \
+            if (save)                                                                                                  \
+                PyEval_RestoreThread(save);                                                                            \
+        }                                                                                                              \
+        return finish(&array, 1, fits, #name "(z): floats without gaps");                                              \
     }
-    return finish(&array, 1, fits, "sigmoid_of_tanh(z): floats without gaps");
-}
+
+DEFINE_IN_PLACE(halve)
+DEFINE_IN_PLACE(sigmoid_of_tanh)
 
 static PyObject *sigmoid_chain(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
@@ -72,6 +82,7 @@ static PyObject *sigmoid_chain(PyObject *module, PyObject *const *arguments, Py_
 }
 
 static PyMethodDef functions[] = {
+    {"halve", (PyCFunction)halve, METH_O, "halve(z): as activations.halve_in_numpy"},
     {"sigmoid_of_tanh", (PyCFunction)sigmoid_of_tanh, METH_O, "sigmoid_of_tanh(z): as activations.sigmoid_of_tanh_in_numpy"},
     {"sigmoid_chain", (PyCFunction)(void (*)(void))sigmoid_chain, METH_FASTCALL, "sigmoid_chain(a, g, t): as activations.sigmoid_chain_in_numpy"},
     {NULL, NULL, 0, NULL},

@@ -53,6 +53,34 @@ static inline void settle(void)
 #endif
 }
 
+/* The most samples that network.py calls few: as many as there are registers for their sums. */
+#define FEW 6
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* function(R, ...), with R a constant that loops can be unrolled for. */
+#define WITH_CONSTANT(R, function, ...)                                                                                \
+    switch (R) {                                                                                                       \
+    case 1: function(1, __VA_ARGS__); break;                                                                           \
+    case 2: function(2, __VA_ARGS__); break;                                                                           \
+    case 3: function(3, __VA_ARGS__); break;                                                                           \
+    case 4: function(4, __VA_ARGS__); break;                                                                           \
+    case 5: function(5, __VA_ARGS__); break;                                                                           \
+    default: function(6, __VA_ARGS__); break;                                                                          \
+    }
+
+/* row_of_REAL(R, d, a, m, out): m entries of a row of the sum of R samples' delta a^T, one sample after another.
+   d: each sample's entry of delta. */
+#define DEFINE_ROW(real)                                                                                               \
+    ALWAYS_INLINE void row_of_##real(const int R, const real *d, const real *const *a, Py_ssize_t m, real *out)        \
+    {                                                                                                                  \
+        for (Py_ssize_t j = 0; j < m; j++) {                                                                           \
+            real sum = d[0] * a[0][j];                                                                                 \
+            _Pragma("GCC unroll 6") for (int r = 1; r < R; r++) sum += d[r] * a[r][j];                                 \
+            out[j] = sum;                                                                                              \
+        }                                                                                                              \
+    }
+
 /* n arrays of numbers of one width, their last dimension without gaps; those from `written` on are written to. */
 static int take(PyObject *const *arguments, Py_buffer *arrays, int n, int written)
 {
@@ -73,6 +101,12 @@ static int take(PyObject *const *arguments, Py_buffer *arrays, int n, int writte
     if (!fits)
         PyErr_SetString(PyExc_ValueError, "arrays must be of one width, 4 or 8 bytes, and without gaps in the last dimension");
     return 0;
+}
+
+/* Where row j of block i of an array lies. */
+ALWAYS_INLINE char *at(const Py_buffer *array, Py_ssize_t i, Py_ssize_t j)
+{
+    return (char *)array->buf + i * array->strides[0] + j * array->strides[1];
 }
 
 /* None, or a ValueError where the shapes do not fit. */

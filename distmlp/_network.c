@@ -9,22 +9,6 @@
 
 #include "_compiled.h"
 
-/* The most samples that network.py calls few: as many as there are registers for their sums. */
-#define FEW 6
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-/* function(R, ...), with R a constant that loops can be unrolled for. */
-#define WITH_CONSTANT(R, function, ...)                                                                                \
-    switch (R) {                                                                                                       \
-    case 1: function(1, __VA_ARGS__); break;                                                                           \
-    case 2: function(2, __VA_ARGS__); break;                                                                           \
-    case 3: function(3, __VA_ARGS__); break;                                                                           \
-    case 4: function(4, __VA_ARGS__); break;                                                                           \
-    case 5: function(5, __VA_ARGS__); break;                                                                           \
-    default: function(6, __VA_ARGS__); break;                                                                          \
-    }
-
 /* vector: 32 bytes of numbers, anywhere in memory.  LANES_BYTES of network.py are two of them. */
 #define DEFINE(real)                                                                                                   \
     typedef real vector_##real __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));                     \
@@ -74,23 +58,15 @@
         }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
-    ALWAYS_INLINE void row_of_##real(const int R, const real *delta, Py_ssize_t stride, const real *const *a,          \
-                                     Py_ssize_t m, real *out)                                                          \
-    {                                                                                                                  \
-        real d[FEW];                                                                                                   \
-        _Pragma("GCC unroll 6") for (int r = 0; r < R; r++) d[r] = delta[r * stride];                                  \
-        for (Py_ssize_t j = 0; j < m; j++) {                                                                           \
-            real sum = d[0] * a[0][j];                                                                                 \
-            _Pragma("GCC unroll 6") for (int r = 1; r < R; r++) sum += d[r] * a[r][j];                                 \
-            out[j] = sum;                                                                                              \
-        }                                                                                                              \
-    }                                                                                                                  \
-                                                                                                                       \
     FOR_EACH_CPU static void outer_sums_##real(const real *delta, Py_ssize_t stride, Py_ssize_t n, int R,              \
                                                const real *const *a, Py_ssize_t m, real *out)                          \
     {                                                                                                                  \
-        for (Py_ssize_t i = 0; i < n; i++, delta++, out += m)                                                          \
-            WITH_CONSTANT(R, row_of_##real, delta, stride, a, m, out)                                                  \
+        for (Py_ssize_t i = 0; i < n; i++, delta++, out += m) {                                                        \
+            real d[FEW];                                                                                               \
+            for (int r = 0; r < R; r++)                                                                                \
+                d[r] = delta[r * stride];                                                                              \
+            WITH_CONSTANT(R, row_of_##real, d, a, m, out)                                                              \
+        }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
     FOR_EACH_CPU static void sample_sums_##real(const real *delta, Py_ssize_t stride, Py_ssize_t M, Py_ssize_t n, real scale, real *out) \
@@ -103,13 +79,10 @@
             out[j] *= scale;                                                                                           \
     }
 
+DEFINE_ROW(float)
+DEFINE_ROW(double)
 DEFINE(float)
 DEFINE(double)
-
-static char *at(const Py_buffer *array, Py_ssize_t i, Py_ssize_t j)
-{
-    return (char *)array->buf + i * array->strides[0] + j * array->strides[1];
-}
 
 static PyObject *weighted_sums(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {

@@ -23,9 +23,14 @@ class Activation(NamedTuple):
 def _sigmoid(z):
     # σ(z) = (1 + tanh(z/2)) / 2 = 1 / (1 + e^-z): the same function, but no z overflows, and
     # numpy's tanh has the same bits on every SIMD width where its float64 exp has not.
-    np.multiply(z, 0.5, out=z)
+    halve(z)
     np.tanh(z, out=z)
     sigmoid_of_tanh(z)  # notes: sigma(z) = 1/(1 + e^-z)
+
+
+def halve_in_numpy(z):
+    """z becomes z/2."""
+    np.multiply(z, 0.5, out=z)
 
 
 def sigmoid_of_tanh_in_numpy(z):
@@ -43,9 +48,9 @@ def sigmoid_chain_in_numpy(a, g, t):
 
 try:
     # The same in one pass over memory, from _activations.c; it is there if a C compiler was when this was installed.
-    from distmlp._activations import sigmoid_chain, sigmoid_of_tanh
+    from distmlp._activations import halve, sigmoid_chain, sigmoid_of_tanh
 except ImportError:
-    sigmoid_chain, sigmoid_of_tanh = sigmoid_chain_in_numpy, sigmoid_of_tanh_in_numpy
+    halve, sigmoid_chain, sigmoid_of_tanh = halve_in_numpy, sigmoid_chain_in_numpy, sigmoid_of_tanh_in_numpy
 
 
 def _tanh(z):

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from distmlp.layout import Layout
+from distmlp.network import outer_sums_in_numpy
 
 #: Bits by which Σ T_i may grow from one step to the next before the step must be summed again.
 HEADROOM = 3
@@ -131,6 +132,7 @@ class Message:
     units            Σ_i T_i of each tensor, (2N,), in coarser units
     alarms           micro-batches that are not finite; ranks that ask to stop, or for a checkpoint, after this step
     totals           samples; hits; the cost's limbs
+    facts            the alarms, samples and hits
 
     buffer: (entries(layout),) in carrier(dtype), or plain floats, where the sum depends on the order and
     nothing bounds it.
@@ -144,6 +146,7 @@ class Message:
         self.units = self.header[:tensors]
         self.alarms = self.header[tensors : tensors + 3]
         self.totals = self.header[tensors + 3 :]
+        self.facts = self.header[tensors : tensors + 5]
 
     @staticmethod
     def entries(layout: Layout) -> int:
@@ -184,6 +187,16 @@ def count_in_numpy(G: np.ndarray, total: np.ndarray, largest: np.ndarray, first:
             np.add(total, units, out=total, dtype=total.dtype, casting="unsafe")
 
 
+def count_products_in_numpy(delta, a, total, largest, scale: float, start: int, first: bool, past_caches: bool) -> None:
+    """`count` of the entries from `start` on of G_i = scale Σ δ aᵀ, the sum over a micro-batch's few samples.
+
+    delta: (s, M, n).  a: (s, M, m).  The compiled part has no place in memory for the (s, n m) products.
+    """
+    G = np.empty((len(delta), delta.shape[2], a.shape[2]), delta.dtype)
+    outer_sums_in_numpy(np.multiply(delta, scale), a, G)
+    count_in_numpy(G.reshape(len(G), -1)[:, start : start + len(total)], total, largest, first, past_caches)
+
+
 def mean_in_numpy(total: np.ndarray, factor: float, out: np.ndarray) -> None:
     """out = total · factor, in out's dtype: the whole numbers of a sum as a float mean."""
     np.multiply(total, factor, out=out, dtype=out.dtype, casting="unsafe")
@@ -207,9 +220,10 @@ def units_in_numpy(largest: np.ndarray, unit: float, most: float, out: np.ndarra
 
 try:
     # The same in one pass over memory, from _exact.c; it is there if a C compiler was when this was installed.
-    from distmlp._exact import count, descend, mean, units
+    from distmlp._exact import count, count_products, descend, mean, units
 except ImportError:
-    count, mean, descend, units = count_in_numpy, mean_in_numpy, descend_in_numpy, units_in_numpy
+    count, count_products, mean = count_in_numpy, count_products_in_numpy, mean_in_numpy
+    descend, units = descend_in_numpy, units_in_numpy
 
 
 def add_floats(G: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool, past_caches: bool) -> None:

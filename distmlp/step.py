@@ -15,7 +15,7 @@ import numpy as np
 
 from distmlp import exact
 from distmlp.feed import MicroBatches
-from distmlp.network import Network, Pass, Workspace, backward, bias_gradient, forward, weight_gradient
+from distmlp.network import FEW_SAMPLES, Network, Pass, Workspace, backward, bias_gradient, forward, weight_gradient
 
 #: A weight gradient is made, cut to the grid and added in tiles of this size, which stay in a core's
 #: cache.  The rows of a tile follow from the layer alone: they are part of a GEMM's shape.
@@ -115,8 +115,7 @@ class Step:
             all_finite = grid.units(largest, message.units) if self.exactly else True
             all_finite = all_finite and sum(costs) < exact.LARGEST_COST  # False for NaN as well
             not_finite = 0 if all_finite else _count_not_finite(largest, costs)
-            message.alarms[:] = not_finite, stop, save
-            message.totals[:2] = samples, hits
+            message.facts[:] = not_finite, stop, save, samples, hits
             message.totals[2:] = exact.cost_limbs([] if not_finite else costs)
             if self.audited:
                 parts = message.gradient, message.units, message.totals
@@ -187,7 +186,10 @@ class Step:
         plan.largest.fill(0)
         add = exact.add_floats if grid is None else exact.count
         for l in range(1, N + 1):
-            if grid is not None:
+            if plan.products is not None:
+                for p, total, T, start, *how in plan.products[l]:
+                    exact.count_products(p.delta[l], p.a[l - 1], total, T, grid.scales[l - 1], start, *how)
+            elif grid is not None:
                 for p in passes:
                     # 2^e folded into δ: the GEMM then counts in units, and no pass over ∇C is needed
                     np.multiply(p.delta[l], grid.scales[l - 1], out=p.scratch[l])
@@ -208,12 +210,23 @@ class Step:
             N, samples = self.network.layout.N, [p.z.shape[0] for p in passes]
             largest = np.zeros((2 * N, sum(samples)), self.dtype)
             T = [largest[:, stop - s : stop] for s, stop in zip(samples, accumulate(samples))]
-            weights, biases = [None], [None]
+            few = self.exactly and all(p.z.shape[1] <= FEW_SAMPLES for p in passes)
+            products, weights, biases = [None] if few else None, [None], [None]
             for l in range(1, N + 1):
-                weights.append(list(self._weights(l, passes, [part[l - 1] for part in T])))
-                biases.append(list(self._biases(l, passes, [part[N + l - 1] for part in T])))
-            self._plans[key] = _Plan(largest, weights, biases)
+                of_w, of_b = [part[l - 1] for part in T], [part[N + l - 1] for part in T]
+                if few:
+                    products.append(list(self._products(l, passes, of_w)))
+                weights.append([] if few else list(self._weights(l, passes, of_w)))
+                biases.append(list(self._biases(l, passes, of_b)))
+            self._plans[key] = _Plan(largest, products, weights, biases)
         return self._plans[key]
+
+    def _products(self, l: int, passes: list[Pass], largest: list):
+        """Yields _Plan.products[l]: products of few samples are counted as they are made."""
+        part = self.network.layout.slices[l - 1]
+        for number, (p, T) in enumerate(zip(passes, largest), 1):
+            for a, b, past_caches in self._cuts(part.start, part.stop, number == len(passes)):
+                yield p, self.message.gradient[a:b], T, a - part.start, number == 1, past_caches
 
     def _weights(self, l: int, passes: list[Pass], largest: list):
         """Yields _Plan.weights[l], a tile of w(l) after another, which is made, looked at and added while it is in a core's cache."""
@@ -245,27 +258,35 @@ class Step:
     def _addends_of(self, G: np.ndarray, start: int, T: np.ndarray, first: bool, last: bool) -> list[tuple]:
         """What exact.count is called with to add the G_i, (s, n), to the message from entry `start` on.
 
-        Once for each part that this rank keeps or does not, since what it does not goes past its caches when it is
-        complete.  first, last: of what is added there in a step.
+        first, last: of what is added there in a step.
         """
-        kept, stop = self._addends.kept, start + G.shape[1]
-        cuts = [start, *(cut for cut in (kept.start, kept.stop) if start < cut < stop), stop]
         return [
-            (G[:, a - start : b - start], self.message.gradient[a:b], T, first, last and not kept.start <= a < kept.stop)
-            for a, b in pairwise(cuts)
+            (G[:, a - start : b - start], self.message.gradient[a:b], T, first, past_caches)
+            for a, b, past_caches in self._cuts(start, start + G.shape[1], last)
         ]
+
+    def _cuts(self, start: int, stop: int, last: bool) -> list[tuple[int, int, bool]]:
+        """Entries of the message as runs (first, after the last, whether they go past this rank's caches).
+
+        Those that another rank adds up do, when what is added there is the last.
+        """
+        kept = self._addends.kept
+        cuts = [start, *(cut for cut in (kept.start, kept.stop) if start < cut < stop), stop]
+        return [(a, b, last and not kept.start <= a < kept.stop) for a, b in pairwise(cuts)]
 
 
 @dataclass
 class _Plan:
     """How the gradients of a step's passes are made and added.
 
-    largest: (2N, s), the T_i of all of them.  weights[l]: for each tile of w(l) and each stack of micro-batches that is
+    largest: (2N, s), the T_i of all of them.  products[l]: where all passes are of few samples, for each pass (it, and what
+    exact.count_products is called with but for the numbers), else None.  weights[l]: for each tile of w(l) and each stack of micro-batches that is
     made at a time (their pass, which of it, their δ, their ∇C, what is added).  biases[l]: for each pass (it, its ∇C, what
     is added).
     """
 
     largest: np.ndarray
+    products: list | None
     weights: list
     biases: list
 

@@ -62,14 +62,13 @@ def test_compiled_sigmoid_has_the_bits_of_the_one_in_numpy(shape, dtype):
     a.flat[:1], g.flat[1:3] = np.nan, np.inf
     made = []
     with np.errstate(all="ignore"):
-        for of_tanh, chain in (
-            (activations.sigmoid_of_tanh, activations.sigmoid_chain),
-            (activations.sigmoid_of_tanh_in_numpy, activations.sigmoid_chain_in_numpy),
-        ):
-            z, delta = a.copy(), g.copy()
+        for suffix in ("", "_in_numpy"):
+            halve, of_tanh, chain = (getattr(activations, f"{name}{suffix}") for name in ("halve", "sigmoid_of_tanh", "sigmoid_chain"))
+            half, z, delta = a.copy(), a.copy(), g.copy()
+            halve(half)
             of_tanh(z)
             chain(a, delta, np.empty_like(g))
-            made.append((z, delta))
+            made.append((half, z, delta))
     for one, other in zip(*made):
         assert np.array_equal(one, other, equal_nan=True)
         assert np.array_equal(np.signbit(one)[~np.isnan(one)], np.signbit(other)[~np.isnan(other)])
@@ -83,9 +82,10 @@ def test_compiled_sigmoid_refuses_what_it_cannot_take():
             activations.sigmoid_chain(*arguments)
     with pytest.raises(TypeError):
         activations.sigmoid_chain(a, a)
-    for z in (a.T, a[:, ::2], np.ones(3, np.float16)):
-        with pytest.raises(ValueError):
-            activations.sigmoid_of_tanh(z)
+    for in_place in (activations.halve, activations.sigmoid_of_tanh):
+        for z in (a.T, a[:, ::2], np.ones(3, np.float16)):
+            with pytest.raises(ValueError):
+                in_place(z)
 
 
 ROWS = [[0.0, 0.0, 0.0], [1.0, 2.0, 3.0], [-5.0, 4.0, 0.5], [700.0, 701.0, 699.0]]

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from twins import COMPILED, compiled
 from distmlp import exact
 from distmlp.communicator import Alone
 from distmlp.initializers import initialize
-from distmlp.network import Network
+from distmlp.network import FEW_SAMPLES, Network, outer_sums
 from distmlp.optimizers import SGD
 from distmlp.shards import Shards, deal
 from distmlp.step import State, Step
@@ -176,6 +177,27 @@ def test_compiled_count_has_the_bits_of_the_one_in_numpy(past_caches, shift, fir
     assert found[0] == found[1]
 
 
+@compiled
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("s, M, n, m", [(1, 1, 1, 1), (2, 5, 30, 784), (3, 6, 10, 7), (1, 3, 2, 3000)])
+@pytest.mark.parametrize("first, past_caches", [(True, True), (True, False), (False, True), (False, False)])
+def test_compiled_products_are_counted_as_those_of_numpy(first, past_caches, s, M, n, m, dtype):
+    """Whole, and cut anywhere: within rows, and where one ends."""
+    random, scale = np.random.default_rng(n * m), 2.0**14
+    delta, a = random.normal(size=(s, M, n)).astype(dtype), random.normal(size=(2, s, M, m)).astype(dtype).transpose(1, 2, 0, 3)[:, :, 1]
+    before = random.integers(-(2**20), 2**20, n * m).astype(INTEGERS[dtype])
+    G = np.empty((s, n, m), dtype)
+    outer_sums(delta * G.dtype.type(scale), np.ascontiguousarray(a), G)
+    by_count, its_largest = before.copy(), np.zeros(s, dtype)
+    exact.count(G.reshape(s, -1), by_count, its_largest, first, False)
+    for cuts in ([0, n * m], [0, n * m // 3, n * m // 3 * 2, n * m], [0, m, n * m]):
+        for count in (exact.count_products, exact.count_products_in_numpy):
+            total, largest = before.copy(), np.zeros(s, dtype)
+            for start, stop in pairwise(sorted(set(cuts))):
+                count(delta, a, total[start:stop], largest, scale, start, first, past_caches)
+            assert total.tobytes() == by_count.tobytes() and largest.tobytes() == its_largest.tobytes()
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_count_of_what_is_not_finite_stays_in_the_largest(bad, dtype):
@@ -259,6 +281,19 @@ def test_the_compiled_part_refuses_what_it_would_read_beyond():
             exact.count(*wrong, True, False)
     with pytest.raises(TypeError):
         exact.count(G, total, largest, True)
+    delta, a, total = np.zeros((2, 3, 5), np.float32), np.zeros((2, 3, 4), np.float32), np.zeros(20, np.int32)
+    exact.count_products(delta, a, total, largest, 1.0, 0, True, False)
+    for wrong in (
+        (delta, a, total, largest[:1], 1.0, 0), (delta, a, total, largest, 1.0, 1), (delta, a, total, largest, 1.0, -1),
+        (delta, a[:, :2], total, largest, 1.0, 0), (delta[:1], a, total, largest, 1.0, 0), (delta, a[0], total, largest, 1.0, 0),
+        (np.zeros((2, 7, 5), np.float32), np.zeros((2, 7, 4), np.float32), total, largest, 1.0, 0),
+        (delta[:, :0], a[:, :0], total, largest, 1.0, 0), (delta, a, np.zeros(20, np.int64), largest, 1.0, 0),
+    ):  # fmt: skip
+        with pytest.raises(ValueError):
+            exact.count_products(*wrong, True, False)
+    with pytest.raises(TypeError):
+        exact.count_products(delta, a, total, largest, 1.0, 0, True)
+    total = np.zeros(8, np.int32)
     with pytest.raises(ValueError):
         exact.mean(total, 1.0, np.zeros(7, np.float32))
     for wrong in ((G, np.zeros(7, np.int32)), (G, np.zeros(8, np.int64)), (total, total)):
@@ -335,26 +370,32 @@ class PartlyKept(Alone):
 
 
 @pytest.mark.parametrize("tile_bytes", [40, 256, 2**20])
+@pytest.mark.parametrize("size", [FEW_SAMPLES, FEW_SAMPLES + 1])
 @pytest.mark.parametrize("exactly", [True, False])
 @pytest.mark.parametrize("kept", [slice(0, 0), slice(0, 7), slice(7, 9), slice(9, 23), slice(20, 38), slice(23, 1000), slice(1000, 1000)])
-def test_what_a_rank_keeps_changes_no_message(kept, exactly, tile_bytes, monkeypatch):
+def test_what_a_rank_keeps_changes_no_message(kept, exactly, size, tile_bytes, monkeypatch):
     """Of weights and biases; what is not kept, and nothing else, goes past the caches, and that once, when it is complete."""
     monkeypatch.setattr("distmlp.step.TILE_BYTES", tile_bytes)
-    network, cut = Network((4, 5, 3)), Shards(60, 24, 4)
-    v, x, y = problem(network, "float32", 24)
+    network, cut = Network((4, 5, 3)), Shards(60 * size, 6 * size, size)
+    v, x, y = problem(network, "float32", cut.batch_size)
     batches = [batch for shard in range(0, cut.count, 3) for batch in micro_batches(cut, range(shard, shard + 3), x, y)]
     assert len(batches) == 2
-    name, stored = "count" if exactly else "add_floats", []
-    added = getattr(exact, name)
+    stored = []
 
-    def noted(G, total, largest, first, past_caches):
-        at = (total.ctypes.data - message.ctypes.data) // message.itemsize
-        stored.append((at, at + len(total), first, past_caches))
-        added(G, total, largest, first, past_caches)
+    def noted(add, at):
+        """An add of exact, whose at-th argument is the part of the message, that says what it is asked for."""
+
+        def add_and_note(*arguments):
+            *_, first, past_caches = arguments
+            start = (arguments[at].ctypes.data - message.ctypes.data) // message.itemsize
+            stored.append((start, start + len(arguments[at]), first, past_caches))
+            add(*arguments)
+
+        return add_and_note
 
     def made(comm):
         nonlocal message
-        step, state = Step(network, SGD(), "float32", exactly, comm, 24, cut.count), fresh(v)
+        step, state = Step(network, SGD(), "float32", exactly, comm, cut.batch_size, cut.count), fresh(v)
         message = step.message.buffer
         state.grid = step.gradient(state, batches)
         stored.clear()
@@ -364,7 +405,8 @@ def test_what_a_rank_keeps_changes_no_message(kept, exactly, tile_bytes, monkeyp
     message = None
     expected = made(Alone())
     assert not any(past for *_, past in stored)
-    monkeypatch.setattr(exact, name, noted)
+    for name, at in {"count": 1, "count_products": 2, "add_floats": 1}.items():
+        monkeypatch.setattr(exact, name, noted(getattr(exact, name), at))
     assert made(PartlyKept(kept)) == expected
     for entry in range(network.layout.size):
         here = [(first, past) for start, stop, first, past in stored if start <= entry < stop]

@@ -6,8 +6,8 @@ from distmlp import activations, exact, hostmemory, network
 
 #: The functions of each room; NAME_in_numpy is NAME's twin.
 COMPILED = {
-    activations: ("sigmoid_of_tanh", "sigmoid_chain"),
-    exact: ("count", "mean", "descend", "units"),
+    activations: ("halve", "sigmoid_of_tanh", "sigmoid_chain"),
+    exact: ("count", "count_products", "mean", "descend", "units"),
     network: ("weighted_sums", "outer_sums", "sample_sums"),
     hostmemory: ("add",),
 }
