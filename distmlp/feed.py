@@ -11,6 +11,7 @@ import numpy as np
 
 from distmlp.config import DataConfig, InputError
 from distmlp.dataset import DataSet
+from distmlp.layout import aligned
 from distmlp.shards import EpochOrder, Group, Shards, rows_of
 
 #: Rows that are read together from a file that has no chunks and where the config declares none.
@@ -159,7 +160,7 @@ class Feed:
         """Memory for the longest block of a group."""
         s, rows = len(group.shards), self._block_steps * group.size
         return MicroBatches(
-            x=np.empty((s, rows, self._data.width), self._dtype),
+            x=aligned((s, rows, self._data.width), self._dtype),
             y=np.empty((s, rows, self._outputs), self._dtype),
             labels=np.empty((s, rows), np.int64) if self._data.classes else None,
         )

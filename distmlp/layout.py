@@ -11,6 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
+#: Bytes of a cache line, or of the widest registers.
+LINE = 64
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -52,3 +55,11 @@ class Layout:
         """
         tensors = [v[part].reshape(shape) for part, shape in zip(self.slices, self.shapes)]
         return [None, *tensors[: self.N]], [None, *tensors[self.N :]]
+
+
+def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Like numpy's empty, but it begins with a cache line, so that no register's worth of a row of whole lines lies in two."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size].view(dtype).reshape(shape)

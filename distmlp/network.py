@@ -15,7 +15,7 @@ import numpy as np
 
 from distmlp.activations import ACTIVATIONS, Activation
 from distmlp.costs import COSTS, MATCHED, Cost
-from distmlp.layout import Layout
+from distmlp.layout import Layout, aligned
 
 
 #: Micro-batches of up to so many samples have products of their own: a GEMM of so few rows spends its time
@@ -78,10 +78,10 @@ class Workspace:
 
     def __init__(self, layers: tuple[int, ...], samples: int, dtype):
         self._layers = layers
-        self._a = [None, *(np.empty(samples * n, dtype) for n in layers[1:])]
-        self._delta = [None, *(np.empty(samples * n, dtype) for n in layers[1:])]
+        self._a = [None, *(aligned((samples * n,), dtype) for n in layers[1:])]
+        self._delta = [None, *(aligned((samples * n,), dtype) for n in layers[1:])]
         self._z = np.empty(samples * layers[-1], dtype)
-        self._scratch = np.empty(samples * max(layers[1:]), dtype)
+        self._scratch = aligned((samples * max(layers[1:]),), dtype)
         self._widest = max(layers[1:])
         self._passes = {}
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from distmlp import exact
 from distmlp.feed import MicroBatches
+from distmlp.layout import aligned
 from distmlp.network import FEW_SAMPLES, Network, Pass, Workspace, backward, bias_gradient, forward, weight_gradient
 
 #: A weight gradient is made, cut to the grid and added in tiles of this size, which stay in a core's
@@ -72,7 +73,7 @@ class Step:
         self._log2_micro_batches = (micro_batches - 1).bit_length()
         self._tile_entries = TILE_BYTES // self.dtype.itemsize
         # Two micro-batches' tiles at least, which are added in the one pass that stores their sum.
-        self._G = np.empty(2 * max(self._tile_entries, *network.layers), self.dtype)
+        self._G = aligned((2 * max(self._tile_entries, *network.layers),), self.dtype)
         self._plans = {}
         self._unit_grid = exact.Grid([0] * len(layout.slices), dtype)
         self._viewed = None
