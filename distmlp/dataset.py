@@ -6,6 +6,7 @@ while training.
 """
 
 import os
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -38,9 +39,12 @@ class DataSet:
             self._y = None if targets is None else self._find(group, targets)
             self._check_shapes(inputs, targets)
             self._readers = [None if stored is None else _Reader(stored) for stored in (self._x, self._y)]
-        except BaseException:
+        except InputError:
             self._file.close()
             raise
+        except (KeyError, OSError, RuntimeError, ValueError) as error:  # h5py has all of them
+            self._file.close()
+            raise InputError(f"{spec}: cannot be opened: the file is damaged: {error}") from None
         self.rows = self._x.shape[0]
         self.width = int(np.prod(self._x.shape[1:]))
         y = self._y
@@ -115,7 +119,7 @@ class DataSet:
                 part = here if here.dtype == reader.dtype else np.empty(here.shape, reader.dtype)
                 try:
                     reader.read(start, part)
-                except OSError as error:
+                except (OSError, RuntimeError) as error:
                     raise InputError(
                         f"{self.spec}: rows {start} to {stop - 1} cannot be read (a damaged file, or no memory left?): {error}"
                     ) from None
@@ -172,38 +176,44 @@ class _Reader:
 
     def __init__(self, stored: h5py.Dataset):
         self.row, self.dtype = stored.shape[1:], stored.dtype
-        self._stored, self._chunk_rows = stored, stored.shape[0]
-        self._corner = (0,) * len(self.row)
+        self._stored = stored
         self._row_bytes = int(np.prod(self.row)) * self.dtype.itemsize
-        self._offset = stored.id.get_offset()  # None of chunks, and of what is not in this file
-        self._has_plain_chunks = False
-        if stored.chunks:
-            self._chunk_rows = stored.chunks[0]
-            self._has_plain_chunks = stored.chunks[1:] == self.row and stored.id.get_create_plist().get_nfilters() == 0
-        # Older HDF5 counts the places of chunks from the end of a user block.
-        if stored.file.userblock_size:
-            self._offset, self._has_plain_chunks = None, False
+        self._chunk_rows = stored.chunks[0] if stored.chunks else stored.shape[0]
         self._descriptor = stored.file.id.get_vfd_handle()
+
+    @cached_property
+    def _places(self) -> list[int | None] | None:
+        """Where in the file each chunk's rows begin, None if nowhere yet; None where they are not there as they are."""
+        stored = self._stored
+        if stored.file.userblock_size:
+            return None  # older HDF5 counts the places of chunks from its end
+        if not stored.chunks:
+            place = stored.id.get_offset()  # None of what is in another file, too
+            return None if place is None else [place]
+        if stored.chunks[1:] != self.row or stored.id.get_create_plist().get_nfilters() or not hasattr(stored.id, "chunk_iter"):
+            return None
+        places = [None] * -(-stored.shape[0] // self._chunk_rows)
+
+        def note(chunk):
+            places[chunk.chunk_offset[0] // self._chunk_rows] = chunk.byte_offset
+
+        # All of them at once: asked for one, HDF5 goes through the chunks until it comes by.
+        stored.id.chunk_iter(note)
+        return places
 
     def read(self, start: int, out: np.ndarray) -> None:
         """The rows from `start` on, into out: (rows, …) of the dtype.  Raises OSError."""
         stop = start + len(out)
-        if self._offset is None and not self._has_plain_chunks:
+        if self._places is None:
             self._through_hdf5(start, out)
             return
         for first in range(start - start % self._chunk_rows, stop, self._chunk_rows):
             a, b = max(first, start), min(first + self._chunk_rows, stop)
-            part, place = out[a - start : b - start], self._place(first)
+            part, place = out[a - start : b - start], self._places[first // self._chunk_rows]
             if place is None:  # never written
                 self._through_hdf5(a, part)
             else:
                 self._from_file(place + (a - first) * self._row_bytes, part)
-
-    def _place(self, row: int) -> int | None:
-        """Where in the file the chunk begins whose first row this is; None if nowhere."""
-        if self._offset is not None:
-            return self._offset
-        return self._stored.id.get_chunk_info_by_coord((row, *self._corner)).byte_offset
 
     def _from_file(self, place: int, out: np.ndarray) -> None:
         left = out.reshape(-1).view(np.uint8)
@@ -216,7 +226,7 @@ class _Reader:
     def _through_hdf5(self, start: int, out: np.ndarray) -> None:
         # h5py's own slicing takes longer to understand a slice than HDF5 takes to read it.
         space = self._stored.id.get_space()
-        space.select_hyperslab((start, *self._corner), out.shape)
+        space.select_hyperslab((start, *(0 for _ in self.row)), out.shape)
         self._stored.id.read(h5py.h5s.create_simple(out.shape), space, out)
 
 
@@ -245,7 +255,7 @@ def _opened(path: Path, spec: str) -> h5py.File:
 
 
 def _listed(group: h5py.Group) -> str:
-    return ", ".join(sorted(group)) or "nothing"
+    return ", ".join(sorted(map(str, group))) or "nothing"
 
 
 def check_against_network(data: DataSet, layers: tuple[int, ...], where: str) -> None:

@@ -109,6 +109,27 @@ def test_a_file_that_is_cut_short_while_it_is_read(kind, tmp_path):
             data.read([(0, ROWS)])
 
 
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_a_damaged_file_is_refused_in_a_sentence(version, tmp_path):
+    """Or, where the damage is in the numbers or in nothing that is read, it is not noticed."""
+    path, refused = tmp_path / "set.h5", 0
+    with h5py.File(path, "w", libver=version) as file:
+        file.create_dataset("train/x", data=X, chunks=(10, 5, 3))
+        file["train/y"] = Y
+    whole = np.fromfile(path, np.uint8)
+    for seed in range(100):
+        random, damaged = np.random.default_rng(seed), whole.copy()
+        damaged[random.integers(0, len(whole), 200)] ^= random.integers(1, 256, 200, np.uint8)
+        damaged.tofile(path)
+        try:
+            with DataSet(f"{path}:/train") as data:
+                data.read([(0, ROWS)])
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error)
+    assert refused > 20
+
+
 def test_rows_lie_where_hdf5_says(tmp_path):
     """What the reading past HDF5 stands on: it takes the way through HDF5 for none of these rows."""
     for kind in ("contiguous", "chunked", "chunked, newest format", "grown", "another byte order"):
