@@ -192,9 +192,13 @@ SOAK = {"training.epochs": 20, "run.checkpoint_every": "7 steps", "run.check_eve
 
 
 def test_a_hundred_at_random(bench, ulfm):
-    """Each run loses all but one of its ranks, at random times: some at once, some in recoveries, some as it begins."""
+    """Each run loses all but one of its ranks, at random times: some at once, some in recoveries, some as it begins.
+
+    Open MPI 5.0 itself can crash the one that is left, where it hears of a loss while it makes a communicator
+    (docs/reliability.md).  Then, and in no other case, nor often, the same command goes on.
+    """
     undisturbed, kills, same, seconds = bench.undisturbed(SOAK), 0, True, []
-    number = 0
+    number = crashed = 0
     while kills < 100:
         randomly = random.Random(number)
         ranks = 5
@@ -203,7 +207,12 @@ def test_a_hundred_at_random(bench, ulfm):
         outcome = bench.run(ulfm, ranks, faults, SOAK)
         kills += len(outcome.of("kill"))
         seconds += [passed for _, passed, _ in outcome.recoveries()]
+        if not outcome.is_complete and "ompi_comm_revoke_local" in outcome.done.err:
+            crashed += 1
+            assert crashed <= 2, outcome.explain()
+            outcome = bench.resume(outcome, SOAK)
         same = same and outcome.is_complete and outcome.log == undisturbed
         assert outcome.done.status == 0 and same, f"run {number}: {outcome.explain()}"
         number += 1
-    ROWS.append(Row(f"{kills} kills -9 in {number} runs", "any, at random", 5, 1, max(seconds), same))
+    again = f", {crashed} of them started again" if crashed else ""
+    ROWS.append(Row(f"{kills} kills -9 in {number} runs{again}", "any, at random", 5, 1, max(seconds), same))
