@@ -41,13 +41,9 @@ DEFINE(double)
         const int fits = PyBuffer_IsContiguous(&array, 'C');                                                           \
         if (fits) {                                                                                                    \
             const Py_ssize_t n = array.len / array.itemsize;                                                           \
-            PyThreadState *save = n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;                                     \
-            if (array.itemsize == 4)                                                                                   \
-                name##_float(array.buf, n);                                                                            \
-            else                                                                                                       \
-                name##_double(array.buf, n);                                                                           \
-            if (save)                                                                                                  \
-                PyEval_RestoreThread(save);                                                                            \
+            PyThreadState *thread = let_go(n);                                                                         \
+            BY_WIDTH(array.itemsize, name, array.buf, n);                                                              \
+            take_back(thread);                                                                                         \
         }                                                                                                              \
         return finish(&array, 1, fits, #name "(z): floats without gaps");                                              \
     }
@@ -70,13 +66,9 @@ static PyObject *sigmoid_chain(PyObject *module, PyObject *const *arguments, Py_
     const int fits = a->len == g->len && PyBuffer_IsContiguous(a, 'C') && PyBuffer_IsContiguous(g, 'C');
     if (fits) {
         const Py_ssize_t n = g->len / g->itemsize;
-        PyThreadState *save = n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
-        if (g->itemsize == 4)
-            sigmoid_chain_float(a->buf, g->buf, n);
-        else
-            sigmoid_chain_double(a->buf, g->buf, n);
-        if (save)
-            PyEval_RestoreThread(save);
+        PyThreadState *thread = let_go(n);
+        BY_WIDTH(g->itemsize, sigmoid_chain, a->buf, g->buf, n);
+        take_back(thread);
     }
     return finish(arrays, 2, fits, expected);
 }

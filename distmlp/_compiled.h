@@ -21,8 +21,20 @@
 #define FOR_EACH_CPU
 #endif
 
-/* Numbers from which on another thread may run meanwhile, as in numpy. */
-#define WORTH_A_THREAD 500
+/* Lets other threads run from here to `take_back`, where so many numbers are worth it, as in numpy. */
+static inline PyThreadState *let_go(Py_ssize_t numbers)
+{
+    return numbers > 500 ? PyEval_SaveThread() : NULL;
+}
+
+static inline void take_back(PyThreadState *thread)
+{
+    if (thread)
+        PyEval_RestoreThread(thread);
+}
+
+/* function_float(...) or function_double(...), by the width of the numbers. */
+#define BY_WIDTH(itemsize, function, ...) ((itemsize) == 4 ? function##_float(__VA_ARGS__) : function##_double(__VA_ARGS__))
 
 /* Bytes that are worked on at a time; they stay in a core's first cache. */
 #define BLOCK 4096
@@ -104,7 +116,7 @@ static int take(PyObject *const *arguments, Py_buffer *arrays, int n, int writte
 }
 
 /* Where row j of block i of an array lies. */
-ALWAYS_INLINE char *at(const Py_buffer *array, Py_ssize_t i, Py_ssize_t j)
+ALWAYS_INLINE void *at(const Py_buffer *array, Py_ssize_t i, Py_ssize_t j)
 {
     return (char *)array->buf + i * array->strides[0] + j * array->strides[1];
 }

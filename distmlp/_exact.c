@@ -136,13 +136,9 @@ static PyObject *count(PyObject *module, PyObject *const *arguments, Py_ssize_t 
     const int fits = G->ndim == 2 && total->ndim == 1 && largest->ndim == 1 && G->shape[1] == total->shape[0] && G->shape[0] == largest->shape[0];
     if (fits) {
         const Py_ssize_t s = G->shape[0], n = G->shape[1], stride = G->strides[0];
-        PyThreadState *save = s * n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
-        if (G->itemsize == 4)
-            count_float(G->buf, stride, s, total->buf, n, first, past, largest->buf);
-        else
-            count_double(G->buf, stride, s, total->buf, n, first, past, largest->buf);
-        if (save)
-            PyEval_RestoreThread(save);
+        PyThreadState *thread = let_go(s * n);
+        BY_WIDTH(G->itemsize, count, G->buf, stride, s, total->buf, n, first, past, largest->buf);
+        take_back(thread);
     }
     return finish(arrays, 3, fits, expected);
 }
@@ -169,13 +165,9 @@ static PyObject *count_products(PyObject *module, PyObject *const *arguments, Py
                      start >= 0 && start + total->shape[0] <= delta->shape[2] * a->shape[2];
     if (fits) {
         const Py_ssize_t n = total->shape[0];
-        PyThreadState *save = a->shape[0] * n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
-        if (total->itemsize == 4)
-            count_products_float(delta, a, (float)scale, start, total->buf, n, first, past, largest->buf);
-        else
-            count_products_double(delta, a, scale, start, total->buf, n, first, past, largest->buf);
-        if (save)
-            PyEval_RestoreThread(save);
+        PyThreadState *thread = let_go(a->shape[0] * n);
+        BY_WIDTH(total->itemsize, count_products, delta, a, scale, start, total->buf, n, first, past, largest->buf);
+        take_back(thread);
     }
     return finish(arrays, 4, fits, expected);
 }
@@ -192,17 +184,12 @@ static PyObject *from_counts(PyObject *total, PyObject *by, PyObject *alpha, PyO
     const int fits = counts->ndim == 1 && out->ndim == 1 && counts->shape[0] == out->shape[0];
     if (fits) {
         const Py_ssize_t n = out->shape[0];
-        PyThreadState *save = n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
-        if (out->itemsize == 4 && alpha)
-            descend_float(counts->buf, (float)factor, (float)step, out->buf, n);
-        else if (out->itemsize == 4)
-            mean_float(counts->buf, (float)factor, out->buf, n);
-        else if (alpha)
-            descend_double(counts->buf, factor, step, out->buf, n);
+        PyThreadState *thread = let_go(n);
+        if (alpha)
+            BY_WIDTH(out->itemsize, descend, counts->buf, factor, step, out->buf, n);
         else
-            mean_double(counts->buf, factor, out->buf, n);
-        if (save)
-            PyEval_RestoreThread(save);
+            BY_WIDTH(out->itemsize, mean, counts->buf, factor, out->buf, n);
+        take_back(thread);
     }
     return finish(arrays, 2, fits, expected);
 }
@@ -248,10 +235,8 @@ static PyObject *units(PyObject *module, PyObject *const *arguments, Py_ssize_t 
     int finite = 1;
     for (Py_ssize_t tensor = 0; fits && tensor < out.shape[0]; tensor++) {
         const char *from = (const char *)largest.buf + tensor * largest.strides[1];
-        if (out.itemsize == 4)
-            finite &= units_float(from, largest.strides[0], largest.shape[0], (float)unit, (float)most, (int32_t *)out.buf + tensor);
-        else
-            finite &= units_double(from, largest.strides[0], largest.shape[0], unit, most, (int64_t *)out.buf + tensor);
+        void *to = (char *)out.buf + tensor * out.itemsize;
+        finite &= BY_WIDTH(out.itemsize, units, from, largest.strides[0], largest.shape[0], unit, most, to);
     }
     PyBuffer_Release(&largest);
     PyBuffer_Release(&out);

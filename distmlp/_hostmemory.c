@@ -46,7 +46,7 @@ static PyObject *add(PyObject *module, PyObject *const *arguments, Py_ssize_t gi
                      real == (strchr("fd", *out->format) != NULL);
     if (fits) {
         const Py_ssize_t n = out->shape[0], rows = others->shape[0], stride = others->strides[0];
-        PyThreadState *save = n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
+        PyThreadState *thread = let_go(n);
         if (out->itemsize == 4 && real)
             add_float(first->buf, others->buf, rows, stride, out->buf, n);
         else if (out->itemsize == 4)
@@ -55,8 +55,7 @@ static PyObject *add(PyObject *module, PyObject *const *arguments, Py_ssize_t gi
             add_double(first->buf, others->buf, rows, stride, out->buf, n);
         else
             add_uint64_t(first->buf, others->buf, rows, stride, out->buf, n);
-        if (save)
-            PyEval_RestoreThread(save);
+        take_back(thread);
     }
     return finish(arrays, 3, fits, expected);
 }

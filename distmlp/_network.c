@@ -101,7 +101,7 @@ static PyObject *weighted_sums(PyObject *module, PyObject *const *arguments, Py_
                a->shape[0] == z->shape[0] && a->shape[1] == z->shape[1];
     if (fits) {
         const Py_ssize_t n = w->shape[0], m = w->shape[1], M = a->shape[1], samples = a->shape[0] * M;
-        PyThreadState *save = samples * n * m > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
+        PyThreadState *thread = let_go(samples * n * m);
         for (Py_ssize_t done = 0; done < samples; done += FEW) {
             const int R = samples - done < FEW ? (int)(samples - done) : FEW;
             const void *from[FEW];
@@ -110,13 +110,9 @@ static PyObject *weighted_sums(PyObject *module, PyObject *const *arguments, Py_
                 from[r] = at(a, (done + r) / M, (done + r) % M);
                 to[r] = at(z, (done + r) / M, (done + r) % M);
             }
-            if (w->itemsize == 4)
-                weighted_sums_float(w->buf, b->buf, n, m, R, (const float *const *)from, (float *const *)to);
-            else
-                weighted_sums_double(w->buf, b->buf, n, m, R, (const double *const *)from, (double *const *)to);
+            BY_WIDTH(w->itemsize, weighted_sums, w->buf, b->buf, n, m, R, (void *)from, (void *)to);
         }
-        if (save)
-            PyEval_RestoreThread(save);
+        take_back(thread);
     }
     return finish(arrays, 4, fits, expected);
 }
@@ -139,18 +135,14 @@ static PyObject *outer_sums(PyObject *module, PyObject *const *arguments, Py_ssi
     if (fits) {
         const Py_ssize_t s = out->shape[0], n = out->shape[1], m = out->shape[2], stride = delta->strides[1] / delta->itemsize;
         const int R = (int)a->shape[1];
-        PyThreadState *save = s * n * m > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
+        PyThreadState *thread = let_go(s * n * m);
         for (Py_ssize_t i = 0; i < s; i++) {
             const void *from[FEW];
             for (int r = 0; r < R; r++)
                 from[r] = at(a, i, r);
-            if (out->itemsize == 4)
-                outer_sums_float((const float *)at(delta, i, 0), stride, n, R, (const float *const *)from, m, (float *)at(out, i, 0));
-            else
-                outer_sums_double((const double *)at(delta, i, 0), stride, n, R, (const double *const *)from, m, (double *)at(out, i, 0));
+            BY_WIDTH(out->itemsize, outer_sums, at(delta, i, 0), stride, n, R, (void *)from, m, at(out, i, 0));
         }
-        if (save)
-            PyEval_RestoreThread(save);
+        take_back(thread);
     }
     return finish(arrays, 3, fits, expected);
 }
@@ -171,16 +163,12 @@ static PyObject *sample_sums(PyObject *module, PyObject *const *arguments, Py_ss
     int fits = delta->ndim == 3 && out->ndim == 2 && delta->shape[0] == out->shape[0] && delta->shape[2] == out->shape[1] && delta->shape[1] >= 1;
     if (fits) {
         const Py_ssize_t s = delta->shape[0], M = delta->shape[1], n = delta->shape[2], stride = delta->strides[1] / delta->itemsize;
-        PyThreadState *save = s * M * n > WORTH_A_THREAD ? PyEval_SaveThread() : NULL;
+        PyThreadState *thread = let_go(s * M * n);
         for (Py_ssize_t i = 0; i < s; i++) {
             void *to = (char *)out->buf + i * out->strides[0];
-            if (out->itemsize == 4)
-                sample_sums_float((const float *)at(delta, i, 0), stride, M, n, (float)scale, to);
-            else
-                sample_sums_double((const double *)at(delta, i, 0), stride, M, n, scale, to);
+            BY_WIDTH(out->itemsize, sample_sums, at(delta, i, 0), stride, M, n, scale, to);
         }
-        if (save)
-            PyEval_RestoreThread(save);
+        take_back(thread);
     }
     return finish(arrays, 2, fits, expected);
 }

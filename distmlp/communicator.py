@@ -150,8 +150,8 @@ class Communicator:
     """The ranks of an mpi4py communicator; see `Alone` for what each method does.
 
     resilient: whether MPI lets the survivors of a lost rank go on (ULFM: Open MPI's mpirun
-    --with-ft ulfm).  missed: how many ranks were lost before all had met.  entered: how many collective calls this rank has come to; the others wait for the
-    one that has come to the fewest.
+    --with-ft ulfm).  missed: how many ranks were lost before all had met.  entered: how many collective calls this
+    rank has come to; the others wait for the one that has come to the fewest.
     """
 
     def __init__(self, comm):

@@ -192,9 +192,12 @@ def count_products_in_numpy(delta, a, total, largest, scale: float, start: int, 
 
     delta: (s, M, n).  a: (s, M, m).  The compiled part has no place in memory for the (s, n m) products.
     """
-    G = np.empty((len(delta), delta.shape[2], a.shape[2]), delta.dtype)
-    outer_sums_in_numpy(np.multiply(delta, scale), a, G)
-    count_in_numpy(G.reshape(len(G), -1)[:, start : start + len(total)], total, largest, first, past_caches)
+    m = a.shape[2]
+    row, column = divmod(start, m)
+    delta = np.multiply(delta[:, :, row : -(-(start + len(total)) // m)], scale)
+    G = np.empty((len(delta), delta.shape[2], m), delta.dtype)
+    outer_sums_in_numpy(delta, a, G)
+    count_in_numpy(G.reshape(len(G), -1)[:, column : column + len(total)], total, largest, first, past_caches)
 
 
 def mean_in_numpy(total: np.ndarray, factor: float, out: np.ndarray) -> None:

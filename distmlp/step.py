@@ -280,10 +280,10 @@ class Step:
 class _Plan:
     """How the gradients of a step's passes are made and added.
 
-    largest: (2N, s), the T_i of all of them.  products[l]: where all passes are of few samples, for each pass (it, and what
-    exact.count_products is called with but for the numbers), else None.  weights[l]: for each tile of w(l) and each stack of micro-batches that is
-    made at a time (their pass, which of it, their δ, their ∇C, what is added).  biases[l]: for each pass (it, its ∇C, what
-    is added).
+    largest: (2N, s), the T_i of all of them.  products[l]: where all passes are of few samples, for each pass (it, and
+    what exact.count_products is called with but for the numbers), else None.  weights[l]: where they are not, for each
+    tile of w(l) and each stack of micro-batches that is made at a time (their pass, which of it, their δ, their ∇C, what
+    is added).  biases[l]: for each pass (it, its ∇C, what is added).
     """
 
     largest: np.ndarray
