@@ -18,7 +18,12 @@ import testhosts
 
 def why_not() -> str | None:
     """Why there can be no such hosts here, or None."""
-    if "Open MPI" not in subprocess.run([*measuring.mpirun(), "--version"], capture_output=True, text=True).stdout:
+    if (
+        "Open MPI"
+        not in subprocess.run(
+            [*measuring.mpirun(), "--version"], capture_output=True, text=True
+        ).stdout
+    ):
         return "the agent in the place of ssh is for Open MPI's mpirun"
     return testhosts.why_not()
 
@@ -45,7 +50,12 @@ def hosts(count: int, delay: str, rate: str):
 
 
 def _launcher(made: testhosts.Hosts) -> list[str]:
-    passed = [word for variable in ("PATH", "PYTHONPATH") if variable in os.environ for word in ("-x", variable)]
+    passed = [
+        word
+        for variable in ("PATH", "PYTHONPATH")
+        if variable in os.environ
+        for word in ("-x", variable)
+    ]
     settings = {"btl": "tcp,self", "pml": "ob1"}
     if len(made.addresses) > measuring.cores():
         settings["mpi_yield_when_idle"] = "1"

@@ -41,12 +41,34 @@ def parser(document: str, rounds: int) -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         description=document, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--rounds", type=int, default=rounds, help="rounds, in each of which every contender has its turn (%(default)s)")
-    options.add_argument("--quick", action="store_true", help="a tenth of the work or less: to see that it runs, not to measure")
-    options.add_argument("--json", type=Path, metavar="FILE", help="write the results and the machine's description to this file too")
-    options.add_argument("--time-limit", type=float, default=900, metavar="SECONDS", help="for one start of workers (%(default)s)")
     options.add_argument(
-        "--directory", metavar="DIR", help="where temporary files, the data among them, are made (the system's place for them)"
+        "--rounds",
+        type=int,
+        default=rounds,
+        help="rounds, in each of which every contender has its turn (%(default)s)",
+    )
+    options.add_argument(
+        "--quick",
+        action="store_true",
+        help="a tenth of the work or less: to see that it runs, not to measure",
+    )
+    options.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the results and the machine's description to this file too",
+    )
+    options.add_argument(
+        "--time-limit",
+        type=float,
+        default=900,
+        metavar="SECONDS",
+        help="for one start of workers (%(default)s)",
+    )
+    options.add_argument(
+        "--directory",
+        metavar="DIR",
+        help="where temporary files, the data among them, are made (the system's place for them)",
     )
     return options
 
@@ -95,16 +117,32 @@ def environment(ranks: int = 1) -> dict[str, str]:
     return settings
 
 
-def on_ranks(ranks: int, task: dict, *, time_limit: float, script: str | None = None, python: str | None = None, launcher=None):
+def on_ranks(
+    ranks: int,
+    task: dict,
+    *,
+    time_limit: float,
+    script: str | None = None,
+    python: str | None = None,
+    launcher=None,
+):
     """The answer to a task of `ranks` ranks under mpirun, by the script that is running unless another is named.
 
     launcher: the words before `-n`, instead of `mpirun(python)`.
     """
-    command = [*(launcher or mpirun(python)), "-n", str(ranks), python or sys.executable, str(script or sys.argv[0])]
+    command = [
+        *(launcher or mpirun(python)),
+        "-n",
+        str(ranks),
+        python or sys.executable,
+        str(script or sys.argv[0]),
+    ]
     return ask([(command, {})], task, time_limit, environment(ranks))
 
 
-def ask(commands: list[tuple[list[str], dict]], task: dict, time_limit: float, base: dict | None = None):
+def ask(
+    commands: list[tuple[list[str], dict]], task: dict, time_limit: float, base: dict | None = None
+):
     """The answer of workers started together, each a command to which `--worker TASK` is added, and its environment.
 
     Raises Failed where one ends with an error or is not done in time; all are ended then.
@@ -136,7 +174,9 @@ def ask(commands: list[tuple[list[str], dict]], task: dict, time_limit: float, b
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
         if any(ended) or not answer.exists():
-            raise Failed(f"{' '.join(commands[0][0])} ended with status {ended}:\n{said.read_text(errors='replace')}")
+            raise Failed(
+                f"{' '.join(commands[0][0])} ended with status {ended}:\n{said.read_text(errors='replace')}"
+            )
         return json.loads(answer.read_text())
 
 
@@ -153,7 +193,9 @@ def turns(names: list, number: int) -> list:
 
 def spread(values: list[float], form: str = "{:,.0f}") -> str:
     """ "median (least–most)"."""
-    middle, low, high = (form.format(x) for x in (statistics.median(values), min(values), max(values)))
+    middle, low, high = (
+        form.format(x) for x in (statistics.median(values), min(values), max(values))
+    )
     return f"{middle} ({low}–{high})"
 
 
@@ -204,7 +246,9 @@ def machine() -> dict:
 def _first(path: str, key: str) -> str | None:
     try:
         with open(path, encoding="utf-8", errors="replace") as lines:
-            return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), None)
+            return next(
+                (line.partition(":")[2].strip() for line in lines if line.startswith(key)), None
+            )
     except OSError:
         return None
 
@@ -213,9 +257,14 @@ def introduce(what: str) -> dict:
     """Prints what is measured on which machine, with a warning where others use it; returns the description."""
     found = machine()
     packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
-    print(f"{what}\n{found['cpu']}, {found['cores']} cores, {found['system']}, Python {found['python']}, {packages}")
+    print(
+        f"{what}\n{found['cpu']}, {found['cores']} cores, {found['system']}, Python {found['python']}, {packages}"
+    )
     if found["load_before"] > 0.5:
-        print(f"The machine is not quiet: its load was {found['load_before']:.2f} before the start.", file=sys.stderr)
+        print(
+            f"The machine is not quiet: its load was {found['load_before']:.2f} before the start.",
+            file=sys.stderr,
+        )
     print(flush=True)
     return found
 
@@ -224,4 +273,7 @@ def save(path: Path | None, benchmark: str, described: dict, results: object) ->
     """Writes the results as JSON where that was asked for."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"benchmark": benchmark, "machine": described, "results": results}, indent=1) + "\n")
+        path.write_text(
+            json.dumps({"benchmark": benchmark, "machine": described, "results": results}, indent=1)
+            + "\n"
+        )

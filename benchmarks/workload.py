@@ -1,6 +1,6 @@
 """What the benchmarks train: four networks, sets like MNIST, and the trainer with a stopwatch.
 
-Steps are timed from inside `distmlp.training.train`, through its report, which is told after every
+Steps are timed from inside `distmlp.training.loop.train`, through its report, which is told after every
 step: the loop, the feed and the step are the ones that users run, and nothing is added to them but
 one look at the clock.  The first steps, which load the first window and find the grid, are not
 counted.
@@ -19,9 +19,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from distmlp import exact, network, training
-from distmlp.config import Config, from_tables
-from distmlp.reporting import Silent
+from distmlp.config.reading import Config, from_tables
+from distmlp.mathematics import exact, network
+from distmlp.training import loop as training
+from distmlp.training.reporting import Silent
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ def case(text: str) -> Case:
     return Case(tuple(map(int, layers.split("-"))), int(batch), int(steps[0]) if steps else 100)
 
 
-def images(random: np.random.Generator, rows: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def images(
+    random: np.random.Generator, rows: int, width: int, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(rows, width) uint8 of which about a fifth is not zero, and (rows,) classes, which can be learnt from them.
 
     A class lights a third of the pixels of its own, a sample a part of those: MNIST's share of zeros.
@@ -105,7 +108,9 @@ def write_set(path, rows: int, width: int, classes: int, dtype="uint8", **storag
         for start in range(0, rows, 4096):
             if len(blocks) < 16:
                 pixels, labels = images(random, 4096, width, classes)
-                blocks.append((pixels if x.dtype.kind in "iu" else pixels / np.float32(256), labels))
+                blocks.append(
+                    (pixels if x.dtype.kind in "iu" else pixels / np.float32(256), labels)
+                )
             pixels, labels = blocks[start // 4096 % 16]
             part = slice(start, min(start + 4096, rows))
             x[part], y[part] = pixels[: part.stop - start], labels[: part.stop - start]
@@ -170,7 +175,16 @@ class Trainer:
     def __init__(self, comm, directory):
         self.comm, self._directory, self._number = comm, Path(directory), count()
 
-    def time(self, case: Case, file, *, comm=None, start: Callable[[], None] = lambda: None, until: int | None = None, **changes) -> Timed:
+    def time(
+        self,
+        case: Case,
+        file,
+        *,
+        comm=None,
+        start: Callable[[], None] = lambda: None,
+        until: int | None = None,
+        **changes,
+    ) -> Timed:
         """Takes case.steps steps after case.warm_up others.  Collective; the times are rank 0's, on every rank.
 
         The set has as many samples as that takes in one epoch, or `until` says where to end.  comm: another
@@ -179,7 +193,9 @@ class Trainer:
         comm = comm or self.comm
         run = self._directory / f"run-{next(self._number)}-of-rank-{self.comm.rank - comm.rank}"
         watch = _Stopwatch(case.warm_up, start)
-        result = training.train(config(case, file, run, **changes), comm, resume="never", report=watch, until=until)
+        result = training.train(
+            config(case, file, run, **changes), comm, resume="never", report=watch, until=until
+        )
         if comm.rank == 0:
             shutil.rmtree(run)
         ends = comm.broadcast(watch.ends)[case.warm_up - 1 :]
@@ -229,8 +245,14 @@ class _TimedCommunicator:
 def instruments(comm):
     """(communicator, parts) in which the time of every product of matrices, of the grid, and of every call of the communicator adds up."""
     parts = Parts()
-    kept = [(owner, name, "gemm") for owner, name in ((np, "matmul"), (network, "weighted_sums"), (network, "outer_sums"))]
-    kept += [(exact, name, "counting") for name in ("count", "count_products", "mean", "descend", "units")]
+    kept = [
+        (owner, name, "gemm")
+        for owner, name in ((np, "matmul"), (network, "weighted_sums"), (network, "outer_sums"))
+    ]
+    kept += [
+        (exact, name, "counting")
+        for name in ("count", "count_products", "mean", "descend", "units")
+    ]
     originals = [getattr(owner, name) for owner, name, _ in kept]
     for (owner, name, part), original in zip(kept, originals):
         setattr(owner, name, parts.timed(part, original))

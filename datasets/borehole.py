@@ -56,7 +56,9 @@ def flow(rw, r, Tu, Hu, Tl, Hl, L, Kw):
     return 2 * np.pi * Tu * (Hu - Hl) / (ln * (1 + 2 * L * Tu / (ln * rw**2 * Kw) + Tu / Tl))
 
 
-def rows(seed: int, group: str, start: int, stop: int, dtype="float32") -> tuple[np.ndarray, np.ndarray]:
+def rows(
+    seed: int, group: str, start: int, stop: int, dtype="float32"
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows start to stop - 1 of "train" or "test": x (stop - start, 8) and y (stop - start, 1)."""
     # Philox makes four numbers of a counter, and a row takes eight.
     generator = np.random.Generator(np.random.Philox(key=[seed, STREAMS[group]], counter=2 * start))
@@ -82,12 +84,18 @@ def write(
     temporary = out.with_name(f"{out.name}.{os.getpid()}.writing")
     try:
         with h5py.File(temporary, "w") as file:
-            file.attrs["source"] = "borehole function: Harper and Gupta 1983; Morris, Mitchell and Ylvisaker 1993"
+            file.attrs["source"] = (
+                "borehole function: Harper and Gupta 1983; Morris, Mitchell and Ylvisaker 1993"
+            )
             file.attrs["seed"] = seed
             for group, count in (("train", samples), ("test", test_samples)):
                 chunk = min(chunk_rows, count)
-                x = file.create_dataset(f"{group}/x", (count, 8), dtype, chunks=(chunk, 8), track_times=False, **filters)
-                y = file.create_dataset(f"{group}/y", (count, 1), dtype, chunks=(chunk, 1), track_times=False, **filters)
+                x = file.create_dataset(
+                    f"{group}/x", (count, 8), dtype, chunks=(chunk, 8), track_times=False, **filters
+                )
+                y = file.create_dataset(
+                    f"{group}/y", (count, 1), dtype, chunks=(chunk, 1), track_times=False, **filters
+                )
                 step = chunk * max(1, BLOCK_ROWS // chunk)
                 for start in range(0, count, step):
                     stop = min(start + step, count)
@@ -110,14 +118,42 @@ def main(arguments: list[str] | None = None) -> None:
             raise argparse.ArgumentTypeError(f"{text} is given, but expected 0 to 2**64 - 1")
         return int(text)
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", metavar="OUT.h5", type=Path, help="the file to write; one that exists is replaced")
-    parser.add_argument("--samples", metavar="N", type=count, required=True, help="rows of /train; any number, made in bounded memory")
-    parser.add_argument("--test-samples", metavar="N", type=count, default=10000, help="rows of /test; 10000 by default")
-    parser.add_argument("--seed", metavar="S", type=word, required=True, help="which rows are drawn: 0 to 2**64 - 1")
-    parser.add_argument("--chunk-rows", metavar="R", type=count, default=8192, help="rows of a chunk; 8192 by default, 256 KiB of float32")
-    parser.add_argument("--compression", choices=("none", "gzip"), default="none", help="none by default")
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="float32 by default")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "out", metavar="OUT.h5", type=Path, help="the file to write; one that exists is replaced"
+    )
+    parser.add_argument(
+        "--samples",
+        metavar="N",
+        type=count,
+        required=True,
+        help="rows of /train; any number, made in bounded memory",
+    )
+    parser.add_argument(
+        "--test-samples",
+        metavar="N",
+        type=count,
+        default=10000,
+        help="rows of /test; 10000 by default",
+    )
+    parser.add_argument(
+        "--seed", metavar="S", type=word, required=True, help="which rows are drawn: 0 to 2**64 - 1"
+    )
+    parser.add_argument(
+        "--chunk-rows",
+        metavar="R",
+        type=count,
+        default=8192,
+        help="rows of a chunk; 8192 by default, 256 KiB of float32",
+    )
+    parser.add_argument(
+        "--compression", choices=("none", "gzip"), default="none", help="none by default"
+    )
+    parser.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="float32 by default"
+    )
     write(**vars(parser.parse_args(arguments)))
 
 

@@ -48,7 +48,9 @@ def write(out: Path) -> None:
         file.attrs["licence"] = LICENCE
         for name, rows in (("train", ~test), ("test", test)):
             group = file.create_group(name)
-            inputs = group.create_dataset("x", data=x[rows], chunks=(CHUNK_ROWS, 64), track_times=False)
+            inputs = group.create_dataset(
+                "x", data=x[rows], chunks=(CHUNK_ROWS, 64), track_times=False
+            )
             inputs.attrs["sample_shape"] = (8, 8)
             group.create_dataset("y", data=y[rows], track_times=False)
 

@@ -4,33 +4,36 @@
     result = distmlp.train("digits.toml")                      # one process, or every rank of mpirun
     print(result.v_sha256)
 
-The parts can be used by themselves: `distmlp.network`, `distmlp.exact` and the other rooms of the
+The parts can be used by themselves: `distmlp.mathematics.network`, `distmlp.mathematics.exact` and the other rooms of the
 mathematics import numpy and nothing else.  Importing distmlp imports none of them.
 """
 
 __version__ = "0.1.0"
 __all__ = ["InputError", "evaluate", "load_config", "train"]
 
-from distmlp.config import InputError
-from distmlp.config import load as load_config
+from distmlp.config.reading import load as load_config
+from distmlp.errors import InputError
 
 
 def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: False):
-    """Trains a network, on every rank of comm, and returns a `distmlp.training.Result` on each.
+    """Trains a network, on every rank of comm, and returns a `distmlp.training.loop.Result` on each.
 
     config: a `Config`, a dictionary like its TOML, or the path of a TOML file.  comm: an mpi4py
     communicator; None is all ranks that a launcher started, or this process alone.  resume: "auto",
-    "never" or a checkpoint's path.  report: a `distmlp.reporting.Report` to hear and log progress; by
+    "never" or a checkpoint's path.  report: a `distmlp.training.reporting.Report` to hear and log progress; by
     default there is a log and no output.  should_stop: asked after each step on each rank.
 
-    Raises InputError for a config or data that cannot be trained, `distmlp.training.Diverged` for a NaN
+    Raises InputError for a config or data that cannot be trained, `distmlp.errors.Diverged` for a NaN
     or infinity, each on every rank.  Warns where numpy was imported already and does not compute as
     the config's `arithmetic` asks: then v is not the one that the command gives.
     """
     import warnings
 
-    from distmlp import arithmetic, communicator, reporting, training
-    from distmlp.config import Config, from_tables
+    from distmlp import arithmetic
+    from distmlp.config.reading import Config, from_tables
+    from distmlp.parallel import communicator
+    from distmlp.training import loop as training
+    from distmlp.training import reporting
 
     if isinstance(config, dict):
         config = from_tables(config)
@@ -39,17 +42,20 @@ def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: 
     comm = communicator.of(comm)
     with arithmetic.one_thread():
         for words in arithmetic.departures(config.arithmetic):
-            warnings.warn(f'arithmetic = "{config.arithmetic}" is asked for, but {words}', stacklevel=2)
+            warnings.warn(
+                f'arithmetic = "{config.arithmetic}" is asked for, but {words}', stacklevel=2
+            )
     report = report or reporting.LogOnly()
     return training.train(config, comm, resume=resume, report=report, should_stop=should_stop)
 
 
 def evaluate(place, data=None, comm=None):
-    """The `distmlp.evaluation.Metrics` of a checkpoint (a file or a run directory) on a set.
+    """The `distmlp.training.evaluation.Metrics` of a checkpoint (a file or a run directory) on a set.
 
     data: "FILE.h5:/group"; None is the config's validation set.  Collective over comm, as for `train`.
     Raises InputError.
     """
-    from distmlp import commands, communicator
+    from distmlp.parallel import communicator
+    from distmlp.results import scoring as commands
 
     return commands.evaluate(place, data, communicator.of(comm))

@@ -2,6 +2,6 @@
 
 import sys
 
-from distmlp.cli import main
+from distmlp.cli.main import main
 
 sys.exit(main())

@@ -83,10 +83,15 @@ def describe() -> dict:
 
     return {
         "numpy": numpy.__version__,
-        "compiled": [room for room in ("exact", "network") if find_spec(f"distmlp._{room}")],
+        "compiled": [
+            room for room in ("exact", "network") if find_spec(f"distmlp.kernels._{room}")
+        ],
         "simd_beyond_v3": sorted(name for name in _beyond_v3() if __cpu_features__.get(name)),
         "blas": [
-            {key: library.get(key) for key in ("internal_api", "version", "architecture", "num_threads")}
+            {
+                key: library.get(key)
+                for key in ("internal_api", "version", "architecture", "num_threads")
+            }
             for library in threadpool_info()
             if library["user_api"] == "blas"
         ],
@@ -104,7 +109,7 @@ def departures(arithmetic: str) -> list[str]:
     if wanted.get("NPY_DISABLE_CPU_FEATURES") and found["simd_beyond_v3"]:
         words.append(
             f"numpy uses {', '.join(found['simd_beyond_v3'])} "
-            f"(set NPY_DISABLE_CPU_FEATURES=\"{wanted['NPY_DISABLE_CPU_FEATURES']}\" before numpy is imported)"
+            f'(set NPY_DISABLE_CPU_FEATURES="{wanted["NPY_DISABLE_CPU_FEATURES"]}" before numpy is imported)'
         )
     for blas in found["blas"]:
         core = wanted.get("OPENBLAS_CORETYPE")

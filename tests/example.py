@@ -20,9 +20,18 @@ LAYOUTS = {
 
 _CONFIG = {
     "seed": 7,
-    "network": {"layers": [COLUMNS, 13, CLASSES], "activation": "tanh", "output": "softmax", "cost": "cross-entropy"},
+    "network": {
+        "layers": [COLUMNS, 13, CLASSES],
+        "activation": "tanh",
+        "output": "softmax",
+        "cost": "cross-entropy",
+    },
     "data": {"train": "set.h5:/train", "validation": "set.h5:/test"},
-    "training": {"batch_size": 50, "micro_batch_size": 7, "epochs": 2},  # 8 micro-batches of 7 and 6, a last step of 9
+    "training": {
+        "batch_size": 50,
+        "micro_batch_size": 7,
+        "epochs": 2,
+    },  # 8 micro-batches of 7 and 6, a last step of 9
     "optimizer": {"learning_rate": 0.3},
     "run": {"directory": "run"},
 }
@@ -40,7 +49,10 @@ def write_set(path: Path, layout: str = "contiguous", train=None, test=None) -> 
     how = dict(LAYOUTS[layout])
     chunked, chunk_rows = how.pop("chunks", False), how.pop("rows", 0)
     with h5py.File(path, "w") as file:
-        for group, (x, y) in {"train": train or rows(ROWS), "test": test or rows(301, seed=1)}.items():
+        for group, (x, y) in {
+            "train": train or rows(ROWS),
+            "test": test or rows(301, seed=1),
+        }.items():
             for name, array in (("x", np.asarray(x)), ("y", np.asarray(y))):
                 if chunked:
                     how["chunks"] = (min(chunk_rows, len(array)), *array.shape[1:])
@@ -73,12 +85,17 @@ def log(run: Path) -> list[dict]:
 
 def lawful(run: Path) -> list[dict]:
     """The log without what a run's ranks and speed may change."""
-    return [{k: v for k, v in record.items() if k not in ("samples_per_second", "seconds", "ranks")} for record in log(run)]
+    return [
+        {k: v for k, v in record.items() if k not in ("samples_per_second", "seconds", "ranks")}
+        for record in log(run)
+    ]
 
 
 def steps(run: Path) -> list[int]:
     """The steps of the checkpoints that a run directory holds, the newest last."""
-    return sorted(int(path.stem.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*.h5"))
+    return sorted(
+        int(path.stem.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*.h5")
+    )
 
 
 def checkpoint(run: Path, step: int) -> Path:

@@ -43,7 +43,9 @@ class Mpi:
 def _mpi(name: str, bin: Path, prints: str) -> Mpi | None:
     """The MPI in a directory, if its mpirun is there and is that MPI's."""
     try:
-        said = subprocess.run([bin / "mpirun", "--version"], capture_output=True, text=True, timeout=30).stdout
+        said = subprocess.run(
+            [bin / "mpirun", "--version"], capture_output=True, text=True, timeout=30
+        ).stdout
     except OSError:
         return None
     return Mpi(name, bin) if prints in said else None
@@ -95,8 +97,13 @@ class Running:
         self._out, self._err = (open(scratch / name, "w+b") for name in ("stdout", "stderr"))
         self.process = subprocess.Popen(
             list(map(str, command)),
-            stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err, env=clean, cwd=cwd or scratch, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=self._out,
+            stderr=self._err,
+            env=clean,
+            cwd=cwd or scratch,
+            start_new_session=True,
+        )
 
     @property
     def err(self) -> str:
@@ -145,15 +152,23 @@ class Running:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"still running after {timeout} s; it had printed:\n{self._text(self._out)}{self._text(self._err)}") from None
-        return Done(status, self._text(self._out), self._text(self._err), time.monotonic() - self._begun)
+            raise AssertionError(
+                f"still running after {timeout} s; it had printed:\n{self._text(self._out)}{self._text(self._err)}"
+            ) from None
+        return Done(
+            status, self._text(self._out), self._text(self._err), time.monotonic() - self._begun
+        )
 
     def until(self, condition, timeout: float = 30):
         """Waits for condition() to be true and returns it; fails the test where the run ends before, or time does."""
         limit = time.monotonic() + timeout
         while not (found := condition()):
-            assert self.is_running(), f"ended too early:\n{self._text(self._out)}{self._text(self._err)}"
-            assert time.monotonic() < limit, f"waited {timeout} s in vain:\n{self._text(self._out)}{self._text(self._err)}"
+            assert self.is_running(), (
+                f"ended too early:\n{self._text(self._out)}{self._text(self._err)}"
+            )
+            assert time.monotonic() < limit, (
+                f"waited {timeout} s in vain:\n{self._text(self._out)}{self._text(self._err)}"
+            )
             time.sleep(0.01)
         return found
 
@@ -161,7 +176,11 @@ class Running:
     def _text(file) -> str:
         # pread leaves the offset alone, which the run's processes share.  Open MPI's banners end with a
         # NUL, which would stand before a line of ours.
-        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace").replace("\0", "")
+        return (
+            os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+            .decode(errors="replace")
+            .replace("\0", "")
+        )
 
 
 def _executable(pid: int) -> str:
@@ -177,7 +196,11 @@ def _shared_memory(pid: int) -> set[Path]:
         lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
     except OSError:
         return set()
-    return {Path(line.split(maxsplit=5)[5]) for line in lines if "/dev/shm/" in line and "(deleted)" not in line}
+    return {
+        Path(line.split(maxsplit=5)[5])
+        for line in lines
+        if "/dev/shm/" in line and "(deleted)" not in line
+    }
 
 
 def remove_abandoned_shared_memory(since: float) -> None:
@@ -205,7 +228,9 @@ def started(mpi: Mpi | None, ranks: int, words: list, env: dict | None = None, c
             running.kill()
 
 
-def run_ranks(mpi: Mpi | None, ranks: int, words: list, timeout: float = 60, env: dict | None = None, cwd=None) -> Done:
+def run_ranks(
+    mpi: Mpi | None, ranks: int, words: list, timeout: float = 60, env: dict | None = None, cwd=None
+) -> Done:
     """Runs `python WORDS` on so many ranks of an MPI, or alone where mpi is None, to its end."""
     with started(mpi, ranks, words, env, cwd) as running:
         return running.wait(timeout)

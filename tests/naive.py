@@ -74,7 +74,12 @@ def forward(layers, names, w, b, x):
     """z and a of every layer for one sample; names[l] is layer l's activation."""
     z, a = [None], [list(x)]
     for l in range(1, len(layers)):
-        z.append([sum(w[l][j][k] * a[l - 1][k] for k in range(layers[l - 1])) + b[l][j] for j in range(layers[l])])
+        z.append(
+            [
+                sum(w[l][j][k] * a[l - 1][k] for k in range(layers[l - 1])) + b[l][j]
+                for j in range(layers[l])
+            ]
+        )
         a.append(activate(names[l], z[l]))
     return z, a
 
@@ -90,10 +95,18 @@ def sample(layers, activation, output, cost, v, x, y):
         if l == N:
             slope = cost_slope(cost, output, a[N], y)
         else:
-            slope = [sum(delta[l + 1][k] * w[l + 1][k][j] for k in range(layers[l + 1])) for j in range(layers[l])]
+            slope = [
+                sum(delta[l + 1][k] * w[l + 1][k][j] for k in range(layers[l + 1]))
+                for j in range(layers[l])
+            ]
         J = jacobian(names[l], z[l])
         delta[l] = [sum(slope[i] * J[i][j] for i in range(layers[l])) for j in range(layers[l])]
-    weights = [delta[l][j] * a[l - 1][k] for l in range(1, N + 1) for j in range(layers[l]) for k in range(layers[l - 1])]
+    weights = [
+        delta[l][j] * a[l - 1][k]
+        for l in range(1, N + 1)
+        for j in range(layers[l])
+        for k in range(layers[l - 1])
+    ]
     biases = [delta[l][j] for l in range(1, N + 1) for j in range(layers[l])]
     return cost_of_output(cost, output, a[N], y), weights + biases
 

@@ -4,9 +4,9 @@ import threading
 
 import numpy as np
 
-from distmlp.communicator import Alone
-from distmlp.feed import MicroBatches
-from distmlp.network import Workspace, backward, bias_gradient, forward, weight_gradient
+from distmlp.data.feed import MicroBatches
+from distmlp.mathematics.network import Workspace, backward, bias_gradient, forward, weight_gradient
+from distmlp.parallel.communicator import Alone
 
 
 def one_pass(network, v, x, y):

@@ -10,15 +10,24 @@ import pytest
 from distmlp import arithmetic
 
 V3 = {"avx2", "fma"} <= arithmetic._cpu_flags()
-needs_v3 = pytest.mark.skipif(not V3, reason="portable arithmetic pins AVX2 kernels, which this CPU has not")
-needs_two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="OpenBLAS runs two threads on two CPUs only")
+needs_v3 = pytest.mark.skipif(
+    not V3, reason="portable arithmetic pins AVX2 kernels, which this CPU has not"
+)
+needs_two_cpus = pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="OpenBLAS runs two threads on two CPUs only"
+)
 
 #: Of this shape float32 GEMMs are known to have other bits with two threads of OpenBLAS 0.3.31.
 SHAPE = "(784, 128, 10), 32, 'float32'"
 
 SETTINGS = [
-    "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OPENBLAS_CORETYPE",
-    "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES",
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "OPENBLAS_CORETYPE",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
 ]
 
 
@@ -33,7 +42,11 @@ def process(code, **settings):
 
 
 def portable():
-    return {name: value for name, value in arithmetic.environment("portable").items() if value is not None}
+    return {
+        name: value
+        for name, value in arithmetic.environment("portable").items()
+        if value is not None
+    }
 
 
 def fingerprint(**settings):
@@ -73,7 +86,10 @@ with arithmetic.one_thread():
 
 
 @needs_v3
-@pytest.mark.skipif("NPY_DISABLE_CPU_FEATURES" not in portable(), reason="numpy has no kernels beyond x86-64-v3 for this CPU")
+@pytest.mark.skipif(
+    "NPY_DISABLE_CPU_FEATURES" not in portable(),
+    reason="numpy has no kernels beyond x86-64-v3 for this CPU",
+)
 def test_wider_simd_has_another_fingerprint(pinned_fingerprint):
     settings = portable()
     del settings["NPY_DISABLE_CPU_FEATURES"]
@@ -91,7 +107,10 @@ print(json.dumps([arithmetic.fingerprint(*shape, dtype) for shape in shapes for 
 @needs_v3
 def test_a_pinned_process_overrides_a_hostile_environment(pinned_fingerprint):
     hostile = dict(
-        OPENBLAS_CORETYPE="Nehalem", OPENBLAS_NUM_THREADS="2", OMP_NUM_THREADS="7", NPY_ENABLE_CPU_FEATURES="AVX2",
+        OPENBLAS_CORETYPE="Nehalem",
+        OPENBLAS_NUM_THREADS="2",
+        OMP_NUM_THREADS="7",
+        NPY_ENABLE_CPU_FEATURES="AVX2",
         NPY_DISABLE_CPU_FEATURES="X86_V3",
     )
     code = f"""
@@ -102,7 +121,9 @@ print(json.dumps(found + [arithmetic.fingerprint({SHAPE})]))"""
     before, after, described, departures, print_ = process(code, **hostile)
     assert (before, after) == (False, True)
     assert described["simd_beyond_v3"] == []
-    assert [(blas["architecture"], blas["num_threads"]) for blas in described["blas"]] == [("Haswell", 1)]
+    assert [(blas["architecture"], blas["num_threads"]) for blas in described["blas"]] == [
+        ("Haswell", 1)
+    ]
     assert departures == []
     assert print_ == pinned_fingerprint
 
@@ -136,12 +157,17 @@ def test_departures_name_the_threads():
 
 
 @needs_v3
-@pytest.mark.skipif("NPY_DISABLE_CPU_FEATURES" not in portable(), reason="numpy has no kernels beyond x86-64-v3 for this CPU")
+@pytest.mark.skipif(
+    "NPY_DISABLE_CPU_FEATURES" not in portable(),
+    reason="numpy has no kernels beyond x86-64-v3 for this CPU",
+)
 def test_departures_name_the_simd():
     settings = portable()
     disabled = settings.pop("NPY_DISABLE_CPU_FEATURES")
     (simd,) = departures(**settings)
-    assert f'NPY_DISABLE_CPU_FEATURES="{disabled}"' in simd and all(name in simd for name in disabled.split())
+    assert f'NPY_DISABLE_CPU_FEATURES="{disabled}"' in simd and all(
+        name in simd for name in disabled.split()
+    )
 
 
 def flags_of(monkeypatch, flags, numpy_version="2.4.6"):
@@ -157,7 +183,10 @@ def test_only_features_that_the_cpu_has_are_disabled(monkeypatch):
     """numpy refuses, or warns, to leave off what is not there."""
     assert flags_of(monkeypatch, "avx2 fma")["NPY_DISABLE_CPU_FEATURES"] is None
     assert flags_of(monkeypatch, f"avx2 fma {AVX512}")["NPY_DISABLE_CPU_FEATURES"] == "X86_V4"
-    assert flags_of(monkeypatch, f"avx2 fma {AVX512}", "2.3.5")["NPY_DISABLE_CPU_FEATURES"] == "AVX512F AVX512CD AVX512_SKX"
+    assert (
+        flags_of(monkeypatch, f"avx2 fma {AVX512}", "2.3.5")["NPY_DISABLE_CPU_FEATURES"]
+        == "AVX512F AVX512CD AVX512_SKX"
+    )
 
 
 def test_a_cpu_without_avx2_is_left_to_itself(monkeypatch):

@@ -18,7 +18,7 @@ import pytest
 from example import CLASSES, COLUMNS, ROWS, checkpoint, lawful, rows, steps, write_config, write_set
 from launching import distmlp, run_ranks, started
 
-from distmlp.reporting import LogOnly, read_log
+from distmlp.training.reporting import LogOnly, read_log
 
 SECONDS = 30  # "within seconds", on a machine that does other things as well
 
@@ -52,8 +52,17 @@ def bad_set(kind, parts, x=None, y=None, changes={}, group="train"):
     for array, change in ((inputs, x), (classes, y)):
         changed = change(array) if change else None
         pair.append(array if changed is None else changed)
-    places = {"data.validation": "bad.h5:/test"} if group == "test" else {"data.train": "bad.h5:/train", "data.validation": None}
-    case(kind, ["bad.h5", *parts], {**places, **changes}, {"bad.h5": lambda path: write_set(path, **{group: tuple(pair)})})
+    places = (
+        {"data.validation": "bad.h5:/test"}
+        if group == "test"
+        else {"data.train": "bad.h5:/train", "data.validation": None}
+    )
+    case(
+        kind,
+        ["bad.h5", *parts],
+        {**places, **changes},
+        {"bad.h5": lambda path: write_set(path, **{group: tuple(pair)})},
+    )
 
 
 def put(row, value, column=None):
@@ -97,12 +106,24 @@ def damaged_chunk(path):
 
 # The config
 
-case("unknown key", ["config.toml", "unknown key training.epoch", "did you mean training.epochs?"], {"training.epoch": 3})
+case(
+    "unknown key",
+    ["config.toml", "unknown key training.epoch", "did you mean training.epochs?"],
+    {"training.epoch": 3},
+)
 case("unknown key", ["unknown key network.layer", "network.layers"], {"network.layer": [20, 5]})
 case("unknown key", ["unknown key sede", "did you mean seed?"], {"sede": 1})
-case("unknown key", ["unknown key network.learning_rate", "optimizer.learning_rate"], {"network.learning_rate": 1.0})
+case(
+    "unknown key",
+    ["unknown key network.learning_rate", "optimizer.learning_rate"],
+    {"network.learning_rate": 1.0},
+)
 case("unknown key", ["unknown section [traning]", "[training]"], {"traning.epochs": 3})
-case("unknown key", ["learnign_rate", "optimizer.learning_rate"], words=["train", "config.toml", "--set", "optimizer.learnign_rate=1"])
+case(
+    "unknown key",
+    ["learnign_rate", "optimizer.learning_rate"],
+    words=["train", "config.toml", "--set", "optimizer.learnign_rate=1"],
+)
 
 case("wrong type", ["training.epochs", '"ten"', "whole number"], {"training.epochs": "ten"})
 case("wrong type", ["training.epochs", "2.5", "whole number"], {"training.epochs": 2.5})
@@ -111,7 +132,11 @@ case("wrong type", ["training.epochs", "0", "at least 1"], {"training.epochs": 0
 case("wrong type", ["network.layers", "64", "list"], {"network.layers": 64})
 case("wrong type", ["network.layers", "[20]", "at least two"], {"network.layers": [20]})
 case("wrong type", ["network.layers", "[20, 0, 5]"], {"network.layers": [20, 0, 5]})
-case("wrong type", ["network.activation", "swish", "sigmoid, tanh, relu"], {"network.activation": "swish"})
+case(
+    "wrong type",
+    ["network.activation", "swish", "sigmoid, tanh, relu"],
+    {"network.activation": "swish"},
+)
 case("wrong type", ["optimizer.learning_rate", "-1", "above 0"], {"optimizer.learning_rate": -1})
 case("wrong type", ["optimizer.learning_rate", "number"], {"optimizer.learning_rate": float("nan")})
 case("wrong type", ["optimizer.learning_rate", "missing"], {"optimizer.learning_rate": None})
@@ -125,8 +150,16 @@ case("wrong type", ["run.directory", '""'], {"run.directory": ""})
 case("wrong type", ["data.train", '""'], {"data.train": ""})
 case("wrong type", ["network", "3", "section [network]"], {"network.layers": None, "network": 3})
 
-case("contradiction", ["network.cost", "cross-entropy", "network.output", "tanh"], {"network.output": "tanh"})
-case("contradiction", ["optimizer.momentum", "adam", "sgd"], {"optimizer.name": "adam", "optimizer.momentum": 0.5})
+case(
+    "contradiction",
+    ["network.cost", "cross-entropy", "network.output", "tanh"],
+    {"network.output": "tanh"},
+)
+case(
+    "contradiction",
+    ["optimizer.momentum", "adam", "sgd"],
+    {"optimizer.name": "adam", "optimizer.momentum": 0.5},
+)
 case("contradiction", ["optimizer.nesterov", "momentum"], {"optimizer.nesterov": True})
 case("contradiction", ["optimizer.decay", "exponential"], {"optimizer.decay": 0.5})
 case("contradiction", ["softmax", "one output"], {"network.layers": [20, 1]})
@@ -138,36 +171,106 @@ case("beyond any machine", ["network.layers"], {"network.layers": [COLUMNS, 10**
 case("beyond any machine", ["data.chunk_rows"], {"data.chunk_rows": 10**20})
 case("beyond any machine", ["data.window"], {"data.window": "1e300 GB"})
 
-case("not a config", ["config.toml", "not valid TOML", "line 2"], files={"config.toml": write_text("layers = [64,\nepochs == 3")})
-case("not a config", ["config.toml", "cannot be read"], files={"config.toml": lambda path: path.write_bytes(b"seed = \xff\xfe")})
+case(
+    "not a config",
+    ["config.toml", "not valid TOML", "line 2"],
+    files={"config.toml": write_text("layers = [64,\nepochs == 3")},
+)
+case(
+    "not a config",
+    ["config.toml", "cannot be read"],
+    files={"config.toml": lambda path: path.write_bytes(b"seed = \xff\xfe")},
+)
 
 # The data against the network and the batch
 
-case("layers against the data", ["set.h5:/train", "20 inputs", "network.layers begins with 64"], {"network.layers": [64, 5]})
-bad_set("layers against the data", ["5 numbers", "network.layers ends with 3"], y=numbers(), changes={"network.layers": [COLUMNS, 3]})
-bad_set("layers against the data", ["data.validation", "19 inputs", "20"], x=lambda x: x[:, :19], group="test")
+case(
+    "layers against the data",
+    ["set.h5:/train", "20 inputs", "network.layers begins with 64"],
+    {"network.layers": [64, 5]},
+)
+bad_set(
+    "layers against the data",
+    ["5 numbers", "network.layers ends with 3"],
+    y=numbers(),
+    changes={"network.layers": [COLUMNS, 3]},
+)
+bad_set(
+    "layers against the data",
+    ["data.validation", "19 inputs", "20"],
+    x=lambda x: x[:, :19],
+    group="test",
+)
 bad_set("layers against the data", ["set.h5", "classes", "numbers"], y=numbers(), group="test")
 
-case("batch larger than the set", ["training.batch_size", "1010", "1009 samples"], {"training.batch_size": 1010})
-case("micro-batch larger than the batch", ["training.micro_batch_size", "51", "50"], {"training.micro_batch_size": 51})
-case("micro-batch larger than the batch", ["training.micro_batch_size", "1010", "1009"],
-     {"training.micro_batch_size": 1010, "training.batch_size": "all"})  # fmt: skip
+case(
+    "batch larger than the set",
+    ["training.batch_size", "1010", "1009 samples"],
+    {"training.batch_size": 1010},
+)
+case(
+    "micro-batch larger than the batch",
+    ["training.micro_batch_size", "51", "50"],
+    {"training.micro_batch_size": 51},
+)
+case(
+    "micro-batch larger than the batch",
+    ["training.micro_batch_size", "1010", "1009"],
+    {"training.micro_batch_size": 1010, "training.batch_size": "all"},
+)
 
 # The files
 
 case("missing file", ["no.h5:/train", "no such file"], {"data.train": "no.h5:/train"})
 case("missing file", ["no.h5:/test", "no such file"], {"data.validation": "no.h5:/test"})
-case("missing group", ["set.h5:/trian", "no group /trian", "test, train"], {"data.train": "set.h5:/trian"})
+case(
+    "missing group",
+    ["set.h5:/trian", "no group /trian", "test, train"],
+    {"data.train": "set.h5:/trian"},
+)
 case("missing group", ["/train/x is a dataset", "group"], {"data.train": "set.h5:/train/x"})
 case("missing group", ["set.h5", "a file and a group"], {"data.train": "set.h5"})
-case("missing dataset", ["set.h5:/train", "no dataset 'images'", "it has x, y", "data.inputs"], {"data.inputs": "images"})
-case("missing dataset", ["set.h5:/train", "no dataset 'labels'", "data.targets"], {"data.targets": "labels"})
-case("not an HDF5 file", ["text.h5:/train", "not an HDF5 file"], {"data.train": "text.h5:/train"}, {"text.h5": write_text("1,2,3\n" * 999)})
-case("not an HDF5 file", ["empty.h5:/train", "not an HDF5 file"], {"data.train": "empty.h5:/train"}, {"empty.h5": write_text("")})
-case("not an HDF5 file", ["directory.h5:/train", "directory"], {"data.train": "directory.h5:/train"}, {"directory.h5": os.mkdir})
-case("truncated file", ["cut.h5:/train", "cut short"], {"data.train": "cut.h5:/train"}, {"cut.h5": cut_short})
+case(
+    "missing dataset",
+    ["set.h5:/train", "no dataset 'images'", "it has x, y", "data.inputs"],
+    {"data.inputs": "images"},
+)
+case(
+    "missing dataset",
+    ["set.h5:/train", "no dataset 'labels'", "data.targets"],
+    {"data.targets": "labels"},
+)
+case(
+    "not an HDF5 file",
+    ["text.h5:/train", "not an HDF5 file"],
+    {"data.train": "text.h5:/train"},
+    {"text.h5": write_text("1,2,3\n" * 999)},
+)
+case(
+    "not an HDF5 file",
+    ["empty.h5:/train", "not an HDF5 file"],
+    {"data.train": "empty.h5:/train"},
+    {"empty.h5": write_text("")},
+)
+case(
+    "not an HDF5 file",
+    ["directory.h5:/train", "directory"],
+    {"data.train": "directory.h5:/train"},
+    {"directory.h5": os.mkdir},
+)
+case(
+    "truncated file",
+    ["cut.h5:/train", "cut short"],
+    {"data.train": "cut.h5:/train"},
+    {"cut.h5": cut_short},
+)
 
-case("damaged chunk", ["damaged.h5:/train", "rows", "cannot be read"], {"data.train": "damaged.h5:/train"}, {"damaged.h5": damaged_chunk})
+case(
+    "damaged chunk",
+    ["damaged.h5:/train", "rows", "cannot be read"],
+    {"data.train": "damaged.h5:/train"},
+    {"damaged.h5": damaged_chunk},
+)
 
 bad_set("different length", ["x has 199 rows", "y has 200"], x=lambda x: x[:199])
 bad_set("empty set", ["empty"], x=lambda x: x[:0], y=lambda y: y[:0])
@@ -180,21 +283,46 @@ bad_set("no numbers", ["y has the shape (200, 1, 1)"], y=lambda y: y.reshape(-1,
 
 bad_set("NaN or infinity", ["row 137", "inputs", "NaN"], x=put(137, np.nan, 3))
 bad_set("NaN or infinity", ["row 0", "infinity"], x=put(0, -np.inf, 0))
-bad_set("NaN or infinity", ["row 5:"], x=lambda x: (put(5, np.inf, 0)(x), put(199, np.nan, 0)(x))[2:] or None)
+bad_set(
+    "NaN or infinity",
+    ["row 5:"],
+    x=lambda x: (put(5, np.inf, 0)(x), put(199, np.nan, 0)(x))[2:] or None,
+)
 bad_set("NaN or infinity", ["bad.h5:/test", "row 199"], x=put(199, np.nan, 19), group="test")
-bad_set("NaN or infinity", ["row 42", "targets"], y=numbers(put(42, np.nan, 1)), changes={"network.cost": "mse"})
-bad_set("NaN or infinity", ["row 7"], x=lambda x: [a := x.astype(np.float64), put(7, 1e300, 2)(a)][0])
+bad_set(
+    "NaN or infinity",
+    ["row 42", "targets"],
+    y=numbers(put(42, np.nan, 1)),
+    changes={"network.cost": "mse"},
+)
+bad_set(
+    "NaN or infinity", ["row 7"], x=lambda x: [a := x.astype(np.float64), put(7, 1e300, 2)(a)][0]
+)
 bad_set("NaN or infinity", ["row"], changes={"data.scale": 1e300})
 
 bad_set("class out of range", ["row 31", "0 … 4", "network.layers ending with 5"], y=put(31, 5))
 bad_set("class out of range", ["row 199", "class"], y=put(199, -1))
 bad_set("class out of range", ["bad.h5:/test", "row 3:"], y=put(3, 99), group="test")
-bad_set("class out of range", ["0 … 1", "row"], changes={"network.layers": [COLUMNS, 1], "network.output": "sigmoid"})
+bad_set(
+    "class out of range",
+    ["0 … 1", "row"],
+    changes={"network.layers": [COLUMNS, 1], "network.output": "sigmoid"},
+)
 
-bad_set("target that the cost cannot take", ["row 12", "between 0 and 1", "cross-entropy"],
-        y=numbers(put(12, -1.0, 2)), changes={"network.output": "sigmoid"})  # fmt: skip
-bad_set("target that the cost cannot take", ["row 13", "between 0 and 1"], y=numbers(put(13, 1.5, 2)))
-bad_set("target that the cost cannot take", ["row 14", "add up to 1", "softmax"], y=numbers(put(14, 0.5, 2)))
+bad_set(
+    "target that the cost cannot take",
+    ["row 12", "between 0 and 1", "cross-entropy"],
+    y=numbers(put(12, -1.0, 2)),
+    changes={"network.output": "sigmoid"},
+)
+bad_set(
+    "target that the cost cannot take", ["row 13", "between 0 and 1"], y=numbers(put(13, 1.5, 2))
+)
+bad_set(
+    "target that the cost cannot take",
+    ["row 14", "add up to 1", "softmax"],
+    y=numbers(put(14, 0.5, 2)),
+)
 
 # The command line and the places that it names
 
@@ -204,20 +332,48 @@ case("command line", ["no.toml", "no such config"], words=["train", "no.toml"])
 case("command line", ["."], words=["train", "."])
 case("command line", ["COMMAND", "--help"], words=[])
 case("command line", ["tarin"], words=["tarin", "config.toml"])
-case("command line", ["--set training.epochs", "section.key=value"], words=["train", "config.toml", "--set", "training.epochs"])
-case("command line", ["--progress", "sometimes"], words=["train", "config.toml", "--progress", "sometimes"])
-case("command line", ["--data", "predict --help"], words=["predict", "config.toml", "--output", "out.h5"])
-case("missing checkpoint", ["no-run", "no such checkpoint"], words=["train", "config.toml", "--resume", "no-run"])
+case(
+    "command line",
+    ["--set training.epochs", "section.key=value"],
+    words=["train", "config.toml", "--set", "training.epochs"],
+)
+case(
+    "command line",
+    ["--progress", "sometimes"],
+    words=["train", "config.toml", "--progress", "sometimes"],
+)
+case(
+    "command line",
+    ["--data", "predict --help"],
+    words=["predict", "config.toml", "--output", "out.h5"],
+)
+case(
+    "missing checkpoint",
+    ["no-run", "no such checkpoint"],
+    words=["train", "config.toml", "--resume", "no-run"],
+)
 case("missing checkpoint", ["no-run", "no such checkpoint"], words=["evaluate", "no-run"])
-case("missing checkpoint", ["no-run", "no such checkpoint"], words=["predict", "no-run", "--data", "set.h5:/test", "--output", "out.h5"])
+case(
+    "missing checkpoint",
+    ["no-run", "no such checkpoint"],
+    words=["predict", "no-run", "--data", "set.h5:/test", "--output", "out.h5"],
+)
 case("missing checkpoint", ["no-run", "no such checkpoint"], words=["inspect", "no-run"])
 case("missing checkpoint", ["no-run"], words=["verify", "no-run"])
 case("missing checkpoint", ["no checkpoint"], words=["inspect", "."])
 case("missing checkpoint", ["set.h5", "not a checkpoint"], words=["evaluate", "set.h5"])
 case("convert", ["no.npy"], words=["convert", "no.npy", "out.h5"])
 
-case("run directory below a file", ["run.directory", "set.h5/run", "cannot be written"], {"run.directory": "set.h5/run"})
-case("run directory below a file", ["run.directory", "set.h5", "cannot be written"], {"run.directory": "set.h5"})
+case(
+    "run directory below a file",
+    ["run.directory", "set.h5/run", "cannot be written"],
+    {"run.directory": "set.h5/run"},
+)
+case(
+    "run directory below a file",
+    ["run.directory", "set.h5", "cannot be written"],
+    {"run.directory": "set.h5"},
+)
 
 NAMES = [f"{i}-{case.kind.replace(' ', '-')}" for i, case in enumerate(CASES)]
 FIRST = {case.kind: name for name, case in reversed(list(zip(NAMES, CASES)))}
@@ -240,14 +396,18 @@ def home(tmp_path_factory):
 
 def contents(place):
     """Everything in a directory, with its size."""
-    return {str(path.relative_to(place)): path.stat().st_size for path in place.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(place)): path.stat().st_size
+        for path in place.rglob("*")
+        if path.is_file()
+    }
 
 
 #: What runs commands one after the other in one process: `run` returns the exit status and what was said
 #: on standard error.
 IN_ONE_PROCESS = """
 import json, os, sys, tempfile
-from distmlp.cli import main
+from distmlp.cli.main import main
 
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -288,7 +448,9 @@ def outcomes(home):
     done = run_ranks(None, 1, ["-c", IN_ONE_PROCESS + ALL_CASES, home / "todo.json"], timeout=120)
     found = [json.loads(line) for line in done.out.splitlines()]
     assert len(found) == len(CASES), f"the process ended at {NAMES[len(found)]}: {done.err}"
-    return {name: (files, status, said) for name, files, (status, said) in zip(NAMES, before, found)}
+    return {
+        name: (files, status, said) for name, files, (status, said) in zip(NAMES, before, found)
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -337,11 +499,26 @@ def test_more_ranks_than_micro_batches(tmp_path, mpi):
     """A warning that says how many idle and what would help; the bits are those of one rank."""
     write_set(tmp_path / "set.h5")
     changes = {"training.micro_batch_size": 25}
-    done = distmlp("train", write_config(tmp_path / "a.toml", {**changes, "run.directory": "a"}), mpi=mpi, ranks=3)
+    done = distmlp(
+        "train",
+        write_config(tmp_path / "a.toml", {**changes, "run.directory": "a"}),
+        mpi=mpi,
+        ranks=3,
+    )
     assert done.status == 0, done.err
     (warning,) = [line for line in done.said if "idle" in line]
-    assert "3 ranks" in warning and "2 micro-batches" in warning and "1 rank" in warning and "training.micro_batch_size" in warning
-    assert distmlp("train", write_config(tmp_path / "b.toml", {**changes, "run.directory": "b"})).status == 0
+    assert (
+        "3 ranks" in warning
+        and "2 micro-batches" in warning
+        and "1 rank" in warning
+        and "training.micro_batch_size" in warning
+    )
+    assert (
+        distmlp(
+            "train", write_config(tmp_path / "b.toml", {**changes, "run.directory": "b"})
+        ).status
+        == 0
+    )
     assert lawful(tmp_path / "a") == lawful(tmp_path / "b")
 
 
@@ -356,9 +533,19 @@ def mounted(tmp_path):
     def mounted(options):
         place = tmp_path / f"mount-{len(places)}"
         place.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, text=True) if os.getuid() == 0 else None
+        done = (
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place],
+                capture_output=True,
+                text=True,
+            )
+            if os.getuid() == 0
+            else None
+        )
         if done is None or done.returncode:
-            pytest.skip(f"a file system must be mounted, which takes root and a leave to mount: {done.stderr if done else 'not root'}")
+            pytest.skip(
+                f"a file system must be mounted, which takes root and a leave to mount: {done.stderr if done else 'not root'}"
+            )
         places.append(place)
         return place
 
@@ -371,9 +558,16 @@ def mounted(tmp_path):
 def test_read_only_file_system(ranks, mounted, tmp_path, mpich):
     place = mounted("ro")
     write_set(tmp_path / "set.h5")
-    done = distmlp("train", write_config(tmp_path / "c.toml", {"run.directory": f"{place}/run"}), mpi=mpich if ranks > 1 else None, ranks=ranks)
+    done = distmlp(
+        "train",
+        write_config(tmp_path / "c.toml", {"run.directory": f"{place}/run"}),
+        mpi=mpich if ranks > 1 else None,
+        ranks=ranks,
+    )
     assert done.status == 2
-    is_one_sentence("\n".join(done.said), ["run.directory", f"{place}/run", "Read-only file system"])
+    is_one_sentence(
+        "\n".join(done.said), ["run.directory", f"{place}/run", "Read-only file system"]
+    )
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
@@ -383,8 +577,21 @@ def test_full_disk(ranks, mounted, tmp_path, openmpi):
     place = mounted("size=1m")
     write_set(tmp_path / "set.h5")
     # 78,005 parameters: 0.3 MB a checkpoint, so that the third or fourth finds the disk full
-    changes = {"network.layers": [COLUMNS, 3000, CLASSES], "training.batch_size": 500, "training.micro_batch_size": 125, "training.epochs": 8}
-    full = write_config(tmp_path / "full.toml", {**changes, "run.directory": f"{place}/run", "run.keep": 10, "run.checkpoint_every": "1 step"})
+    changes = {
+        "network.layers": [COLUMNS, 3000, CLASSES],
+        "training.batch_size": 500,
+        "training.micro_batch_size": 125,
+        "training.epochs": 8,
+    }
+    full = write_config(
+        tmp_path / "full.toml",
+        {
+            **changes,
+            "run.directory": f"{place}/run",
+            "run.keep": 10,
+            "run.checkpoint_every": "1 step",
+        },
+    )
     done = distmlp("train", full, mpi=mpi, ranks=ranks)
     assert done.status == 1, done.err
     assert "could not be written" in done.said[-1] and "No space left" in done.said[-1], done.err
@@ -397,7 +604,12 @@ def test_full_disk(ranks, mounted, tmp_path, openmpi):
     subprocess.run(["mount", "-o", "remount,size=20m", place], check=True)
     gone_on = distmlp("train", full, mpi=mpi, ranks=ranks)
     assert gone_on.status == 0, gone_on.err
-    assert distmlp("train", write_config(tmp_path / "good.toml", {**changes, "run.directory": "good"})).status == 0
+    assert (
+        distmlp(
+            "train", write_config(tmp_path / "good.toml", {**changes, "run.directory": "good"})
+        ).status
+        == 0
+    )
     assert lawful(place / "run") == lawful(tmp_path / "good")
 
 
@@ -406,19 +618,36 @@ def test_disk_that_fills_up_and_is_freed_again(mounted, tmp_path):
     place = mounted("size=2m")
     write_set(tmp_path / "set.h5")
     run = place / "run"
-    endless = write_config(tmp_path / "full.toml", {"training.epochs": 10**6, "run.directory": str(run)})
+    endless = write_config(
+        tmp_path / "full.toml", {"training.epochs": 10**6, "run.directory": str(run)}
+    )
     with started(None, 1, ["-m", "distmlp", "train", endless]) as running:
         running.until(lambda: steps(run))
         fill(place)
-        running.until(lambda: "checkpoint could not be written" in running.err and "log cannot be written" in running.err)
+        running.until(
+            lambda: (
+                "checkpoint could not be written" in running.err
+                and "log cannot be written" in running.err
+            )
+        )
         (place / "filler").unlink()
         os.kill(running.process.pid, signal.SIGTERM)
         done = running.wait(SECONDS)
     assert done.status == 75, done.err
     assert "No space left on device" in done.err and "Traceback" not in done.err
     changes = {"training.epochs": steps(run)[-1] // 21 + 2}
-    assert distmlp("train", write_config(tmp_path / "full.toml", {**changes, "run.directory": str(run)})).status == 0
-    assert distmlp("train", write_config(tmp_path / "good.toml", {**changes, "run.directory": "good"})).status == 0
+    assert (
+        distmlp(
+            "train", write_config(tmp_path / "full.toml", {**changes, "run.directory": str(run)})
+        ).status
+        == 0
+    )
+    assert (
+        distmlp(
+            "train", write_config(tmp_path / "good.toml", {**changes, "run.directory": "good"})
+        ).status
+        == 0
+    )
     assert lawful(run) == lawful(tmp_path / "good")
 
 
@@ -570,7 +799,15 @@ def test_resume_auto_never_begins_anew_where_all_are_damaged(copied):
     before = contents(copied)
     done = distmlp("train", copied / "config.toml")
     assert done.status == 2
-    is_one_sentence(done.err, ["step-000000021.h5", "step-000000042.h5", "none of its checkpoints is good", "--resume never"])
+    is_one_sentence(
+        done.err,
+        [
+            "step-000000021.h5",
+            "step-000000042.h5",
+            "none of its checkpoints is good",
+            "--resume never",
+        ],
+    )
     assert contents(copied) == before
 
 
@@ -585,7 +822,15 @@ def test_rows_that_cannot_be_evaluated(trained, tmp_path, mpich):
     classes[555] = 9
     write_set(tmp_path / "class.h5", test=(x, classes))
     for name, mpi in (("nan", None), ("nan", mpich), ("class", None), ("class", mpich)):
-        done = distmlp("evaluate", trained / "run", "--data", tmp_path / f"{name}.h5:/test", mpi=mpi, ranks=3, timeout=SECONDS)
+        done = distmlp(
+            "evaluate",
+            trained / "run",
+            "--data",
+            tmp_path / f"{name}.h5:/test",
+            mpi=mpi,
+            ranks=3,
+            timeout=SECONDS,
+        )
         assert done.status == 2, done.out + done.err
         is_one_sentence("\n".join(done.said), [f"{name}.h5:/test", "row 555"])
 
@@ -594,7 +839,9 @@ def test_rows_that_cannot_be_evaluated(trained, tmp_path, mpich):
 def test_a_file_that_predict_cannot_write(output, copied):
     """Least of all over the set that it reads."""
     before = contents(copied)
-    done = distmlp("predict", "run", "--data", "set.h5:/test", "--output", output, cwd=copied, timeout=SECONDS)
+    done = distmlp(
+        "predict", "run", "--data", "set.h5:/test", "--output", output, cwd=copied, timeout=SECONDS
+    )
     assert done.status == 2, done.out
     is_one_sentence(done.err, [output])
     assert contents(copied) == before
@@ -631,7 +878,9 @@ def test_a_checkpoint_of_something_else(name, copied):
 
 ONE_RANK_RAISES = """
 import os, sys
-from distmlp import cli, preparation, training
+from distmlp.cli import main as cli
+from distmlp.training import preparation
+from distmlp.training import loop as training
 rank = os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK"))
 room, name, whose = sys.argv[1:4]
 if rank == whose:
@@ -648,11 +897,21 @@ sys.exit(cli.main(sys.argv[4:]))
 """
 
 
-@pytest.mark.parametrize("room, name, whose", [("Step", "gradient", "1"), ("Step", "update", "2"), ("Feed", "step", "0"), ("checkpoint", "v_sha256", "1")])
+@pytest.mark.parametrize(
+    "room, name, whose",
+    [
+        ("Step", "gradient", "1"),
+        ("Step", "update", "2"),
+        ("Feed", "step", "0"),
+        ("checkpoint", "v_sha256", "1"),
+    ],
+)
 def test_an_exception_on_one_rank_ends_all(room, name, whose, mpi, tmp_path):
     write_set(tmp_path / "set.h5")
     config = write_config(tmp_path / "config.toml", {"training.epochs": 10**6})
-    done = run_ranks(mpi, 3, ["-c", ONE_RANK_RAISES, room, name, whose, "train", config], timeout=SECONDS)
+    done = run_ranks(
+        mpi, 3, ["-c", ONE_RANK_RAISES, room, name, whose, "train", config], timeout=SECONDS
+    )
     assert done.status == 1, done.err
     (sentence,) = [line for line in done.said if "fault tolerance" not in line]
     assert sentence.startswith(f"distmlp: rank {whose} of 3 on ")
@@ -662,8 +921,16 @@ def test_an_exception_on_one_rank_ends_all(room, name, whose, mpi, tmp_path):
 def test_data_that_one_rank_cannot_open_ends_all(mpi, tmp_path):
     write_set(tmp_path / "set.h5")
     config = write_config(tmp_path / "config.toml")
-    program = ONE_RANK_RAISES.replace("(training, room)", "(preparation, room)").replace("len(calls) == 5", "True").replace("MemoryError", "preparation.InputError")
-    done = run_ranks(mpi, 3, ["-c", program, "DataSet", "__init__", "2", "train", config], timeout=SECONDS)
+    program = (
+        ONE_RANK_RAISES.replace("(training, room)", "(preparation, room)")
+        .replace("len(calls) == 5", "True")
+        .replace("MemoryError", "preparation.InputError")
+    )
+    done = run_ranks(
+        mpi, 3, ["-c", program, "DataSet", "__init__", "2", "train", config], timeout=SECONDS
+    )
     assert done.status == 2, done.err
-    assert done.said == [f"distmlp: rank 2 of 3 on {os.uname().nodename}: rank 0 could open the data, but this rank cannot: injected into rank 2"]
+    assert done.said == [
+        f"distmlp: rank 2 of 3 on {os.uname().nodename}: rank 0 could open the data, but this rank cannot: injected into rank 2"
+    ]
     assert not (tmp_path / "run").exists()

@@ -16,7 +16,12 @@ NUMBERS = r"[\d.,]+ \([\d.,]+–[\d.,]+\)"  # median (least–most)
 
 def tables(name: str, *options, timeout: float = 120) -> list[list[dict]]:
     """The tables that a benchmark prints, each as rows by header."""
-    done = subprocess.run([sys.executable, BENCHMARKS / name, *options], capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / name, *options],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
     assert done.returncode == 0, done.stderr
     found, headers = [], None
     for line in done.stdout.splitlines():
@@ -43,15 +48,29 @@ def _mpi(openmpi):
 
 def test_step(tmp_path):
     times, shares, machine = tables(
-        "step", "--networks", "12-5-3@8@10", "--rounds", "1", "--quick", "--json", tmp_path / "step.json"
+        "step",
+        "--networks",
+        "12-5-3@8@10",
+        "--rounds",
+        "1",
+        "--quick",
+        "--json",
+        tmp_path / "step.json",
     )
-    assert [(row["P"], row["reduction"]) for row in times] == [("1", "exact"), ("1", "float"), ("2", "exact"), ("2", "float")]
+    assert [(row["P"], row["reduction"]) for row in times] == [
+        ("1", "exact"),
+        ("1", "float"),
+        ("2", "exact"),
+        ("2", "float"),
+    ]
     assert all(re.fullmatch(NUMBERS, row["µs/step"]) for row in times)
     assert [bool(row["exact/float"]) for row in times] == [True, False, True, False]
     assert all(share(row["GEMM"]) > 0 for row in shares)
     assert [share(row["sum"]) > 0 for row in shares] == [True] * 4
     for row in shares:
-        parts = [share(row[part]) for part in ("sum", "counting", "GEMM", "the rest") if row[part] != "–"]
+        parts = [
+            share(row[part]) for part in ("sum", "counting", "GEMM", "the rest") if row[part] != "–"
+        ]
         assert sum(parts) == pytest.approx(100, abs=1)
     assert [row["P"] for row in machine] == ["1", "2"]
     found = json.loads((tmp_path / "step.json").read_text())
@@ -61,9 +80,28 @@ def test_step(tmp_path):
 def test_peers(tmp_path):
     pytest.importorskip("matplotlib")
     plot = tmp_path / "peers.svg"
-    (found,) = tables("peers", "--networks", "12-5-3@8@20", "--rounds", "1", "--quick", "--plot", plot, "--contenders", "distmlp", "numpy")
-    assert [row["contender"] for row in found] == ["distmlp exact, P=2", "distmlp float, P=2", "distmlp exact, P=1", "numpy loop"]
-    assert all(re.fullmatch(NUMBERS, row["µs/step"]) and float(row["cost after"]) < 2 for row in found)
+    (found,) = tables(
+        "peers",
+        "--networks",
+        "12-5-3@8@20",
+        "--rounds",
+        "1",
+        "--quick",
+        "--plot",
+        plot,
+        "--contenders",
+        "distmlp",
+        "numpy",
+    )
+    assert [row["contender"] for row in found] == [
+        "distmlp exact, P=2",
+        "distmlp float, P=2",
+        "distmlp exact, P=1",
+        "numpy loop",
+    ]
+    assert all(
+        re.fullmatch(NUMBERS, row["µs/step"]) and float(row["cost after"]) < 2 for row in found
+    )
     assert plot.read_text().startswith("<?xml")
 
 
@@ -77,11 +115,28 @@ def test_every_peer_that_is_installed_trains_the_same_problem():
 
 
 def test_data():
-    (found,) = tables("data", "--networks", "12-5-3@8@200", "--ranks", "2", "--rounds", "1", "--quick", "--parts", "forms")
+    (found,) = tables(
+        "data",
+        "--networks",
+        "12-5-3@8@200",
+        "--ranks",
+        "2",
+        "--rounds",
+        "1",
+        "--quick",
+        "--parts",
+        "forms",
+    )
     assert [row["from"] for row in found] == [
-        f"{form} {dtype}" for dtype in ("uint8", "float32") for form in ("memory", "contiguous", "chunked", "gzip")
+        f"{form} {dtype}"
+        for dtype in ("uint8", "float32")
+        for form in ("memory", "contiguous", "chunked", "gzip")
     ]
-    assert all(re.fullmatch(NUMBERS, row["file/memory"]) for row in found if not row["from"].startswith("memory"))
+    assert all(
+        re.fullmatch(NUMBERS, row["file/memory"])
+        for row in found
+        if not row["from"].startswith("memory")
+    )
 
 
 def test_a_set_larger_than_the_memory_allowed():
@@ -92,7 +147,17 @@ def test_a_set_larger_than_the_memory_allowed():
 
 
 def test_scaling():
-    found = tables("scaling", "--networks", "12-5-3@8@10", "--rounds", "1", "--quick", "--fabrics", "--simulated", "64")
+    found = tables(
+        "scaling",
+        "--networks",
+        "12-5-3@8@10",
+        "--rounds",
+        "1",
+        "--quick",
+        "--fabrics",
+        "--simulated",
+        "64",
+    )
     compute, allreduce, steps, predictions = found
     assert [row["network"] for row in compute] == ["12-5-3@8@10"]
     assert [row["P"] for row in allreduce] == ["2"]

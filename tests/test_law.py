@@ -113,7 +113,9 @@ def test_killed_and_resumed(name, ranks, then, then_ranks, kind, home, train, la
     assert done.status == 0, done.err
     assert f"step {newest}" in done.out
     assert log(home / here)[-1]["ranks"] == then_ranks
-    uninterrupted = train(f"un{here}", {**KINDS[kind], "training.epochs": epochs, "run.checkpoint_every": "1 epoch"})
+    uninterrupted = train(
+        f"un{here}", {**KINDS[kind], "training.epochs": epochs, "run.checkpoint_every": "1 epoch"}
+    )
     assert lawful(home / here) == uninterrupted
 
 
@@ -136,8 +138,12 @@ def test_several_windows_an_epoch(name, ranks, train, launcher, home):
     changes = {**KINDS["float32-sgd"], "data.window": "60 kB"}
     if not (home / "windows").exists():
         train("windows", changes)
-    assert lawful(home / "windows") != lawful_default(train, home), "the window is not small enough to matter"
-    assert train(f"windows-{name}-{ranks}", changes, launcher(name), ranks) == lawful(home / "windows")
+    assert lawful(home / "windows") != lawful_default(train, home), (
+        "the window is not small enough to matter"
+    )
+    assert train(f"windows-{name}-{ranks}", changes, launcher(name), ranks) == lawful(
+        home / "windows"
+    )
 
 
 def lawful_default(train, home):
@@ -157,13 +163,20 @@ def test_plain_float_reduction_is_close(train, alone, mpich):
         assert plain["v_sha256"] != exact["v_sha256"]
 
 
-HOSTILE = {"OPENBLAS_CORETYPE": "Sandybridge", "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "4", "NPY_DISABLE_CPU_FEATURES": ""}
+HOSTILE = {
+    "OPENBLAS_CORETYPE": "Sandybridge",
+    "OPENBLAS_NUM_THREADS": "2",
+    "OMP_NUM_THREADS": "4",
+    "NPY_DISABLE_CPU_FEATURES": "",
+}
 
 
 @pytest.mark.parametrize("name, ranks", [("alone", 1), ("mpich", 3), ("openmpi", 2)])
 def test_hostile_environment(name, ranks, train, alone, launcher):
     """Under arithmetic = "portable" the environment's own ideas of kernels and threads change nothing."""
-    assert train(f"hostile-{name}", KINDS["float32-adam"], launcher(name), ranks, env=HOSTILE) == alone("float32-adam")
+    assert train(
+        f"hostile-{name}", KINDS["float32-adam"], launcher(name), ranks, env=HOSTILE
+    ) == alone("float32-adam")
 
 
 FROM_PYTHON = """
@@ -188,6 +201,11 @@ def test_from_python(home, train, alone):
     assert lawful(home / "python") == alone("float64-adam")
     assert not (home / "never").exists()
     assert "Warning" not in done.err
-    unpinned = run_ranks(None, 1, ["-c", FROM_PYTHON, config, home / "unpinned", "not"], env={"OPENBLAS_CORETYPE": "Nehalem"})
+    unpinned = run_ranks(
+        None,
+        1,
+        ["-c", FROM_PYTHON, config, home / "unpinned", "not"],
+        env={"OPENBLAS_CORETYPE": "Nehalem"},
+    )
     assert unpinned.status == 0, unpinned.err
     assert "UserWarning" in unpinned.err and "OPENBLAS_CORETYPE=Haswell" in unpinned.err

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import distmlp
-from distmlp.step import State
-from distmlp.training import _Run
+from distmlp.training.loop import _Run
+from distmlp.training.step import State
 
 PACKAGE = Path(distmlp.__file__).parent
 TESTS = Path(__file__).parent
@@ -57,9 +57,22 @@ def table():
     rows = []
     for line in TABLE.read_text(encoding="utf-8").splitlines():
         if line.startswith("| ") and not line.startswith("| Notes"):
-            _, equation, tag, code, test = (cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1])
-            (tag,), (room, function), (test_file, test) = (re.findall("`([^`]+)`", cell) for cell in (tag, code, test))
-            rows.append(Row(as_written(equation.removeprefix("$").removesuffix("$")), tag, room, function, test_file, test))
+            _, equation, tag, code, test = (
+                cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]
+            )
+            (tag,), (room, function), (test_file, test) = (
+                re.findall("`([^`]+)`", cell) for cell in (tag, code, test)
+            )
+            rows.append(
+                Row(
+                    as_written(equation.removeprefix("$").removesuffix("$")),
+                    tag,
+                    room,
+                    function,
+                    test_file,
+                    test,
+                )
+            )
     return rows
 
 
@@ -71,8 +84,12 @@ def as_written(equation):
 def tags(path):
     """(line, tag) of the comments `# notes: …` of a module."""
     readline = io.StringIO(path.read_text(encoding="utf-8")).readline
-    comments = (token for token in tokenize.generate_tokens(readline) if token.type == tokenize.COMMENT)
-    found = ((comment.start[0], re.search(r"# notes: (.*)$", comment.string)) for comment in comments)
+    comments = (
+        token for token in tokenize.generate_tokens(readline) if token.type == tokenize.COMMENT
+    )
+    found = (
+        (comment.start[0], re.search(r"# notes: (.*)$", comment.string)) for comment in comments
+    )
     return [(line, match.group(1)) for line, match in found if match]
 
 
@@ -96,7 +113,11 @@ ROWS = table()
 
 
 def test_every_tag_in_the_code_is_in_the_table():
-    in_code = {(path.name, tag) for path in PACKAGE.glob("*.py") for _, tag in tags(path)}
+    in_code = {
+        (str(path.relative_to(PACKAGE)), tag)
+        for path in PACKAGE.rglob("*.py")
+        for _, tag in tags(path)
+    }
     assert len(in_code) >= 14
     assert in_code == {(row.room, row.tag) for row in ROWS}
 
@@ -112,7 +133,9 @@ def test_row_is_in_its_function_and_under_its_test(row):
 def test_table_has_the_notes_equations():
     equations = [row.equation for row in ROWS]
     assert len(equations) == len(set(equations))
-    required = {as_written(equation) for equation in SUMMARY_BY_INDEX + SUMMARY_AS_MATRICES + OTHERS}
+    required = {
+        as_written(equation) for equation in SUMMARY_BY_INDEX + SUMMARY_AS_MATRICES + OTHERS
+    }
     assert len(required) == 15
     assert required <= set(equations)
 
@@ -131,7 +154,10 @@ def settled(costs, epsilon, steps_after=0):
         state.step += 10
         state.begin_epoch(cost)
     state.step += steps_after
-    run = SimpleNamespace(cut=SimpleNamespace(steps=10), config=SimpleNamespace(training=SimpleNamespace(epsilon=epsilon)))
+    run = SimpleNamespace(
+        cut=SimpleNamespace(steps=10),
+        config=SimpleNamespace(training=SimpleNamespace(epsilon=epsilon)),
+    )
     return _Run._is_settled(run, state)
 
 

@@ -9,80 +9,97 @@ from pathlib import Path
 import pytest
 
 import distmlp
-from distmlp import config
-from distmlp.activations import ACTIVATIONS
-from distmlp.costs import COSTS
-from distmlp.initializers import INITIALIZERS
+from distmlp.config import reading as config
+from distmlp.errors import InputError
+from distmlp.mathematics.activations import ACTIVATIONS
+from distmlp.mathematics.costs import COSTS
+from distmlp.mathematics.initializers import INITIALIZERS
 
 PACKAGE = Path(distmlp.__file__).parent
 
-#: The floors, lowest first, and the rooms on each in their order: a room imports only from rooms before it.
-FLOORS = {
-    "mathematics": "randomness layout activations costs initializers network optimizers exact shards",
-    "ground": "config arithmetic",
-    "storage": "dataset checkpoint rundirectory conversion export",
-    "parallel": "hostmemory communicator",
-    "training": "feed step evaluation recovery reporting preparation training",
-    "outside": "commands submission comparison __init__ cli __main__",
-}
-#: A room's compiled part, `_ROOM.c`, is the room's own business.
-COMPILED = [path.stem for path in PACKAGE.glob("*.c")]
-ROOMS = [room for rooms in FLOORS.values() for room in rooms.split()]
-MATHEMATICS = FLOORS["mathematics"].split()
+#: The floors, lowest first: folders and single modules.  Those on one floor do not import each other.
+FLOORS = [
+    ["errors", "files", "arithmetic"],
+    ["kernels"],
+    ["mathematics", "parallel", "config"],
+    ["data", "runs"],
+    ["training", "cluster"],
+    ["results"],
+    ["__init__"],
+    ["cli"],
+    ["__main__"],
+]
+FLOOR = {place: number for number, places in enumerate(FLOORS) for place in places}
+COMPILED = [path.stem for path in PACKAGE.glob("kernels/*.c")]
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+MATHEMATICS = sorted(path.stem for path in PACKAGE.glob("mathematics/[!_]*.py"))
+
+each_module = pytest.mark.parametrize(
+    "module", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES]
+)
 
 
-def parsed(room):
-    return ast.parse((PACKAGE / f"{room}.py").read_text(encoding="utf-8"))
+def place_of(module):
+    """The folder of a module, or its own name where it lies in none."""
+    return module.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imports_of(tree):
+def imports_of(module):
     """(node, dotted name) of all that is imported, anywhere in a module; `from a import b` is a.b."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((node, alias.name) for alias in node.names)
+            yield from ((tree, node, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, "rooms are imported by their full names"
-            yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
+            assert not node.level, "modules are imported by their full names"
+            yield from ((tree, node, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def rooms_imported(room):
-    """The rooms that a room imports; a name that is no room's is one of distmlp/__init__.py's own."""
-    for _, name in imports_of(parsed(room)):
+def places_imported(module):
+    """The folders and modules that a module imports; a name that is neither is distmlp/__init__.py's own."""
+    for _, _, name in imports_of(module):
         top, *below = name.split(".")
-        if top == "distmlp" and below[:1] != [f"_{room}"]:
-            yield below[0] if below and below[0] in ROOMS else "__init__"
+        if top == "distmlp":
+            yield below[0] if below and below[0] in FLOOR else "__init__"
 
 
-def test_a_compiled_part_belongs_to_a_room():
-    assert sorted(COMPILED) == ["_activations", "_exact", "_hostmemory", "_network"] and all(name[1:] in ROOMS for name in COMPILED)
+def test_every_module_is_on_a_floor():
+    assert {place_of(module) for module in MODULES} <= set(FLOOR)
 
 
-def test_every_room_is_on_a_floor():
-    assert sorted(ROOMS) == sorted(path.stem for path in PACKAGE.glob("*.py"))
+@each_module
+def test_imports_point_down(module):
+    here = place_of(module)
+    up = {
+        there for there in places_imported(module) if there != here and FLOOR[there] >= FLOOR[here]
+    }
+    assert up == set()
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_imports_point_down(room):
-    before = ROOMS[: ROOMS.index(room)]
-    assert sorted(set(rooms_imported(room)) - set(before)) == []
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_only_communicator_imports_mpi4py_and_only_when_asked(room):
-    tree = parsed(room)
-    found = [node for node, name in imports_of(tree) if name.split(".")[0] == "mpi4py"]
-    inside = [
-        node for function in ast.walk(tree) if isinstance(function, (ast.FunctionDef, ast.Lambda)) for node in ast.walk(function)
+@each_module
+def test_only_functions_of_parallel_import_mpi4py(module):
+    found = [
+        (tree, node) for tree, node, name in imports_of(module) if name.split(".")[0] == "mpi4py"
     ]
-    assert bool(found) == (room == "communicator")
-    assert all(node in inside for node in found)
+    assert not found or place_of(module) == "parallel"
+    for tree, node in found:
+        functions = (ast.FunctionDef, ast.Lambda)
+        assert any(node in ast.walk(f) for f in ast.walk(tree) if isinstance(f, functions))
 
 
-@pytest.mark.parametrize("room", MATHEMATICS)
-def test_mathematics_imports_numpy_and_nothing_else(room):
-    others = {name.split(".")[0] for _, name in imports_of(parsed(room))} - {"distmlp"} - sys.stdlib_module_names
-    assert others == {"numpy"}
-    assert set(rooms_imported(room)) <= set(MATHEMATICS)
+@each_module
+def test_mathematics_imports_numpy_and_kernels_and_nothing_else(module):
+    if place_of(module) != "mathematics":
+        return
+    others = {name.split(".")[0] for _, _, name in imports_of(module)} - {"distmlp"}
+    assert others - sys.stdlib_module_names <= {"numpy"}
+    assert set(places_imported(module)) <= {"mathematics", "kernels"}
+
+
+def test_packages_import_nothing_from_their_init():
+    for module in MODULES:
+        if module.name == "__init__.py" and module.parent != PACKAGE:
+            assert list(imports_of(module)) == []
 
 
 def modules_after(code):
@@ -91,13 +108,13 @@ def modules_after(code):
 
 
 def test_importing_distmlp_imports_no_numpy_no_h5py_and_no_mpi():
-    found = modules_after("import distmlp, distmlp.cli, distmlp.arithmetic")
-    assert "distmlp.config" in found
+    found = modules_after("import distmlp, distmlp.cli.main, distmlp.arithmetic")
+    assert "distmlp.config.reading" in found
     assert not found & {"numpy", "h5py", "mpi4py"}
 
 
 def test_mathematics_runs_without_mpi_and_files():
-    found = modules_after("\n".join(f"import distmlp.{room}" for room in MATHEMATICS))
+    found = modules_after("\n".join(f"import distmlp.mathematics.{room}" for room in MATHEMATICS))
     assert "numpy" in found
     assert not found & {"h5py", "mpi4py"}
 
@@ -134,23 +151,35 @@ def test_a_config_accepts_the_pairs_that_have_a_cost(cost, output):
     try:
         config.from_tables(tables(cost=cost, output=output))
         accepted = True
-    except config.InputError:
+    except InputError:
         accepted = False
     assert accepted == ((cost, output) in COSTS)
 
 
 def test_every_optimizer_of_a_config_is_one_that_training_makes():
-    from distmlp import optimizers, preparation
+    from distmlp.mathematics import optimizers
+    from distmlp.training import preparation
 
     made = set()
     for name in choices(config.OptimizerConfig, "name"):
-        made.add(type(preparation.optimizer_of(config.from_tables({**tables(), "optimizer": {"name": name, "learning_rate": 1.0}}))))
+        made.add(
+            type(
+                preparation.optimizer_of(
+                    config.from_tables(
+                        {**tables(), "optimizer": {"name": name, "learning_rate": 1.0}}
+                    )
+                )
+            )
+        )
     assert made == {optimizers.SGD, optimizers.Adam}
 
 
 @pytest.mark.parametrize("schedule", choices(config.OptimizerConfig, "schedule"))
 def test_every_schedule_of_a_config_is_one_of_its_own(schedule):
-    from distmlp.optimizers import learning_rate
+    from distmlp.mathematics.optimizers import learning_rate
 
-    rates = {name: [learning_rate(1.0, name, 0.5, epoch, 4) for epoch in range(4)] for name in choices(config.OptimizerConfig, "schedule")}
+    rates = {
+        name: [learning_rate(1.0, name, 0.5, epoch, 4) for epoch in range(4)]
+        for name in choices(config.OptimizerConfig, "schedule")
+    }
     assert [name for name, rate in rates.items() if rate == rates[schedule]] == [schedule]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from distmlp import activations, exact, hostmemory, network
+from distmlp.mathematics import activations, exact, network
+from distmlp.parallel import hostmemory
 
 #: The functions of each room; NAME_in_numpy is NAME's twin.
 COMPILED = {
@@ -13,6 +14,10 @@ COMPILED = {
 }
 
 compiled = pytest.mark.skipif(
-    any(getattr(room, name) is getattr(room, f"{name}_in_numpy") for room, names in COMPILED.items() for name in names),
+    any(
+        getattr(room, name) is getattr(room, f"{name}_in_numpy")
+        for room, names in COMPILED.items()
+        for name in names
+    ),
     reason="the compiled parts are not there: install distmlp again, with a C compiler and Python's headers",
 )

@@ -36,13 +36,22 @@ def pytest_pyfunc_call(pyfuncitem):
     request, until = _outcomes.Ibarrier(), time.monotonic() + PATIENCE
     while not request.Test():
         if time.monotonic() > until:
-            with pyfuncitem.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+            with pyfuncitem.config.pluginmanager.get_plugin(
+                "capturemanager"
+            ).global_and_fixture_disabled():
                 went = words or "here it passed\n"
-                print(f"\nrank {_outcomes.rank} waits in vain for the others at the end of {pyfuncitem.name}; {went}", flush=True)
+                print(
+                    f"\nrank {_outcomes.rank} waits in vain for the others at the end of {pyfuncitem.name}; {went}",
+                    flush=True,
+                )
                 _outcomes.Abort(1)
         time.sleep(0.001)
 
-    others = [f"rank {rank} failed:\n{words}" for rank, words in enumerate(_outcomes.allgather(words)) if words]
+    others = [
+        f"rank {rank} failed:\n{words}"
+        for rank, words in enumerate(_outcomes.allgather(words))
+        if words
+    ]
     if fault is not None:
         raise fault
     assert not others, "\n".join(others)

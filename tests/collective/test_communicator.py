@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from distmlp import communicator
-from distmlp.communicator import Alone, Communicator
+from distmlp.parallel import communicator
+from distmlp.parallel.communicator import Alone, Communicator
 
 pytestmark = pytest.mark.mpi
 
@@ -87,7 +87,9 @@ def test_channel_tells_what_ranks_wait_for(comm):
     if channel is None:
         assert isinstance(comm, Alone) or MPI.Query_thread() != MPI.THREAD_MULTIPLE
         return
-    assert channel.exchange(f"rank {comm.rank}", 10) == {rank: f"rank {rank}" for rank in range(comm.size)}
+    assert channel.exchange(f"rank {comm.rank}", 10) == {
+        rank: f"rank {rank}" for rank in range(comm.size)
+    }
 
 
 def test_leave_returns_the_status(comm):

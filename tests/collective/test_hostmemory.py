@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from distmlp import communicator
-from distmlp.hostmemory import SharedAddends
+from distmlp.parallel import communicator
+from distmlp.parallel.hostmemory import SharedAddends
 
 pytestmark = pytest.mark.mpi
 
@@ -61,7 +61,15 @@ def _refuse(*_, **__):
     raise OSError("refused by this test")
 
 
-@pytest.mark.parametrize("where", ["rank 0 has no memory", "no such system call", "the last rank cannot open it", "it is another process's"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "rank 0 has no memory",
+        "no such system call",
+        "the last rank cannot open it",
+        "it is another process's",
+    ],
+)
 def test_where_memory_cannot_be_shared_mpi_adds(comm, where, monkeypatch):
     """One rank that cannot is enough, and all learn of it."""
     if comm.size == 1:
@@ -73,7 +81,9 @@ def test_where_memory_cannot_be_shared_mpi_adds(comm, where, monkeypatch):
     if where == "the last rank cannot open it" and comm.rank == comm.size - 1:
         monkeypatch.setattr(os, "readlink", _refuse)
     if where == "it is another process's" and comm.rank == comm.size - 1:
-        monkeypatch.setattr(os, "readlink", lambda path: "/memfd:distmlp-0123456789abcdef (deleted)")
+        monkeypatch.setattr(
+            os, "readlink", lambda path: "/memfd:distmlp-0123456789abcdef (deleted)"
+        )
     addends = comm.addends(1000, np.int32)
     monkeypatch.undo()
     assert not isinstance(addends, SharedAddends) and addends.mine is addends.total

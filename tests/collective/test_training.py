@@ -6,8 +6,7 @@ from example import ROWS, lawful, log, tables
 from mpi4py import MPI
 
 import distmlp
-from distmlp import training
-from distmlp.config import InputError
+from distmlp.errors import Diverged, InputError
 
 pytestmark = [pytest.mark.mpi, pytest.mark.filterwarnings("ignore:arithmetic")]
 
@@ -28,7 +27,12 @@ def alone(shared, changes={}):
 def test_every_rank_has_the_v_of_one_alone(shared, dtype):
     changes = {"dtype": dtype}
     expected = alone(shared, changes)
-    for name, comm in (("world", None), ("given", WORLD), ("duplicate", WORLD.Dup()), ("reversed", WORLD.Split(0, -WORLD.rank))):
+    for name, comm in (
+        ("world", None),
+        ("given", WORLD),
+        ("duplicate", WORLD.Dup()),
+        ("reversed", WORLD.Split(0, -WORLD.rank)),
+    ):
         found = distmlp.train(config(shared, name, changes), comm)
         assert found.complete and found.step == expected.step
         assert found.v.dtype == dtype
@@ -53,7 +57,10 @@ def test_evaluate_is_equal_on_all_ranks(shared):
     assert here.samples == 301
     assert WORLD.allgather(here) == [here] * WORLD.size
     assert distmlp.evaluate(result.checkpoint, comm=MPI.COMM_SELF) == here
-    assert (here.cost, here.accuracy) == (result.record["validation_cost"], result.record["accuracy"])
+    assert (here.cost, here.accuracy) == (
+        result.record["validation_cost"],
+        result.record["accuracy"],
+    )
     # A set of more blocks than ranks, and the other way round
     train = distmlp.evaluate(shared / "run", f"{shared}/set.h5:/train", WORLD)
     assert train.samples == ROWS
@@ -92,5 +99,8 @@ def test_what_cannot_be_trained_is_raised_on_every_rank(shared, changes, words):
 
 
 def test_divergence_is_raised_on_every_rank(shared):
-    with pytest.raises(training.Diverged, match="step 2"):
-        distmlp.train(config(shared, "run", {"optimizer.learning_rate": 1e38, "network.activation": "relu"}), WORLD)
+    with pytest.raises(Diverged, match="step 2"):
+        distmlp.train(
+            config(shared, "run", {"optimizer.learning_rate": 1e38, "network.activation": "relu"}),
+            WORLD,
+        )

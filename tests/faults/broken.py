@@ -111,7 +111,9 @@ class Bench:
         return f"run-{self._number}"
 
     def config(self, name: str, changes: dict = {}) -> Path:
-        return write_config(self.directory / f"{name}.toml", {**CHANGES, "run.directory": name, **changes})
+        return write_config(
+            self.directory / f"{name}.toml", {**CHANGES, "run.directory": name, **changes}
+        )
 
     def undisturbed(self, changes: dict = {}) -> list[dict]:
         """The log of one process that nobody disturbs; what of the changes is no run.* decides it."""
@@ -135,8 +137,13 @@ class Bench:
         """(the started run, a function that makes its `Done`, or None as long as it runs, an Outcome)."""
         name = name or self.name()
         path, events = self.plan(faults, **plan)
-        with started(mpi, ranks, [INJECT, path, "train", self.config(name, changes), *words], env) as running:
-            yield running, lambda done=None: Outcome(done, self.directory / name, read_events(events))
+        with started(
+            mpi, ranks, [INJECT, path, "train", self.config(name, changes), *words], env
+        ) as running:
+            yield (
+                running,
+                lambda done=None: Outcome(done, self.directory / name, read_events(events)),
+            )
 
     def run(self, mpi, ranks, faults, changes={}, timeout=40, **more) -> Outcome:
         """A run to its end, with these faults in it."""
@@ -158,7 +165,12 @@ def read_events(path: Path) -> list[dict]:
 def launched(python, words, prefix=(), env=None):
     """launch/train with these words, by any python: it needs none of the package.  prefix: words before all others."""
     with tempfile.TemporaryDirectory(prefix="ranks-", ignore_cleanup_errors=True) as scratch:
-        running = Running([*prefix, sys.executable, ROOT / "launch" / "train", "--python", python, *words], env, None, Path(scratch))
+        running = Running(
+            [*prefix, sys.executable, ROOT / "launch" / "train", "--python", python, *words],
+            env,
+            None,
+            Path(scratch),
+        )
         try:
             yield running
         finally:
@@ -178,7 +190,13 @@ def python_that_injects(directory: Path, mpi: Mpi, plan: Path) -> Path:
 
 def kill(rank, moment, step=None, do="kill", **more) -> dict:
     """A fault; see inject.py."""
-    return {"rank": rank, "moment": moment, "do": do, **({} if step is None else {"step": step}), **more}
+    return {
+        "rank": rank,
+        "moment": moment,
+        "do": do,
+        **({} if step is None else {"step": step}),
+        **more,
+    }
 
 
 def exists(pid: int) -> bool:

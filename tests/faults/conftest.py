@@ -29,7 +29,18 @@ def pytest_terminal_summary(terminalreporter):
         return
     same = {True: "yes", False: "NO", None: ""}
     lines = tabulate(
-        [[r.fault, r.moment, r.mpi, r.before, r.after, "" if r.seconds is None else f"{r.seconds:.2f}", same[r.same]] for r in ROWS],
+        [
+            [
+                r.fault,
+                r.moment,
+                r.mpi,
+                r.before,
+                r.after,
+                "" if r.seconds is None else f"{r.seconds:.2f}",
+                same[r.same],
+            ]
+            for r in ROWS
+        ],
         ["fault", "moment", "MPI", "ranks before", "after", "seconds", "same bits"],
         tablefmt="github",
         disable_numparse=True,

@@ -27,7 +27,16 @@ import threading
 import time
 from contextlib import nullcontext
 
-RANK = int(next((os.environ[name] for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK") if name in os.environ), 0))
+RANK = int(
+    next(
+        (
+            os.environ[name]
+            for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+            if name in os.environ
+        ),
+        0,
+    )
+)
 
 MOMENTS = {
     "start": "after the imports, before MPI is asked for",
@@ -88,7 +97,18 @@ class Faults:
 
     def note(self, what: str, **more) -> None:
         if self._events:
-            line = json.dumps({"time": time.monotonic(), "rank": RANK, "step": self.step, "what": what, **more}) + "\n"
+            line = (
+                json.dumps(
+                    {
+                        "time": time.monotonic(),
+                        "rank": RANK,
+                        "step": self.step,
+                        "what": what,
+                        **more,
+                    }
+                )
+                + "\n"
+            )
             handle = os.open(self._events, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             os.write(handle, line.encode())
             os.close(handle)
@@ -248,7 +268,11 @@ def wrap(owner, name: str, before=None, after=None, around=None) -> None:
 
 def install(faults: Faults) -> None:
     """Wraps the package's functions; numpy is imported from here on."""
-    from distmlp import checkpoint, communicator, hostmemory, rundirectory, step, training
+    from distmlp.parallel import communicator, hostmemory
+    from distmlp.runs import checkpoint
+    from distmlp.runs import directory as rundirectory
+    from distmlp.training import loop as training
+    from distmlp.training import step
 
     def gradient(function, self, state, *arguments, **named):
         if isinstance(self.comm, communicator.Alone) and RANK_COUNT > 1:
@@ -318,7 +342,9 @@ def install(faults: Faults) -> None:
     def at_any_time(*_):
         for fault in faults.mine:
             if fault["moment"] == "any":
-                timer = threading.Timer(random.Random(fault["seed"]).uniform(*fault["between"]), faults._do, (fault,))
+                timer = threading.Timer(
+                    random.Random(fault["seed"]).uniform(*fault["between"]), faults._do, (fault,)
+                )
                 timer.daemon = True
                 timer.start()
 
@@ -367,7 +393,11 @@ def install(faults: Faults) -> None:
     checkpoint.os = Os()
 
 
-RANK_COUNT = int(next((os.environ[name] for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE") if name in os.environ), 1))
+RANK_COUNT = int(
+    next(
+        (os.environ[name] for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE") if name in os.environ), 1
+    )
+)
 
 
 def main() -> int:
@@ -376,7 +406,8 @@ def main() -> int:
     sys.argv[1:2] = []
     faults = Faults(plan)
 
-    from distmlp import arithmetic, cli
+    from distmlp import arithmetic
+    from distmlp.cli import main as cli
 
     def pin(function, asked):
         function(asked)
@@ -388,7 +419,7 @@ def main() -> int:
             arithmetic.one_thread = nullcontext
         install(faults)
         if "slow_write" in plan:
-            from distmlp import training
+            from distmlp.training import loop as training
 
             training.SLOW_WRITE = plan["slow_write"]
         faults.at("start")

@@ -31,7 +31,9 @@ def carry(one: int, other: int, seconds: float, loss: float) -> None:
         for handle in select.select([one, other], [], [], wait)[0]:
             frame = os.read(handle, 65536)
             if chance.random() >= loss:
-                under_way.append((time.monotonic() + seconds, other if handle == one else one, frame))
+                under_way.append(
+                    (time.monotonic() + seconds, other if handle == one else one, frame)
+                )
         while under_way and under_way[0][0] <= time.monotonic():
             _, to, frame = under_way.popleft()
             with contextlib.suppress(OSError):  # an end that is not up yet

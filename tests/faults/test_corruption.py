@@ -22,17 +22,28 @@ def test_a_flipped_bit_is_named_and_repaired(rank, what, bench, openmpi):
     tell(f"{what} on rank {rank}", "training, repaired", 3, 3, same)
     assert outcome.done.status == 0 and same, outcome.explain()
     (words,) = [line for line in outcome.done.said if "a bit has flipped" in line]
-    assert words.startswith(f"distmlp: rank {rank} on {HOST} (process ") and "all go back to step " in words
+    assert (
+        words.startswith(f"distmlp: rank {rank} on {HOST} (process ")
+        and "all go back to step " in words
+    )
 
 
 @pytest.mark.parametrize("what", ["flip v", "flip optimizer"])
-@pytest.mark.parametrize("ranks, changes", [(2, {}), (3, {"run.on_corruption": "stop"})], ids=["no majority", "as the config says"])
+@pytest.mark.parametrize(
+    "ranks, changes",
+    [(2, {}), (3, {"run.on_corruption": "stop"})],
+    ids=["no majority", "as the config says"],
+)
 def test_a_flipped_bit_stops_the_run_before_it_is_saved(what, ranks, changes, bench, openmpi):
     changes = {**OFTEN, **changes}
     outcome = bench.run(openmpi, ranks, [kill(1, "computing", 13, what)], changes)
     assert outcome.done.status == 1 and not outcome.is_complete, outcome.explain()
     words = outcome.done.said[-1]
-    named = f"rank 1 on {HOST} (process " if ranks > 2 else f"the ranks' states differ at step 15, and with 2 ranks on {HOST} no majority"
+    named = (
+        f"rank 1 on {HOST} (process "
+        if ranks > 2
+        else f"the ranks' states differ at step 15, and with 2 ranks on {HOST} no majority"
+    )
     assert named in words and "the last good checkpoint is " in words, outcome.explain()
     again = bench.resume(outcome, changes)
     same = again.is_complete and again.log == bench.undisturbed()
@@ -43,7 +54,9 @@ def test_a_flipped_bit_stops_the_run_before_it_is_saved(what, ranks, changes, be
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_an_audit_finds_a_flipped_bit_in_a_gradient(ranks, bench, openmpi):
     victim = 12 % ranks  # the rank whose turn it is to be audited
-    outcome = bench.run(openmpi, ranks, [kill(victim, "computed", 12, "flip gradient")], {"run.audit_every": 1})
+    outcome = bench.run(
+        openmpi, ranks, [kill(victim, "computed", 12, "flip gradient")], {"run.audit_every": 1}
+    )
     same = outcome.is_complete and outcome.log == bench.undisturbed()
     tell(f"flip gradient of rank {victim}, audited", "training, redone", ranks, ranks, same)
     assert outcome.done.status == 0 and same, outcome.explain()
@@ -53,31 +66,58 @@ def test_an_audit_finds_a_flipped_bit_in_a_gradient(ranks, bench, openmpi):
 
 def test_a_machine_that_adds_up_wrongly_again_is_not_trained_with(bench, openmpi):
     faults = [kill(0, "computed", 12, "flip gradient", again=True)]
-    outcome = bench.run(openmpi, 3, faults, {"run.audit_every": 1, "run.checkpoint_every": "5 steps"})
+    outcome = bench.run(
+        openmpi, 3, faults, {"run.audit_every": 1, "run.checkpoint_every": "5 steps"}
+    )
     assert outcome.done.status == 1, outcome.explain()
     assert f"rank 0 on {HOST} added up another gradient at step 13" in outcome.done.said[-1]
-    assert "twice: replace or leave out the faulty machine; the last good checkpoint is " in outcome.done.said[-1]
+    assert (
+        "twice: replace or leave out the faulty machine; the last good checkpoint is "
+        in outcome.done.said[-1]
+    )
     again = bench.resume(outcome)
-    tell("flip gradient of rank 0, again and again", "training, stopped", 3, "ended", again.log == bench.undisturbed())
+    tell(
+        "flip gradient of rank 0, again and again",
+        "training, stopped",
+        3,
+        "ended",
+        again.log == bench.undisturbed(),
+    )
     assert again.log == bench.undisturbed(), again.explain()
 
 
 # Ranks whose arithmetic differs; that the environment cannot bring this about is in tests/test_law.py
 
-KERNELS = {"environment": {"1": {"OPENBLAS_CORETYPE": "Sandybridge"}}}, "set OPENBLAS_CORETYPE=Haswell"
+KERNELS = (
+    {"environment": {"1": {"OPENBLAS_CORETYPE": "Sandybridge"}}},
+    "set OPENBLAS_CORETYPE=Haswell",
+)
 THREADS = {"threads": {"1": "2"}}, "BLAS uses 2 threads (set OPENBLAS_NUM_THREADS=1)"
 
 #: Of 784-128 with 32 samples float32 GEMMs are known to have other bits with two threads of OpenBLAS 0.3.31.
-WIDE = {"network.layers": [20, 784, 128, 5], "training.micro_batch_size": 32, "training.batch_size": 64}
+WIDE = {
+    "network.layers": [20, 784, 128, 5],
+    "training.micro_batch_size": 32,
+    "training.batch_size": 64,
+}
 
 
-@pytest.mark.parametrize("name, plan, setting", [("openmpi", *KERNELS), ("mpich", *THREADS)], ids=["kernels", "threads"])
+@pytest.mark.parametrize(
+    "name, plan, setting", [("openmpi", *KERNELS), ("mpich", *THREADS)], ids=["kernels", "threads"]
+)
 def test_a_rank_with_other_arithmetic_is_refused(name, plan, setting, bench, request):
     mpi = request.getfixturevalue(name)
     if "threads" in plan and len(os.sched_getaffinity(0)) < 2:
         pytest.skip("OpenBLAS runs two threads on two CPUs only")
     outcome = bench.run(mpi, 2, [], WIDE, **plan)
-    tell("rank 1 has other BLAS " + ("threads" if "threads" in plan else "kernels"), "start, refused", 2, "ended", None, NAMES[name])
+    tell(
+        "rank 1 has other BLAS " + ("threads" if "threads" in plan else "kernels"),
+        "start, refused",
+        2,
+        "ended",
+        None,
+        NAMES[name],
+    )
     assert outcome.done.status == 2 and not outcome.run.exists(), outcome.explain()
     (words,) = [line for line in outcome.done.said if "arithmetic differs" in line]
     assert f"rank 1 on {HOST}: " in words and setting in words, outcome.explain()

@@ -30,8 +30,19 @@ def dies(bench, mpi, ranks, faults, left, changes={}):
                 victims.append(f"{who(cause['rank'], living)} of {len(living)}")
                 moments.append(cause["moment"])
                 living.remove(cause["rank"])
-        ROWS.append(Row(f"kill -9 of {', then '.join(victims)}", "; ".join(dict.fromkeys(moments)), before, after, seconds, same))
-        assert seconds < 1.0 + 0.5 * ranks, outcome.explain()  # on cores that the ranks share; alone it is some 0.02 s
+        ROWS.append(
+            Row(
+                f"kill -9 of {', then '.join(victims)}",
+                "; ".join(dict.fromkeys(moments)),
+                before,
+                after,
+                seconds,
+                same,
+            )
+        )
+        assert seconds < 1.0 + 0.5 * ranks, (
+            outcome.explain()
+        )  # on cores that the ranks share; alone it is some 0.02 s
         assert after == len(living), outcome.explain()
     assert outcome.done.status == 0, outcome.explain()
     assert same, outcome.explain()
@@ -54,7 +65,11 @@ def inside(moment, before, victims):
     faults = []
     for number, (victim, step) in enumerate(zip(victims, STEPS)):
         faults.append(kill(victim, moment, step, after=0.02))
-        faults += [kill(rank, before, step, do="delay", seconds=0.1) for rank in range(4) if rank not in victims[: number + 1]]
+        faults += [
+            kill(rank, before, step, do="delay", seconds=0.1)
+            for rank in range(4)
+            if rank not in victims[: number + 1]
+        ]
     return faults
 
 
@@ -65,7 +80,10 @@ def test_at_a_moment(moment, which, bench, ulfm):
 
 
 @pytest.mark.parametrize("which", CHAINS)
-@pytest.mark.parametrize("moment, before", [("inside the sum", "before the sum"), ("inside the evaluation", "evaluating")])
+@pytest.mark.parametrize(
+    "moment, before",
+    [("inside the sum", "before the sum"), ("inside the evaluation", "evaluating")],
+)
 def test_inside_a_sum(moment, before, which, bench, ulfm):
     dies(bench, ulfm, 4, inside(moment, before, CHAINS[which]), 1)
 
@@ -74,24 +92,38 @@ def test_inside_a_sum(moment, before, which, bench, ulfm):
 def test_while_a_checkpoint_is_written(which, bench, ulfm):
     """The writer, with half of the file written, and the others while it writes slowly."""
     # A write lasts some steps, and ends before the next one is due.
-    faults = [kill("all", "renaming", do="slow", seconds=0.015), kill("all", "computing", do="slow", seconds=0.005)]
+    faults = [
+        kill("all", "renaming", do="slow", seconds=0.015),
+        kill("all", "computing", do="slow", seconds=0.005),
+    ]
     writer = 0
     for victim, step in zip(CHAINS[which], STEPS):
-        faults.append(kill(victim, "writing", step) if victim == writer else kill(victim, "saving", step, after=0.005))
+        faults.append(
+            kill(victim, "writing", step)
+            if victim == writer
+            else kill(victim, "saving", step, after=0.005)
+        )
         writer += victim == writer  # no chain leaves a gap before the next one
     outcome = dies(bench, ulfm, 4, faults, 1, {"run.checkpoint_every": "5 steps"})
     assert not list((outcome.run / "checkpoints").glob("*.writing"))
 
 
 @pytest.mark.parametrize("which", CHAINS)
-@pytest.mark.parametrize("moments", [("prepared", "computing", "updated"), ("comparing", "evaluated", "ending")])
+@pytest.mark.parametrize(
+    "moments", [("prepared", "computing", "updated"), ("comparing", "evaluated", "ending")]
+)
 def test_at_other_moments(moments, which, bench, ulfm):
     left = 1 + ("ending" in moments)  # whoever is at the end has nothing to recover from
-    faults = [kill(victim, moment, step) for victim, moment, step in zip(CHAINS[which], moments, (-1, 22, 47))]
+    faults = [
+        kill(victim, moment, step)
+        for victim, moment, step in zip(CHAINS[which], moments, (-1, 22, 47))
+    ]
     dies(bench, ulfm, 4, faults, left)
 
 
-@pytest.mark.parametrize("moment", ["copying", "opening", "renaming", "renamed", "pruning", "marking"])
+@pytest.mark.parametrize(
+    "moment", ["copying", "opening", "renaming", "renamed", "pruning", "marking"]
+)
 def test_the_writer_at_each_of_its_moments(moment, bench, ulfm):
     dies(bench, ulfm, 2, [kill(0, moment, 20)], 1)
 
@@ -100,7 +132,9 @@ def test_the_writer_at_each_of_its_moments(moment, bench, ulfm):
 def test_before_the_training_begins(moment, bench, ulfm):
     outcome = bench.run(ulfm, 3, [kill(0, moment), kill(2, "begun")])
     same = outcome.log == bench.undisturbed()
-    ROWS.append(Row("kill -9 of the first of 3, then the last of 2", f"{moment}; begun", 3, 1, None, same))
+    ROWS.append(
+        Row("kill -9 of the first of 3, then the last of 2", f"{moment}; begun", 3, 1, None, same)
+    )
     assert outcome.done.status == 0 and same, outcome.explain()
     assert any("before the training began" in line for line in outcome.done.said)
 
@@ -111,7 +145,9 @@ def test_before_the_ranks_have_met(victim, bench, ulfm):
     same = outcome.log == bench.undisturbed()
     ROWS.append(Row(f"kill -9 of rank {victim}", "up", 3, 2, None, same))
     assert outcome.done.status == 0 and same, outcome.explain()
-    assert "lost 1 of the ranks that were started, while MPI came up; 2 begin" in outcome.done.err, outcome.explain()
+    assert (
+        "lost 1 of the ranks that were started, while MPI came up; 2 begin" in outcome.done.err
+    ), outcome.explain()
 
 
 @pytest.mark.parametrize("victims", [(0, 3), (1, 2), (0, 1, 2)])
@@ -122,7 +158,17 @@ def test_several_at_once(moment, victims, bench, ulfm):
 
 # During a recovery: one rank dies, and of those left another while they recover.
 
-RECOVERY = ["losing", "revoked", "shrinking", "shrunk", "meeting", "furthest", "channel", "inside the channel", "channel made"]
+RECOVERY = [
+    "losing",
+    "revoked",
+    "shrinking",
+    "shrunk",
+    "meeting",
+    "furthest",
+    "channel",
+    "inside the channel",
+    "channel made",
+]
 
 # 5 ranks, of which 4 recover, and of the 3 left 2 recover; 4 ranks, of which 3 recover.
 OF_4_THEN_2 = {"first": ((0, 1), (2, 3)), "middle": ((1, 2), (3, 0)), "last": ((3, 4), (1, 2))}
@@ -151,7 +197,13 @@ def test_during_a_recovery_of_three(moment, which, bench, ulfm):
 
 
 def test_the_new_rank_0_as_it_takes_over(bench, ulfm):
-    dies(bench, ulfm, 4, [kill(0, "before the sum", 8), kill(1, "taking over", recovery=1), kill(2, "taking over")], 1)
+    dies(
+        bench,
+        ulfm,
+        4,
+        [kill(0, "before the sum", 8), kill(1, "taking over", recovery=1), kill(2, "taking over")],
+        1,
+    )
 
 
 @pytest.mark.parametrize("unlucky", [0, 1])
@@ -171,24 +223,39 @@ def test_every_number_of_ranks_has_every_victim():
             living.remove(victim)
         return found
 
-    everyone = {(ranks, which) for ranks in (4, 3) for which in ("the first", "a middle one", "the last")} | {(2, "the first"), (2, "the last")}
+    everyone = {
+        (ranks, which) for ranks in (4, 3) for which in ("the first", "a middle one", "the last")
+    } | {(2, "the first"), (2, "the last")}
     assert set().union(*(victims(4, killed) for killed in CHAINS.values())) == everyone
-    recovering = [victims(5, (a, b, c, d)) for (a, b), (c, d) in OF_4_THEN_2.values()] + [victims(4, pair) for pair in OF_3.values()]
+    recovering = [victims(5, (a, b, c, d)) for (a, b), (c, d) in OF_4_THEN_2.values()] + [
+        victims(4, pair) for pair in OF_3.values()
+    ]
     assert everyone <= set().union(*recovering)
 
 
 def test_the_last_two(bench, ulfm):
     """Nobody is left, which mpirun does not call a failure; the same command goes on."""
-    written = kill(0, "computing", 28, do="delay", seconds=0.5)  # the checkpoint of step 21, by its thread
-    outcome = bench.run(ulfm, 2, [written, kill(0, "before the sum", 29), kill(1, "losing", recovery=1)])
+    written = kill(
+        0, "computing", 28, do="delay", seconds=0.5
+    )  # the checkpoint of step 21, by its thread
+    outcome = bench.run(
+        ulfm, 2, [written, kill(0, "before the sum", 29), kill(1, "losing", recovery=1)]
+    )
     assert not outcome.is_complete
     again = bench.resume(outcome)
     same = again.log == bench.undisturbed()
-    ROWS.append(Row("kill -9 of the first of 2, then the last", "before the sum; losing", 2, 0, None, same))
+    ROWS.append(
+        Row("kill -9 of the first of 2, then the last", "before the sum; losing", 2, 0, None, same)
+    )
     assert again.done.status == 0 and "resuming from" in again.done.out and same, again.explain()
 
 
-SOAK = {"training.epochs": 20, "run.checkpoint_every": "7 steps", "run.check_every": 10, "run.keep": 3}
+SOAK = {
+    "training.epochs": 20,
+    "run.checkpoint_every": "7 steps",
+    "run.check_every": 10,
+    "run.keep": 3,
+}
 
 
 def test_a_hundred_at_random(bench, ulfm):
@@ -203,7 +270,10 @@ def test_a_hundred_at_random(bench, ulfm):
         randomly = random.Random(number)
         ranks = 5
         victims = randomly.sample(range(ranks), ranks - 1)
-        faults = [kill(victim, "any", between=[0.0, 0.5], seed=1000 * number + victim) for victim in victims]
+        faults = [
+            kill(victim, "any", between=[0.0, 0.5], seed=1000 * number + victim)
+            for victim in victims
+        ]
         outcome = bench.run(ulfm, ranks, faults, SOAK)
         kills += len(outcome.of("kill"))
         seconds += [passed for _, passed, _ in outcome.recoveries()]
@@ -215,4 +285,6 @@ def test_a_hundred_at_random(bench, ulfm):
         assert outcome.done.status == 0 and same, f"run {number}: {outcome.explain()}"
         number += 1
     again = f", {crashed} of them started again" if crashed else ""
-    ROWS.append(Row(f"{kills} kills -9 in {number} runs{again}", "any, at random", 5, 1, max(seconds), same))
+    ROWS.append(
+        Row(f"{kills} kills -9 in {number} runs{again}", "any, at random", 5, 1, max(seconds), same)
+    )

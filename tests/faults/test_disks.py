@@ -53,7 +53,9 @@ def tell(fault, mpi, ranks, same, moment="while checkpoints are written", second
 
 
 def warnings(text: str) -> list[str]:
-    return [line for line in text.splitlines() if REFUSED in line and "the training goes on" in line]
+    return [
+        line for line in text.splitlines() if REFUSED in line and "the training goes on" in line
+    ]
 
 
 def holds_an_end_that_failed(outcome, why):
@@ -68,7 +70,9 @@ def test_a_disk_that_fills_up(bench, openmpi, mounting):
     with disk(bench, "96k") as name:
         outcome = bench.run(openmpi, 2, [SLOWLY | {"seconds": 0.002}], changes, name=name)
         holds_an_end_that_failed(outcome, "No space left on device")
-        assert str(outcome.run / "checkpoints") in outcome.done.said[-1] and steps(outcome.run), "the last good one is named"
+        assert str(outcome.run / "checkpoints") in outcome.done.said[-1] and steps(outcome.run), (
+            "the last good one is named"
+        )
         assert mount("-o", "remount,size=16m", outcome.run).returncode == 0
         again = bench.resume(outcome, changes)
         same = again.log == bench.undisturbed(changes)
@@ -103,7 +107,11 @@ def test_a_disk_that_becomes_read_only(bench, mpich, mounting):
             outcome = outcome(running.wait(40))
         holds_an_end_that_failed(outcome, "Read-only file system")
         refused = bench.resume(outcome, OFTEN)
-        assert refused.done.status == 2 and f"run.directory {run} cannot be written: Read-only file system" in refused.done.said[-1]
+        assert (
+            refused.done.status == 2
+            and f"run.directory {run} cannot be written: Read-only file system"
+            in refused.done.said[-1]
+        )
         assert mount("-o", "remount,bind,rw", run).returncode == 0
         again = bench.resume(outcome, OFTEN)
         same = again.log == bench.undisturbed()
@@ -142,12 +150,23 @@ def test_a_slow_disk_holds_nobody_up(bench, ulfm):
     """Training waits for the copy of the state and no longer: no step, on any rank, takes as long as a write."""
     faults = [SLOWLY, kill(0, "writing", do="slow", seconds=WRITE)]
     outcome = bench.run(ulfm, 3, faults, OFTEN, trace=True, slow_write=WRITE / 4)
-    times = [[event["time"] for event in outcome.of("step") if event["rank"] == rank] for rank in range(3)]
+    times = [
+        [event["time"] for event in outcome.of("step") if event["rank"] == rank]
+        for rank in range(3)
+    ]
     longest = max(b - a for of_rank in times for a, b in zip(of_rank, of_rank[1:]))
     same = outcome.is_complete and outcome.log == bench.undisturbed()
-    tell(f"a checkpoint takes {WRITE:g} s (seconds: the longest step)", ulfm, 3, same, seconds=longest)
+    tell(
+        f"a checkpoint takes {WRITE:g} s (seconds: the longest step)",
+        ulfm,
+        3,
+        same,
+        seconds=longest,
+    )
     assert outcome.done.status == 0 and same, outcome.explain()
-    assert [len(of_rank) for of_rank in times] == [63] * 3 and longest < WRITE / 2, outcome.explain()
+    assert [len(of_rank) for of_rank in times] == [63] * 3 and longest < WRITE / 2, (
+        outcome.explain()
+    )
     (words,) = [line for line in outcome.done.said if "writing a checkpoint has taken" in line]
     assert "those due in the meantime are left out" in words
     assert len(steps(outcome.run)) < 6 and steps(outcome.run)[-1] == 63
@@ -160,7 +179,9 @@ def test_a_dead_runs_lock_is_taken_over(bench, ulfm):
         running.until(lambda: steps(bench.directory / name))
         lock = (bench.directory / name / "lock").read_text().strip()
         second = bench.run(ulfm, 2, [], OFTEN, name=name)
-        assert second.done.status == 2 and f"in use by another run ({lock})" in second.done.said[-1], second.explain()
+        assert (
+            second.done.status == 2 and f"in use by another run ({lock})" in second.done.said[-1]
+        ), second.explain()
         assert running.is_running()
         running.kill()
         dead = outcome(running.wait(5))

@@ -14,10 +14,22 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the helpers beside the other tests
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent.parent)
+)  # the helpers beside the other tests
 
 import testhosts
-from broken import INJECT, ROWS, Bench, Outcome, Row, kill, launched, python_that_injects, read_events
+from broken import (
+    INJECT,
+    ROWS,
+    Bench,
+    Outcome,
+    Row,
+    kill,
+    launched,
+    python_that_injects,
+    read_events,
+)
 from example import steps
 from launching import Done, Running
 
@@ -70,22 +82,48 @@ class Job:
 
 
 @contextmanager
-def job(bench: Bench, mpi, hosts, ranks_a_host: int = 2, faults=(), options=(), changes={}, step=STEP):
+def job(
+    bench: Bench, mpi, hosts, ranks_a_host: int = 2, faults=(), options=(), changes={}, step=STEP
+):
     name = bench.name()
     plan, events = bench.plan([kill("all", "computing", do="slow", seconds=step), *faults])
     python = python_that_injects(bench.directory / f"{name}.bin", mpi, plan)
     config = bench.config(name, {"run.checkpoint_every": "5 steps", **changes})
     words = [
-        *("-n", 3 * ranks_a_host, "-H", ",".join(f"{address}:{ranks_a_host}" for address in hosts.addresses)),
-        *("--ssh-agent", testhosts.ENTER, "--detect", DETECT, "--patience", PATIENCE, *options, config),
+        *(
+            "-n",
+            3 * ranks_a_host,
+            "-H",
+            ",".join(f"{address}:{ranks_a_host}" for address in hosts.addresses),
+        ),
+        *(
+            "--ssh-agent",
+            testhosts.ENTER,
+            "--detect",
+            DETECT,
+            "--patience",
+            PATIENCE,
+            *options,
+            config,
+        ),
     ]
     with launched(python, words, prefix=hosts.inside(1), env=hosts.environment) as running:
         yield Job(running, bench.directory / name, events)
 
 
-def tell(fault: str, before: str, after: str, seconds: float, outcome: Outcome, expected: list[dict], **more) -> None:
+def tell(
+    fault: str,
+    before: str,
+    after: str,
+    seconds: float,
+    outcome: Outcome,
+    expected: list[dict],
+    **more,
+) -> None:
     """The row of the table, and that the run has come to its end and to the undisturbed bits."""
-    ROWS.append(Row(fault, "training, 3 hosts", before, after, seconds, outcome.log == expected, **more))
+    ROWS.append(
+        Row(fault, "training, 3 hosts", before, after, seconds, outcome.log == expected, **more)
+    )
     assert outcome.done.status == 0, outcome.explain()
     assert outcome.is_complete and outcome.log == expected, outcome.explain()
 
@@ -95,8 +133,12 @@ def starts(done: Done) -> int:
 
     One that does not, Open MPI can lose to its failure detector within MPI_Init (docs/clusters.md), before any fault of ours.
     """
-    (line,) = [line for line in done.err.splitlines() if line.startswith("launch/train: complete after ")]
-    return int(line.split()[3]) - len(re.findall(r"^launch/train:   start .*, to step 0: crashed", done.err, re.MULTILINE))
+    (line,) = [
+        line for line in done.err.splitlines() if line.startswith("launch/train: complete after ")
+    ]
+    return int(line.split()[3]) - len(
+        re.findall(r"^launch/train:   start .*, to step 0: crashed", done.err, re.MULTILINE)
+    )
 
 
 def ends_everywhere(hosts, outcome: Outcome) -> None:
@@ -113,7 +155,14 @@ def test_a_host_is_cut_off(bench, openmpi, hosts):
         a.strike(hosts.cut, 3)
         outcome = a.end(30)
     seconds = a.seconds(outcome)
-    tell("the host of the last ranks is cut off", "3 × 2", "2 × 2", seconds, outcome, bench.undisturbed())
+    tell(
+        "the host of the last ranks is cut off",
+        "3 × 2",
+        "2 × 2",
+        seconds,
+        outcome,
+        bench.undisturbed(),
+    )
     assert starts(outcome.done) == 1 and "4 go on" in outcome.done.err, outcome.explain()
     assert seconds < DETECT + 5, outcome.explain()
     ends_everywhere(hosts, outcome)
@@ -123,10 +172,21 @@ def test_mpirun_does_not_find_out_that_a_host_is_silent(bench, openmpi, hosts):
     """It would end the job then, after 8 minutes, whoever has gone on."""
     with job(bench, openmpi, hosts, ranks_a_host=1) as a:
         a.strike(hosts.cut, 2)
-        daemons = [line for line in hosts.connections(1) if "prterun" in line and hosts.addresses[1] in line]
+        daemons = [
+            line
+            for line in hosts.connections(1)
+            if "prterun" in line and hosts.addresses[1] in line
+        ]
         assert daemons and not any("keepalive" in line for line in daemons), hosts.connections(1)
         outcome = a.end(30)
-    tell("the host of the middle rank is cut off", "3 × 1", "2 × 1", a.seconds(outcome), outcome, bench.undisturbed())
+    tell(
+        "the host of the middle rank is cut off",
+        "3 × 1",
+        "2 × 1",
+        a.seconds(outcome),
+        outcome,
+        bench.undisturbed(),
+    )
 
 
 def test_the_host_of_rank_0_and_mpirun_is_cut_off(bench, openmpi, hosts):
@@ -134,7 +194,14 @@ def test_the_host_of_rank_0_and_mpirun_is_cut_off(bench, openmpi, hosts):
     with job(bench, openmpi, hosts) as a:
         a.strike(hosts.cut, 1)
         outcome = a.end(40)
-    tell("the host of rank 0 and mpirun is cut off", "3 × 2", "1 × 2", a.seconds(outcome), outcome, bench.undisturbed())
+    tell(
+        "the host of rank 0 and mpirun is cut off",
+        "3 × 2",
+        "1 × 2",
+        a.seconds(outcome),
+        outcome,
+        bench.undisturbed(),
+    )
     assert starts(outcome.done) == 1 and "2 go on" in outcome.done.err, outcome.explain()
     ends_everywhere(hosts, outcome)
 
@@ -152,7 +219,16 @@ def test_the_host_of_rank_0_and_mpirun_dies_silently(bench, openmpi, hosts):
         assert not hosts.left(within=40), "nobody ends what is left"
         outcome = Outcome(done, a.run, read_events(a.events))
     same = outcome.is_complete and outcome.log == bench.undisturbed()
-    ROWS.append(Row("the host of rank 0 and mpirun dies", "training, 3 hosts", "3 × 2", "2 × 2", a.seconds(outcome), same))
+    ROWS.append(
+        Row(
+            "the host of rank 0 and mpirun dies",
+            "training, 3 hosts",
+            "3 × 2",
+            "2 × 2",
+            a.seconds(outcome),
+            same,
+        )
+    )
     assert same, outcome.explain()
 
 
@@ -161,15 +237,26 @@ def test_a_host_dies_with_its_daemon(bench, openmpi, hosts):
 
     def die(i):
         hosts.kill(i)
-        while hosts.processes(i):  # mpirun is to hear of it, so its connection must be closed before
+        while hosts.processes(
+            i
+        ):  # mpirun is to hear of it, so its connection must be closed before
             time.sleep(0.01)
         hosts.cut(i)
 
     with job(bench, openmpi, hosts) as a:
         a.strike(die, 3)
         outcome = a.end(40)
-    tell("a host's ranks and daemon are killed", "3 × 2", "2 × 2, started again", a.seconds(outcome), outcome, bench.undisturbed())
-    assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, outcome.explain()
+    tell(
+        "a host's ranks and daemon are killed",
+        "3 × 2",
+        "2 × 2, started again",
+        a.seconds(outcome),
+        outcome,
+        bench.undisturbed(),
+    )
+    assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, (
+        outcome.explain()
+    )
     ends_everywhere(hosts, outcome)
 
 
@@ -185,8 +272,17 @@ def test_all_ranks_die_and_a_host_is_gone(bench, openmpi, hosts):
     with job(bench, openmpi, hosts) as a:
         a.strike(die, 3)
         outcome = a.end(40)
-    tell("all ranks are killed, a host is gone", "3 × 2", "2 × 2, started again", a.seconds(outcome), outcome, bench.undisturbed())
-    assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, outcome.explain()
+    tell(
+        "all ranks are killed, a host is gone",
+        "3 × 2",
+        "2 × 2, started again",
+        a.seconds(outcome),
+        outcome,
+        bench.undisturbed(),
+    )
+    assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, (
+        outcome.explain()
+    )
     ends_everywhere(hosts, outcome)
 
 
@@ -196,8 +292,18 @@ def test_without_fault_tolerance_a_lost_host_costs_a_restart(bench, mpich, hosts
         a.strike(hosts.cut, 3)
         outcome = a.end(60)
     seconds = a.seconds(outcome)
-    tell("the host of the last ranks is cut off", "3 × 2", "2 × 2, started again", seconds, outcome, bench.undisturbed(), mpi="MPICH")
-    assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, outcome.explain()
+    tell(
+        "the host of the last ranks is cut off",
+        "3 × 2",
+        "2 × 2, started again",
+        seconds,
+        outcome,
+        bench.undisturbed(),
+        mpi="MPICH",
+    )
+    assert starts(outcome.done) == 2 and "10.77.0.3 does not answer" in outcome.done.err, (
+        outcome.explain()
+    )
     ends_everywhere(hosts, outcome)
 
 
@@ -212,7 +318,14 @@ def test_a_link_comes_back(bench, openmpi, hosts):
     with job(bench, openmpi, hosts, step=0.1) as a:
         a.strike(blink, 3)
         outcome = a.end(60)
-    tell(f"a link is away for {2 * DETECT:g} s", "3 × 2", "", a.seconds(outcome), outcome, bench.undisturbed())
+    tell(
+        f"a link is away for {2 * DETECT:g} s",
+        "3 × 2",
+        "",
+        a.seconds(outcome),
+        outcome,
+        bench.undisturbed(),
+    )
     ends_everywhere(hosts, outcome)
 
 
@@ -225,14 +338,20 @@ def test_a_short_outage_is_sat_out(bench, openmpi, hosts):
     with job(bench, openmpi, hosts) as a:
         a.strike(blink, 3)
         outcome = a.end(40)
-    tell(f"a link is away for {DETECT / 4:g} s", "3 × 2", "3 × 2", None, outcome, bench.undisturbed())
+    tell(
+        f"a link is away for {DETECT / 4:g} s", "3 × 2", "3 × 2", None, outcome, bench.undisturbed()
+    )
     assert starts(outcome.done) == 1 and "lost" not in outcome.done.err, outcome.explain()
 
 
 #: How the link is made slow.  A connection whose first packets are lost comes 1 s later, 3 s, 7 s.
 SLOW = {
-    "400 kbit/s": lambda hosts: hosts.shape(3, "tbf", "rate", "400kbit", "burst", "3000", "latency", "500ms"),
-    "1 Mbit/s, a queue of 3 packets": lambda hosts: hosts.shape(3, "tbf", "rate", "1mbit", "burst", "3000", "limit", "4000"),
+    "400 kbit/s": lambda hosts: hosts.shape(
+        3, "tbf", "rate", "400kbit", "burst", "3000", "latency", "500ms"
+    ),
+    "1 Mbit/s, a queue of 3 packets": lambda hosts: hosts.shape(
+        3, "tbf", "rate", "1mbit", "burst", "3000", "limit", "4000"
+    ),
     "20 ms each way, 1 % lost": lambda hosts: hosts.delay(3, 0.02, 0.01),
 }
 

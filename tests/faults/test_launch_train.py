@@ -51,7 +51,17 @@ def test_a_run_whose_ranks_are_all_killed_is_started_again(launch, mpi, bench):
             os.kill(pid, signal.SIGKILL)
         outcome = launch.end(running)
     same = outcome.is_complete and outcome.log == bench.undisturbed(CHANGES)
-    ROWS.append(Row("kill -9 of all ranks, under launch/train", "training", 3, "3, started again", None, same, NAMES[mpi.name]))
+    ROWS.append(
+        Row(
+            "kill -9 of all ranks, under launch/train",
+            "training",
+            3,
+            "3, started again",
+            None,
+            same,
+            NAMES[mpi.name],
+        )
+    )
     assert outcome.done.status == 0 and same, outcome.explain()
     assert "complete after 2 starts" in outcome.done.err, outcome.explain()
 
@@ -68,7 +78,17 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(launch, mpi, bench):
     with launch.start() as running:
         outcome = launch.end(running)
     same = outcome.is_complete and outcome.log == bench.undisturbed(CHANGES)
-    ROWS.append(Row("SIGUSR1, SIGTERM, SIGINT to launch/train", "training", 3, "stopped", None, same, NAMES[mpi.name]))
+    ROWS.append(
+        Row(
+            "SIGUSR1, SIGTERM, SIGINT to launch/train",
+            "training",
+            3,
+            "stopped",
+            None,
+            same,
+            NAMES[mpi.name],
+        )
+    )
     assert outcome.done.status == 0 and same, outcome.explain()
 
 

@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the helpers beside the other tests
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent.parent)
+)  # the helpers beside the other tests
 
 from broken import NAMES, ROWS, Outcome, Row, kill, launched, python_that_injects
 
@@ -18,9 +20,17 @@ def crashes(bench, mpi, faults, *options) -> Outcome:
     with launched(python, ["-n", 2, *options, bench.config(name, CHANGES)]) as running:
         outcome = Outcome(running.wait(60), bench.directory / name)
     assert outcome.done.status not in (0, 2, 3, 75) and not outcome.is_complete, outcome.explain()
-    (summary,) = [line for line in outcome.done.err.splitlines() if line.startswith("launch/train: crashed after ")]
-    starts = [line for line in outcome.done.err.splitlines() if line.startswith("launch/train:   start ")]
-    assert summary.startswith(f"launch/train: crashed after {len(starts)} starts"), outcome.explain()
+    (summary,) = [
+        line
+        for line in outcome.done.err.splitlines()
+        if line.startswith("launch/train: crashed after ")
+    ]
+    starts = [
+        line for line in outcome.done.err.splitlines() if line.startswith("launch/train:   start ")
+    ]
+    assert summary.startswith(f"launch/train: crashed after {len(starts)} starts"), (
+        outcome.explain()
+    )
     return outcome
 
 
@@ -33,11 +43,19 @@ def goes_on(bench, outcome: Outcome) -> bool:
 
 def test_a_crash_at_the_same_step_is_a_bug_and_not_tried_again(bench, mpi):
     outcome = crashes(bench, mpi, [kill(1, "computing", 30, do="raise")], "--restarts", 5)
-    assert "crashed twice in step 31: that is a bug and no fault" in outcome.done.err, outcome.explain()
+    assert "crashed twice in step 31: that is a bug and no fault" in outcome.done.err, (
+        outcome.explain()
+    )
     assert outcome.done.err.count("launch/train:   start ") == 2, outcome.explain()
-    assert "launch/train:     rank 1 of 2" in outcome.done.err, outcome.explain()  # the summary says why
+    assert "launch/train:     rank 1 of 2" in outcome.done.err, (
+        outcome.explain()
+    )  # the summary says why
     same = goes_on(bench, outcome)
-    ROWS.append(Row("the same exception at each start", "computing", 2, "ended", None, same, NAMES[mpi.name]))
+    ROWS.append(
+        Row(
+            "the same exception at each start", "computing", 2, "ended", None, same, NAMES[mpi.name]
+        )
+    )
     assert same
 
 
@@ -47,5 +65,15 @@ def test_the_starts_are_bounded(bench, mpi):
     outcome = crashes(bench, mpi, [slow, kill("all", "prepared", after=1)], "--restarts", 1)
     assert "crashed 2 times (--restarts 1)" in outcome.done.err, outcome.explain()
     same = goes_on(bench, outcome)
-    ROWS.append(Row("all ranks are killed, at each start", "training", 2, "ended", None, same, NAMES[mpi.name]))
+    ROWS.append(
+        Row(
+            "all ranks are killed, at each start",
+            "training",
+            2,
+            "ended",
+            None,
+            same,
+            NAMES[mpi.name],
+        )
+    )
     assert same

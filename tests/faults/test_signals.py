@@ -41,7 +41,10 @@ def test_a_signal_stops_with_a_checkpoint(mpi, bench):
     name, at, rows = bench.name(), 0, []
     way = NAMES[mpi.name] if mpi else "alone"
     for target, number in TO_MPIRUN + (TO_A_RANK if mpi else []):
-        with bench.running(mpi, 3 if mpi else 1, [SLOWLY, AT_WORK], ENDLESS, name) as (running, outcome):
+        with bench.running(mpi, 3 if mpi else 1, [SLOWLY, AT_WORK], ENDLESS, name) as (
+            running,
+            outcome,
+        ):
             running.until(lambda: outcome().events)
             sent = time.monotonic()
             os.kill(process(running, target), number)
@@ -54,13 +57,19 @@ def test_a_signal_stops_with_a_checkpoint(mpi, bench):
         assert seconds < 10, stopped.explain()
         *_, now = steps(stopped.run)
         assert now > at, stopped.explain()
-        assert its_own or f"stopped after step {now}; the same command goes on from there" in stopped.done.out, stopped.explain()
+        assert (
+            its_own
+            or f"stopped after step {now}; the same command goes on from there" in stopped.done.out
+        ), stopped.explain()
         assert at == 0 or f"(step {at})" in stopped.done.out, stopped.explain()
         at = now
     end = {**ENDLESS, "training.epochs": at // STEPS + 1}
     finished = bench.resume(stopped, end, mpi, 2)
     same = finished.is_complete and finished.log == bench.undisturbed(end)
-    ROWS.extend(Row(fault, "training", 3 if mpi else 1, "stopped", seconds, same, way) for fault, seconds in rows)
+    ROWS.extend(
+        Row(fault, "training", 3 if mpi else 1, "stopped", seconds, same, way)
+        for fault, seconds in rows
+    )
     assert finished.done.status == 0 and same, finished.explain()
 
 
@@ -82,11 +91,23 @@ def test_a_second_sigint_ends_at_once(target, bench, way):
         while running.ranks():
             assert time.monotonic() < sent + 15, "ranks are left"
             time.sleep(0.05)
-    ROWS.append(Row(f"{signals} SIGINT to {words(way, target)}", "in a step of minutes", 3, "ended", ended.ended - sent, None, NAMES[way.name]))
+    ROWS.append(
+        Row(
+            f"{signals} SIGINT to {words(way, target)}",
+            "in a step of minutes",
+            3,
+            "ended",
+            ended.ended - sent,
+            None,
+            NAMES[way.name],
+        )
+    )
     # Open MPI's mpirun may take the first one as enough; MPICH's may call the second one a success.
     assert signals == 2 or (way.name != "mpich" and target == "mpirun"), ended.explain()
     assert target == "mpirun" or ended.done.status not in (0, 2, 3, 75), ended.explain()
-    assert ended.ended - sent < 5 and not ended.is_complete and not steps(ended.run), ended.explain()
+    assert ended.ended - sent < 5 and not ended.is_complete and not steps(ended.run), (
+        ended.explain()
+    )
 
 
 def test_a_time_limit_is_like_a_signal(bench, ulfm):
@@ -103,7 +124,12 @@ def test_a_time_limit_is_like_a_signal(bench, ulfm):
 
 def test_a_signal_while_mpi_starts(bench, mpich):
     """Before the first step: the flag is there before MPI is, so the run stops after its first step."""
-    with bench.running(mpich, 2, [kill(1, "start", do="say"), kill("all", "start", do="slow", seconds=1.0)], ENDLESS) as (running, outcome):
+    with bench.running(
+        mpich,
+        2,
+        [kill(1, "start", do="say"), kill("all", "start", do="slow", seconds=1.0)],
+        ENDLESS,
+    ) as (running, outcome):
         running.until(lambda: outcome().events)
         os.kill(running.process.pid, signal.SIGTERM)
         stopped = outcome(running.wait(20))

@@ -27,8 +27,14 @@ PLACES = {
 }
 
 # Each deed under each MPI and at each of three moments, each MPI at each of them; the victims take turns.
-MOMENTS = {deed: ("computing", "evaluating", "saving") for deed in DEEDS} | {"hang": ("reading", "computing", "evaluating")}
-CASES = [(deed, MOMENTS[deed][(i + j) % 3], way, (i // 3 + j) % 3) for i, deed in enumerate(DEEDS) for j, way in enumerate(NAMES)]
+MOMENTS = {deed: ("computing", "evaluating", "saving") for deed in DEEDS} | {
+    "hang": ("reading", "computing", "evaluating")
+}
+CASES = [
+    (deed, MOMENTS[deed][(i + j) % 3], way, (i // 3 + j) % 3)
+    for i, deed in enumerate(DEEDS)
+    for j, way in enumerate(NAMES)
+]
 
 #: Seconds of a step after which the ranks ask who is missing.
 STALL = 2
@@ -46,7 +52,17 @@ def test_nothing_hangs(deed, moment, way, victim, bench, request):
     seconds = outcome.recoveries()[0][1] if go_on else outcome.seconds_to_end
     again = outcome if go_on else bench.resume(outcome, changes)
     same = again.is_complete and again.log == bench.undisturbed()
-    ROWS.append(Row(f"{DEEDS[deed]} in one of 3", moment, 3, 2 if go_on else "ended", seconds, same, NAMES[way]))
+    ROWS.append(
+        Row(
+            f"{DEEDS[deed]} in one of 3",
+            moment,
+            3,
+            2 if go_on else "ended",
+            seconds,
+            same,
+            NAMES[way],
+        )
+    )
     assert seconds < 15, outcome.explain()
     assert same, again.explain()
     for words in said(deed, way, victim, *PLACES[moment]):
@@ -57,11 +73,20 @@ def said(deed, way, victim, place, others) -> list[str]:
     """What must have been said, by distmlp or, of a rank that is gone at once, by its launcher."""
     host = socket.gethostname()
     if deed in ("raise", "memory", "sys.exit"):
-        return [f"distmlp: rank {victim} of 3 on {host} failed and ends the others:", f"this was in {place}\n"]
+        return [
+            f"distmlp: rank {victim} of 3 on {host} failed and ends the others:",
+            f"this was in {place}\n",
+        ]
     if deed == "stop":
-        return [f"distmlp: no progress for {STALL} s in {others}; waiting for rank {victim} on {host} (process "]
+        return [
+            f"distmlp: no progress for {STALL} s in {others}; waiting for rank {victim} on {host} (process "
+        ]
     if deed == "hang":
-        return [f"distmlp: no progress for {STALL} s in ", f"; waiting for rank {victim} on {host} (process ", f"), which is in {place} ("]
+        return [
+            f"distmlp: no progress for {STALL} s in ",
+            f"; waiting for rank {victim} on {host} (process ",
+            f"), which is in {place} (",
+        ]
     if deed == "segfault":
         launchers = {
             "ulfm": f"distmlp: lost rank {victim} on {host} (process ",
@@ -70,7 +95,10 @@ def said(deed, way, victim, place, others) -> list[str]:
         }
         return ["Fatal Python error: Segmentation fault", "in train\n", launchers[way]]
     launchers = {
-        "ulfm": [f"distmlp: rank {victim} on {host} (process ", f"has ended, and MPI has not noticed, in {others}; the job ends"],
+        "ulfm": [
+            f"distmlp: rank {victim} on {host} (process ",
+            f"has ended, and MPI has not noticed, in {others}; the job ends",
+        ],
         "openmpi": [f"@1,{victim}]", "Exit code:    7"],
         "mpich": [],  # its mpirun ends the others without a word
     }
@@ -80,6 +108,16 @@ def said(deed, way, victim, place, others) -> list[str]:
 def test_a_rank_that_dies_before_mpi_is_up(bench, way):
     """The others wait for it inside MPI_Init, where no Python runs."""
     outcome = bench.run(way, 3, [kill(1, "start")], {"run.stall_timeout": f"{STALL} seconds"})
-    ROWS.append(Row("kill -9 of one of 3", "before MPI is up", 3, "ended", outcome.seconds_to_end, None, NAMES[way.name]))
+    ROWS.append(
+        Row(
+            "kill -9 of one of 3",
+            "before MPI is up",
+            3,
+            "ended",
+            outcome.seconds_to_end,
+            None,
+            NAMES[way.name],
+        )
+    )
     assert outcome.done.status not in (2, 3, 75) and not outcome.run.exists(), outcome.explain()
     assert outcome.seconds_to_end < 15, outcome.explain()

@@ -39,7 +39,16 @@ class Hosts:
 
     def inside(self, i: int, *words) -> list[str]:
         """The command line that runs WORDS on host i."""
-        return [*self._inside(i), "unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', f"node{i}", *map(str, words)]
+        return [
+            *self._inside(i),
+            "unshare",
+            "--uts",
+            "sh",
+            "-c",
+            'hostname "$0"; exec "$@"',
+            f"node{i}",
+            *map(str, words),
+        ]
 
     def make(self) -> None:
         self._ip("netns", "add", self._switch)
@@ -50,7 +59,20 @@ class Hosts:
             name = f"{self.prefix}{i}"
             self._ip("netns", "add", name)
             self._up.append(name)
-            self._ip("-n", self._switch, "link", "add", f"v{i}", "type", "veth", "peer", "name", "e0", "netns", name)
+            self._ip(
+                "-n",
+                self._switch,
+                "link",
+                "add",
+                f"v{i}",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "e0",
+                "netns",
+                name,
+            )
             self._ip("-n", name, "link", "set", "lo", "up")
             self._plug_in(i, address)
 
@@ -69,18 +91,37 @@ class Hosts:
 
     def shape(self, i: int, *words: str) -> None:
         """Puts tc's words on what host i sends: shape(2, "tbf", "rate", "5mbit", …)."""
-        subprocess.run([*self._inside(i), "tc", "qdisc", "replace", "dev", "e0", "root", *words], check=True, capture_output=True)
+        subprocess.run(
+            [*self._inside(i), "tc", "qdisc", "replace", "dev", "e0", "root", *words],
+            check=True,
+            capture_output=True,
+        )
 
     def delay(self, i: int, seconds: float, loss: float) -> None:
         """Gives host i another cable, on which every frame takes so many seconds, and this share of them is lost."""
         self._ip("-n", f"{self.prefix}{i}", "link", "del", "e0")
         cable = subprocess.Popen(
-            ["ip", "netns", "exec", self._switch, sys.executable, SLOW_CABLE, f"v{i}", "far", str(seconds), str(loss)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [
+                "ip",
+                "netns",
+                "exec",
+                self._switch,
+                sys.executable,
+                SLOW_CABLE,
+                f"v{i}",
+                "far",
+                str(seconds),
+                str(loss),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self._cables.append(cable)
         assert cable.stdout.readline() == "up\n"
-        self._ip("-n", self._switch, "link", "set", "far", "netns", f"{self.prefix}{i}", "name", "e0")
+        self._ip(
+            "-n", self._switch, "link", "set", "far", "netns", f"{self.prefix}{i}", "name", "e0"
+        )
         self._plug_in(i, self.addresses[i - 1])
 
     def limit_segments(self, i: int, size: int) -> None:
@@ -90,11 +131,16 @@ class Hosts:
     def give_up_soon(self) -> None:
         """Lets every host's TCP give up a silent peer after 4 tries (6 seconds) instead of 15 (a quarter of an hour)."""
         for i in range(1, len(self.addresses) + 1):
-            subprocess.run([*self._inside(i), "sh", "-c", "echo 4 > /proc/sys/net/ipv4/tcp_retries2"], check=True)
+            subprocess.run(
+                [*self._inside(i), "sh", "-c", "echo 4 > /proc/sys/net/ipv4/tcp_retries2"],
+                check=True,
+            )
 
     def processes(self, i: int) -> list[int]:
         """The ids of all processes on host i."""
-        found = subprocess.run(["ip", "netns", "pids", f"{self.prefix}{i}"], capture_output=True, text=True)
+        found = subprocess.run(
+            ["ip", "netns", "pids", f"{self.prefix}{i}"], capture_output=True, text=True
+        )
         return [int(word) for word in found.stdout.split()]
 
     def connections(self, i: int) -> list[str]:
@@ -111,7 +157,9 @@ class Hosts:
     def left(self, within: float) -> list[str]:
         """The command lines of the processes that are on any host after that many seconds still."""
         until = time.monotonic() + within
-        while found := [pid for i in range(1, len(self.addresses) + 1) for pid in self.processes(i)]:
+        while found := [
+            pid for i in range(1, len(self.addresses) + 1) for pid in self.processes(i)
+        ]:
             if time.monotonic() > until:
                 return [command_line(pid) for pid in found]
             time.sleep(0.1)
@@ -145,23 +193,35 @@ def why_not() -> str | None:
     """Why there cannot be test hosts here, or None."""
     if os.geteuid() != 0:
         return "test hosts (network namespaces) need root"
-    missing = [program for program in ("ip", "tc", "ss", "unshare") if shutil.which(program) is None]
+    missing = [
+        program for program in ("ip", "tc", "ss", "unshare") if shutil.which(program) is None
+    ]
     if missing:
         return f"test hosts need {', '.join(missing)} (iproute2, util-linux)"
     probe = subprocess.run(["unshare", "--net", "--uts", "true"], capture_output=True)
-    return None if probe.returncode == 0 else f"no network namespaces here: {probe.stderr.decode().strip()}"
+    return (
+        None
+        if probe.returncode == 0
+        else f"no network namespaces here: {probe.stderr.decode().strip()}"
+    )
 
 
 def why_no_slow_cable() -> str | None:
     """Why `Hosts.delay` cannot be had here, or None."""
-    return None if os.access("/dev/net/tun", os.R_OK | os.W_OK) else "a cable that delays needs /dev/net/tun"
+    return (
+        None
+        if os.access("/dev/net/tun", os.R_OK | os.W_OK)
+        else "a cable that delays needs /dev/net/tun"
+    )
 
 
 def why_no_netem() -> str | None:
     """Why delay and loss cannot be had here, or None."""
     words = ["unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"]
     probe = subprocess.run(words, capture_output=True, text=True)
-    return None if probe.returncode == 0 else f"this kernel has no netem (tc: {probe.stderr.strip()})"
+    return (
+        None if probe.returncode == 0 else f"this kernel has no netem (tc: {probe.stderr.strip()})"
+    )
 
 
 @contextmanager

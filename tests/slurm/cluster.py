@@ -117,7 +117,9 @@ class Cluster:
             (dir / name).mkdir(mode=0o700)
         (dir / "munge/key").write_bytes(os.urandom(128))
         (dir / "munge/key").chmod(0o600)
-        (dir / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")  # loaded, never used: 22.05 knows no "disabled"
+        (dir / "cgroup.conf").write_text(
+            "CgroupPlugin=cgroup/v1\n"
+        )  # loaded, never used: 22.05 knows no "disabled"
         (host, address, port), *places = self._places()
         conf = _CONF.format(host=host, address=address, port=port, dir=dir) + self.SETTINGS
         for weight, (name, (host, address, port)) in enumerate(zip(self.nodes, places), 1):
@@ -128,9 +130,17 @@ class Cluster:
 
         munge = dir / "munge"
         self._daemon(
-            "munged", "-F", "--force", f"--key-file={munge}/key", f"--socket={munge}/sock", f"--pid-file={munge}/pid",
-            f"--log-file={munge}/log", f"--seed-file={munge}/seed", "--group-update-time=-1", "--num-threads=2",
-        )  # fmt: skip
+            "munged",
+            "-F",
+            "--force",
+            f"--key-file={munge}/key",
+            f"--socket={munge}/sock",
+            f"--pid-file={munge}/pid",
+            f"--log-file={munge}/log",
+            f"--seed-file={munge}/seed",
+            "--group-update-time=-1",
+            "--num-threads=2",
+        )
         self.until((munge / "sock").exists, "munged")
         self._daemon(*self.on(0, "slurmctld", "-D", "-i", "-f", dir / "slurm.conf"))
         for name in self.nodes:
@@ -139,11 +149,16 @@ class Cluster:
             self._start_slurmd(name)
         # And not "idle*": a node that has not answered yet gets no job.
         expected = {f"{name} idle" for name in self.nodes}
-        self.until(lambda: set(self._try("sinfo", "-h", "-N", "-o", "%N %t").splitlines()) == expected, "idle nodes")
+        self.until(
+            lambda: set(self._try("sinfo", "-h", "-N", "-o", "%N %t").splitlines()) == expected,
+            "idle nodes",
+        )
 
     def _start_slurmd(self, name: str) -> None:
         place = 1 + self.nodes.index(name)
-        self._slurmds[name] = self._daemon(*self.on(place, "slurmd", "-D", "-N", name, "-f", self.dir / "slurm.conf"))
+        self._slurmds[name] = self._daemon(
+            *self.on(place, "slurmd", "-D", "-N", name, "-f", self.dir / "slurm.conf")
+        )
 
     def kill_slurmd(self, name: str) -> None:
         """kill -9 of a node's slurmd; what it has started goes on."""
@@ -171,8 +186,12 @@ class Cluster:
         with open(self.dir / "daemons.out", "ab") as out:
             started = subprocess.Popen(
                 [shutil.which(program), *map(str, arguments)],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, preexec_fn=_die_with_parent,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
         self._daemons.append(started)
         return started
 
@@ -181,20 +200,26 @@ class Cluster:
         limit = time.monotonic() + seconds
         while not (value := condition()):
             for daemon in self._daemons:
-                assert daemon.poll() is None, f"{daemon.args} ended: {(self.dir / 'daemons.out').read_text()}"
+                assert daemon.poll() is None, (
+                    f"{daemon.args} ended: {(self.dir / 'daemons.out').read_text()}"
+                )
             assert time.monotonic() < limit, f"no {what} after {seconds} s"
             time.sleep(0.05)
         return value
 
     def run(self, *command) -> str:
         """What one of SLURM's commands prints."""
-        done = subprocess.run(self.on(0, *command), env=self.env, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            self.on(0, *command), env=self.env, capture_output=True, text=True, timeout=30
+        )
         assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr}"
         return done.stdout
 
     def _try(self, *command) -> str:
         try:
-            return subprocess.run(self.on(0, *command), env=self.env, capture_output=True, text=True, timeout=5).stdout
+            return subprocess.run(
+                self.on(0, *command), env=self.env, capture_output=True, text=True, timeout=5
+            ).stdout
         except (OSError, subprocess.TimeoutExpired):
             return ""
 
@@ -211,7 +236,9 @@ class ApartCluster(Cluster):
         self._hosts = Hosts(nodes + 1)
 
     def _places(self):
-        *nodes, controller = ((f"node{i}", address, 6818) for i, address in enumerate(self._hosts.addresses, 1))
+        *nodes, controller = (
+            (f"node{i}", address, 6818) for i, address in enumerate(self._hosts.addresses, 1)
+        )
         return [controller, *nodes]
 
     def on(self, place, *words):
@@ -250,14 +277,20 @@ class Job:
 
     def facts(self) -> dict[str, str]:
         """What scontrol shows of it: JobState, Restarts, ExitCode, NodeList and so on."""
-        return dict(re.findall(r"(\S+?)=(\S*)", self.cluster.run("scontrol", "-o", "show", "job", self.number)))
+        return dict(
+            re.findall(
+                r"(\S+?)=(\S*)", self.cluster.run("scontrol", "-o", "show", "job", self.number)
+            )
+        )
 
     def output(self) -> str:
         return self._output.read_text() if self._output.exists() else ""
 
     def said(self) -> str:
         """The lines of train.sbatch itself."""
-        return "\n".join(line for line in self.output().splitlines() if line.startswith("train.sbatch: "))
+        return "\n".join(
+            line for line in self.output().splitlines() if line.startswith("train.sbatch: ")
+        )
 
     def until(self, condition, what: str, seconds: float = 60.0):
         try:
@@ -267,17 +300,21 @@ class Job:
 
     def ends(self, state: str, status: str = "0:0", seconds: float = 60.0) -> dict[str, str]:
         """Waits for its end for good, which must be this state and exit status (status:signal); returns its facts."""
+
         def ended():
             facts = self.facts()
             return facts if facts["JobState"] in ENDED else None
 
         facts = self.until(ended, f"end of job {self.number}", seconds)
         found = facts["JobState"], facts["ExitCode"]
-        assert found == (state, status), f"ended as {found}, but expected {(state, status)}; it said:\n{self.output()}"
+        assert found == (state, status), (
+            f"ended as {found}, but expected {(state, status)}; it said:\n{self.output()}"
+        )
         return facts
 
     def until_waiting(self, restarts: int) -> None:
         """Returns once it is back in the queue, put there so many times by now."""
+
         def back():
             facts = self.facts()
             return facts["JobState"] == "PENDING" and facts["Restarts"] == str(restarts)
@@ -293,11 +330,18 @@ class Job:
         found = {}
         for entry in Path("/proc").glob("[0-9]*/environ"):
             try:
-                env = dict(item.split("=", 1) for item in entry.read_text(errors="replace").split("\0") if "=" in item)
+                env = dict(
+                    item.split("=", 1)
+                    for item in entry.read_text(errors="replace").split("\0")
+                    if "=" in item
+                )
                 words = (entry.parent / "cmdline").read_text().split("\0")
             except OSError:
                 continue  # ended in the meantime
-            if env.get("SLURM_JOB_ID") == self.number and env.get("SLURM_CONF") == self.cluster.env["SLURM_CONF"]:
+            if (
+                env.get("SLURM_JOB_ID") == self.number
+                and env.get("SLURM_CONF") == self.cluster.env["SLURM_CONF"]
+            ):
                 found[int(entry.parent.name)] = env, words
         return found
 

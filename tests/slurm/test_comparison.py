@@ -8,8 +8,8 @@ import tomli_w
 from example import tables
 from launching import distmlp
 
-from distmlp import comparison
-from distmlp.config import InputError
+from distmlp.errors import InputError
+from distmlp.results import comparison
 
 
 def a_run(place, changes={}, records=(), finished=False):
@@ -17,7 +17,14 @@ def a_run(place, changes={}, records=(), finished=False):
     place.mkdir(parents=True)
     (place / "config.toml").write_text(tomli_w.dumps(tables(changes)))
     lines = [
-        {"epoch": i, "cost": cost, "validation_cost": validation, "accuracy": accuracy, "seconds": 1.5, "v_sha256": f"{place.name}{i}" * 20}
+        {
+            "epoch": i,
+            "cost": cost,
+            "validation_cost": validation,
+            "accuracy": accuracy,
+            "seconds": 1.5,
+            "v_sha256": f"{place.name}{i}" * 20,
+        }
         for i, (cost, validation, accuracy) in enumerate(records, 1)
     ]
     if lines:
@@ -55,21 +62,45 @@ def test_runs_that_have_not_begun_come_last(tmp_path):
     a_run(tmp_path / "b", records=[(1, float("nan"), None)])
     a_run(tmp_path / "c", records=[(1, 5.0, None)], finished=True)
     rows = comparison.compare([tmp_path])
-    assert [(row["run"], row["state"]) for row in rows] == [("c", "complete"), ("b", "not complete"), ("a", "no epoch yet")]
+    assert [(row["run"], row["state"]) for row in rows] == [
+        ("c", "complete"),
+        ("b", "not complete"),
+        ("a", "no epoch yet"),
+    ]
 
 
 def test_columns_are_the_settings_that_differ(tmp_path):
     places = [
-        a_run(tmp_path / "x" / "1", {"run.directory": "1", "optimizer.learning_rate": 0.5}, [(1, 1, 0.5)]),
-        a_run(tmp_path / "y" / "2", {"run.directory": "2", "network.layers": [20, 9, 5]}, [(1, 1, 0.6)]),
+        a_run(
+            tmp_path / "x" / "1",
+            {"run.directory": "1", "optimizer.learning_rate": 0.5},
+            [(1, 1, 0.5)],
+        ),
+        a_run(
+            tmp_path / "y" / "2",
+            {"run.directory": "2", "network.layers": [20, 9, 5]},
+            [(1, 1, 0.6)],
+        ),
     ]
     rows = comparison.compare(places)
     assert list(rows[0]) == [
-        "run", "state", "epoch", "network.layers", "optimizer.learning_rate", "cost", "validation_cost", "accuracy", "seconds", "v_sha256",
-    ]  # fmt: skip
-    assert [(row["run"], row["network.layers"], row["optimizer.learning_rate"]) for row in rows] == [
-        ("y/2", [20, 9, 5], 0.3), ("x/1", [20, 13, 5], 0.5),
-    ]  # fmt: skip
+        "run",
+        "state",
+        "epoch",
+        "network.layers",
+        "optimizer.learning_rate",
+        "cost",
+        "validation_cost",
+        "accuracy",
+        "seconds",
+        "v_sha256",
+    ]
+    assert [
+        (row["run"], row["network.layers"], row["optimizer.learning_rate"]) for row in rows
+    ] == [
+        ("y/2", [20, 9, 5], 0.3),
+        ("x/1", [20, 13, 5], 0.5),
+    ]
 
 
 def test_the_runs_of_a_directory_are_in_their_numbers_order_where_equal(tmp_path):

@@ -10,7 +10,7 @@ import stat
 import example
 import pytest
 from cluster import Job
-from conftest import LONG, LONGEST, SHORT
+from sites import LONG, LONGEST, SHORT
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -22,7 +22,9 @@ pytestmark = pytest.mark.timeout(120)
 def test_open_mpi_on_two_nodes(site, openmpi, launch, uninterrupted, request):
     if "pmix" in launch:
         request.getfixturevalue("pmix")
-    job = site.submit(openmpi, "--nodes", 2, "--launch", launch, "--set", f"training.epochs={SHORT}", ntasks=3)
+    job = site.submit(
+        openmpi, "--nodes", 2, "--launch", launch, "--set", f"training.epochs={SHORT}", ntasks=3
+    )
     job.ends("COMPLETED")
     assert job.facts()["NumNodes"] == "2"
     assert [record["ranks"] for record in example.log(site.run)] == [3] * SHORT
@@ -32,7 +34,9 @@ def test_open_mpi_on_two_nodes(site, openmpi, launch, uninterrupted, request):
 
 @pytest.mark.parametrize("launch", ["mpirun", "srun --mpi=pmi2"])
 def test_mpich_on_two_nodes(site, mpich, launch, uninterrupted):
-    job = site.submit(mpich, "--nodes", 2, "--launch", launch, "--set", f"training.epochs={SHORT}", ntasks=3)
+    job = site.submit(
+        mpich, "--nodes", 2, "--launch", launch, "--set", f"training.epochs={SHORT}", ntasks=3
+    )
     job.ends("COMPLETED")
     assert job.facts()["NumNodes"] == "2"
     assert [record["ranks"] for record in example.log(site.run)] == [3] * SHORT
@@ -40,7 +44,10 @@ def test_mpich_on_two_nodes(site, mpich, launch, uninterrupted):
     assert "complete (the launcher ended with 0)" in job.said()
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="with one core there is nothing to tell a bound rank by")
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2,
+    reason="with one core there is nothing to tell a bound rank by",
+)
 @pytest.mark.parametrize("launcher_of", ["openmpi", "mpich"])
 def test_each_rank_has_a_core_of_its_own(site, launcher, launcher_of):
     job = site.submit(launcher(launcher_of), DISTMLP_BIND="core")
@@ -64,7 +71,9 @@ def test_a_directory_with_a_name_that_slurm_might_misread(site, mpich):
 # The time limit
 
 
-def test_three_requeues_and_other_nodes_end_with_the_uninterrupted_bits(site, openmpi, uninterrupted):
+def test_three_requeues_and_other_nodes_end_with_the_uninterrupted_bits(
+    site, openmpi, uninterrupted
+):
     job = site.submit(openmpi, "--set", f"training.epochs={LONGEST}")
     one, other = site.cluster.nodes
     for restart, nodes in ((1, 1), (2, 2), (3, 1)):
@@ -74,21 +83,36 @@ def test_three_requeues_and_other_nodes_end_with_the_uninterrupted_bits(site, op
         assert f"requeued: it goes on as restart {restart}" in job.said()
         job.cluster.run("scontrol", "update", f"JobId={job.number}", f"NumNodes={nodes}-{nodes}")
     assert job.ends("COMPLETED")["Restarts"] == "3"
-    assert re.findall(r"restart (\d) on (\S+): ", job.said()) == [("0", one), ("1", one), ("2", f"{one},{other}"), ("3", one)]
+    assert re.findall(r"restart (\d) on (\S+): ", job.said()) == [
+        ("0", one),
+        ("1", one),
+        ("2", f"{one},{other}"),
+        ("3", one),
+    ]
     assert job.said().count("stopped, with a checkpoint") == 3
     assert site.v(LONGEST) == uninterrupted[LONGEST]
 
 
-@pytest.mark.parametrize("launcher_of, launch", [("openmpi", "srun --mpi=pmix"), ("mpich", "srun --mpi=pmi2"), ("openmpi", "mpirun")])
-def test_where_requeueing_is_forbidden_the_job_submits_its_continuation(site, launcher, launcher_of, launch, uninterrupted, request):
+@pytest.mark.parametrize(
+    "launcher_of, launch",
+    [("openmpi", "srun --mpi=pmix"), ("mpich", "srun --mpi=pmi2"), ("openmpi", "mpirun")],
+)
+def test_where_requeueing_is_forbidden_the_job_submits_its_continuation(
+    site, launcher, launcher_of, launch, uninterrupted, request
+):
     if "pmix" in launch:
         request.getfixturevalue("pmix")
-    job = site.submit(launcher(launcher_of), "--nodes", 2, "--launch", launch, "--sbatch=--no-requeue")
+    job = site.submit(
+        launcher(launcher_of), "--nodes", 2, "--launch", launch, "--sbatch=--no-requeue"
+    )
     site.until_further(job)
     job.warn()
     assert job.ends("FAILED", "75:0")["Restarts"] == "0"
     assert "SLURM does not requeue this job" in job.said()
-    chain, number = f"run-{job.number}", job.said().rpartition("continuation submitted: job ")[2].strip()
+    chain, number = (
+        f"run-{job.number}",
+        job.said().rpartition("continuation submitted: job ")[2].strip(),
+    )
     job = Job(job.cluster, number, site.run / f"job-{number}.out")
     facts = job.facts()
     assert (facts["JobName"], facts["NumTasks"], facts["TimeLimit"]) == (chain, "2", "00:30:00")
@@ -101,7 +125,9 @@ def test_where_requeueing_is_forbidden_the_job_submits_its_continuation(site, la
 
 
 @pytest.mark.parametrize("launcher_of", ["openmpi", "mpich"])
-def test_scancel_ends_the_chain_and_another_submission_goes_on_with_other_ranks(site, launcher, launcher_of, uninterrupted):
+def test_scancel_ends_the_chain_and_another_submission_goes_on_with_other_ranks(
+    site, launcher, launcher_of, uninterrupted
+):
     mpi = launcher(launcher_of)
     job = site.submit(mpi)
     site.until_further(job)
@@ -187,7 +213,16 @@ def test_with_every_checkpoint_poisoned_the_chain_ends(site, mpich):
     "status, changes, words",
     [
         (2, {"data.inputs": "nothing"}, "distmlp: "),
-        (3, {"network.activation": "relu", "network.output": "identity", "network.cost": "mse", "optimizer.learning_rate": 1e30}, "diverged"),
+        (
+            3,
+            {
+                "network.activation": "relu",
+                "network.output": "identity",
+                "network.cost": "mse",
+                "optimizer.learning_rate": 1e30,
+            },
+            "diverged",
+        ),
     ],
 )
 def test_a_real_error_ends_the_chain(site, mpich, status, changes, words):
@@ -213,11 +248,16 @@ def test_success_is_the_end_mark_and_not_the_launchers_status(site, mpich, retur
 
 def test_a_start_that_crashes_by_chance_is_tried_again_once(site, mpich, uninterrupted, tmp_path):
     launcher = tmp_path / "launcher"
-    launcher.write_text('#!/bin/sh\n[ "$1" != --version ] && mkdir crashed 2>/dev/null && kill -SEGV $$\nexec mpirun "$@"\n')
+    launcher.write_text(
+        '#!/bin/sh\n[ "$1" != --version ] && mkdir crashed 2>/dev/null && kill -SEGV $$\nexec mpirun "$@"\n'
+    )
     launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR)
     job = site.submit(mpich, "--launch", launcher, "--set", f"training.epochs={SHORT}")
     assert job.ends("COMPLETED")["Restarts"] == "0"
-    assert "the launcher ended with 139 before the run came any further; it is started once more" in job.said()
+    assert (
+        "the launcher ended with 139 before the run came any further; it is started once more"
+        in job.said()
+    )
     assert site.v(SHORT) == uninterrupted[SHORT]
 
 
@@ -250,9 +290,14 @@ def test_mpirun_of_another_mpi_is_named_too(site, openmpi, mpich):
 
 
 def test_a_run_without_a_launcher_where_slurm_reserved_several_ranks(site, mpich):
-    job = site.sbatch(mpich, "--ntasks=2", "--wrap", "distmlp train config.toml; distmlp inspect run")
+    job = site.sbatch(
+        mpich, "--ntasks=2", "--wrap", "distmlp train config.toml; distmlp inspect run"
+    )
     job.ends("FAILED", "2:0")
-    assert "SLURM_NTASKS says 2 ranks, but this process was started alone: start it with mpirun -n 2" in job.output()
+    assert (
+        "SLURM_NTASKS says 2 ranks, but this process was started alone: start it with mpirun -n 2"
+        in job.output()
+    )
     assert "run: no such checkpoint" in job.output()  # other commands run alone as ever
     assert not site.run.exists()
 
@@ -261,7 +306,9 @@ def test_a_run_without_a_launcher_where_slurm_reserved_several_ranks(site, mpich
 
 
 def test_train_sbatch_by_hand(site, mpich, uninterrupted, train_sbatch):
-    job = site.sbatch(mpich, "--ntasks=2", train_sbatch, "config.toml", "--set", f"training.epochs={SHORT}")
+    job = site.sbatch(
+        mpich, "--ntasks=2", train_sbatch, "config.toml", "--set", f"training.epochs={SHORT}"
+    )
     job.ends("COMPLETED")
     assert site.v(SHORT) == uninterrupted[SHORT]
 
@@ -278,8 +325,13 @@ optimizer.learning_rate  network.layers  seed
 
 def test_an_array_over_a_table_and_its_comparison(site, mpich, uninterrupted, sweep_sbatch):
     (site.place / "table.txt").write_text(TABLE)
-    number = site.sbatch(mpich, "--array=1-3", sweep_sbatch, "config.toml", "table.txt", "sweep").number
-    tasks = {row: Job(site.cluster, f"{number}_{row}", site.place / f"sweep-{number}_{row}.out") for row in (1, 2, 3)}
+    number = site.sbatch(
+        mpich, "--array=1-3", sweep_sbatch, "config.toml", "table.txt", "sweep"
+    ).number
+    tasks = {
+        row: Job(site.cluster, f"{number}_{row}", site.place / f"sweep-{number}_{row}.out")
+        for row in (1, 2, 3)
+    }
     # The last task has the number of the whole array, and must not be taken for it.
     site.run = site.place / "sweep" / "3"
     site.until_further(tasks[3])
@@ -289,13 +341,20 @@ def test_an_array_over_a_table_and_its_comparison(site, mpich, uninterrupted, sw
     assert site.v() == uninterrupted[LONG]
 
     said = site.type(mpich, "distmlp", "compare", "sweep").stdout.splitlines()
-    assert said[0].split() == "run state epoch seed network.layers optimizer.learning_rate cost validation_cost accuracy seconds v_sha256".split()
+    assert (
+        said[0].split()
+        == "run state epoch seed network.layers optimizer.learning_rate cost validation_cost accuracy seconds v_sha256".split()
+    )
     with open(site.place / "comparison.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [line.split()[0] for line in said[1:4]] == [row["run"] for row in rows]
-    assert sorted((row["run"], row["optimizer.learning_rate"], row["seed"], row["state"]) for row in rows) == [
-        ("1", "0.3", "8", "complete"), ("2", "0.1", "7", "complete"), ("3", "0.3", "7", "complete"),
-    ]  # fmt: skip
+    assert sorted(
+        (row["run"], row["optimizer.learning_rate"], row["seed"], row["state"]) for row in rows
+    ) == [
+        ("1", "0.3", "8", "complete"),
+        ("2", "0.1", "7", "complete"),
+        ("3", "0.3", "7", "complete"),
+    ]
     accuracy = [float(row["accuracy"]) for row in rows]
     assert accuracy == sorted(accuracy, reverse=True)
     assert {row["run"]: row["v_sha256"] for row in rows}["3"] == uninterrupted[LONG]
@@ -303,7 +362,9 @@ def test_an_array_over_a_table_and_its_comparison(site, mpich, uninterrupted, sw
 
 def test_a_task_of_an_array_that_may_not_be_requeued(site, mpich, uninterrupted, sweep_sbatch):
     (site.place / "table.txt").write_text(TABLE)
-    number = site.sbatch(mpich, "--no-requeue", "--array=3", sweep_sbatch, "config.toml", "table.txt", "sweep").number
+    number = site.sbatch(
+        mpich, "--no-requeue", "--array=3", sweep_sbatch, "config.toml", "table.txt", "sweep"
+    ).number
     job = Job(site.cluster, f"{number}_3", site.place / f"sweep-{number}_3.out")
     site.run = site.place / "sweep" / "3"
     names = []
@@ -319,10 +380,24 @@ def test_a_task_of_an_array_that_may_not_be_requeued(site, mpich, uninterrupted,
     assert site.v() == uninterrupted[LONG]
 
 
-@pytest.mark.parametrize("words, said", [(["--array=4"], "task 4 is no row of table.txt; submit it with --array=1-3"), ([], "task 0 is no row")])
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--array=4"], "task 4 is no row of table.txt; submit it with --array=1-3"),
+        ([], "task 0 is no row"),
+    ],
+)
 def test_an_array_beyond_its_table(site, mpich, sweep_sbatch, words, said):
     (site.place / "table.txt").write_text(TABLE)
-    number = site.sbatch(mpich, *words, f"--output={site.place}/out", sweep_sbatch, "config.toml", "table.txt", "sweep").number
+    number = site.sbatch(
+        mpich,
+        *words,
+        f"--output={site.place}/out",
+        sweep_sbatch,
+        "config.toml",
+        "table.txt",
+        "sweep",
+    ).number
     job = Job(site.cluster, number, site.place / "out")
     job.ends("FAILED", "2:0")
     assert said in job.output()

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 
 import pytest
 from cluster import ApartCluster, Job, missing
-from conftest import LONGEST, Site
+from sites import LONGEST, Site
 from testhosts import why_not
 
 pytestmark = pytest.mark.timeout(120)
 
 #: How a job of each kind is submitted: the MPI, how it is launched, and environment variables.
 KINDS = {
-    "ulfm": ("openmpi", "mpirun", {"DISTMLP_FT": "ulfm", "DISTMLP_DETECT": "5", "DISTMLP_PATIENCE": "2"}),
+    "ulfm": (
+        "openmpi",
+        "mpirun",
+        {"DISTMLP_FT": "ulfm", "DISTMLP_DETECT": "5", "DISTMLP_PATIENCE": "2"},
+    ),
     "mpirun": ("openmpi", "mpirun", {}),
     "pmix": ("openmpi", "srun --mpi=pmix", {}),
     "pmi2": ("mpich", "srun --mpi=pmi2", {"DISTMLP_PATIENCE": "2"}),
@@ -66,8 +70,15 @@ def begun(apart, tmp_path, launcher, request):
                 request.getfixturevalue("pmix")
             (tmp_path / kind).mkdir()
             site = Site(apart, tmp_path / kind)
-            site.configure({"training.epochs": LONGEST})  # the first kind must not be done when the last one has begun
-            started[kind] = Begun(site, site.submit(launcher(mpi), "--nodes", 2, "--launch", launch, ntasks=3, **environment))
+            site.configure(
+                {"training.epochs": LONGEST}
+            )  # the first kind must not be done when the last one has begun
+            started[kind] = Begun(
+                site,
+                site.submit(
+                    launcher(mpi), "--nodes", 2, "--launch", launch, ntasks=3, **environment
+                ),
+            )
         for each in started.values():
             each.job.until(lambda: each.site.step() > 0, "first checkpoint")
         return started

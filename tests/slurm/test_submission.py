@@ -9,17 +9,26 @@ import example
 import pytest
 from launching import ROOT, distmlp
 
-from distmlp import communicator, config, submission
-from distmlp.config import InputError
-from distmlp.submission import Job
+from distmlp.cluster import submission
+from distmlp.cluster.submission import Job
+from distmlp.config import reading as config
+from distmlp.errors import InputError
+from distmlp.parallel import communicator
 
 GOLDEN = Path(__file__).with_name("golden.sbatch")
 
 JOB = Job(nodes=2, ntasks=64, time="12:00:00")
 EVERYTHING = Job(
-    nodes=2, ntasks=16, time="2-00:00:00", cpus_per_task=4, warning=300,
-    launch="srun --mpi=pmix", bind="socket", setup="/home/me/my modules.sh", more=("--partition=long", "--comment=two words"),
-)  # fmt: skip
+    nodes=2,
+    ntasks=16,
+    time="2-00:00:00",
+    cpus_per_task=4,
+    warning=300,
+    launch="srun --mpi=pmix",
+    bind="socket",
+    setup="/home/me/my modules.sh",
+    more=("--partition=long", "--comment=two words"),
+)
 
 
 def body(text: str) -> str:
@@ -57,7 +66,12 @@ def test_the_sweep_asks_slurm_for_what_train_asks():
 
     def asked(name):
         lines = (ROOT / "slurm" / name).read_text().splitlines()
-        return [line for line in lines if line.startswith("#SBATCH") and not line.startswith(("#SBATCH --job-name", "#SBATCH --output"))]
+        return [
+            line
+            for line in lines
+            if line.startswith("#SBATCH")
+            and not line.startswith(("#SBATCH --job-name", "#SBATCH --output"))
+        ]
 
     assert asked("sweep.sbatch") == asked("train.sbatch") != []
 
@@ -105,7 +119,17 @@ def place(tmp_path):
 
 
 def test_dry_run_prints_the_job_and_writes_nothing(place):
-    done = distmlp("submit", place / "config.toml", "--nodes", 2, "--ntasks", 64, "--time", "12:00:00", "--dry-run")
+    done = distmlp(
+        "submit",
+        place / "config.toml",
+        "--nodes",
+        2,
+        "--ntasks",
+        64,
+        "--time",
+        "12:00:00",
+        "--dry-run",
+    )
     assert done.status == 0, done.err
     assert done.out == submission.script(JOB, place / "run")
     assert sorted(path.name for path in place.iterdir()) == ["config.toml", "set.h5"]
@@ -118,15 +142,29 @@ def test_the_job_is_kept_with_its_config_also_where_there_is_no_slurm(place):
     assert "there is no sbatch on the path" in done.said[0]
     run = place / "run"
     assert (run / "job.sbatch").read_text() == submission.script(Job(1, 2, "60"), run)
-    assert config.load(run / "job.toml") == config.load(place / "config.toml", ["training.epochs=9"])
+    assert config.load(run / "job.toml") == config.load(
+        place / "config.toml", ["training.epochs=9"]
+    )
 
 
 def test_what_sbatch_refuses_is_said(place):
-    (place / "sbatch").write_text("#!/bin/sh\necho 'invalid partition specified: long' >&2; exit 1\n")
+    (place / "sbatch").write_text(
+        "#!/bin/sh\necho 'invalid partition specified: long' >&2; exit 1\n"
+    )
     (place / "sbatch").chmod(0o755)
-    done = distmlp("submit", place / "config.toml", "--ntasks", 2, "--time", 60, env={"PATH": f"{place}:/usr/bin:/bin"})
+    done = distmlp(
+        "submit",
+        place / "config.toml",
+        "--ntasks",
+        2,
+        "--time",
+        60,
+        env={"PATH": f"{place}:/usr/bin:/bin"},
+    )
     assert done.status == 2
-    assert done.said == [f"distmlp: sbatch refused {place}/run/job.sbatch: invalid partition specified: long"]
+    assert done.said == [
+        f"distmlp: sbatch refused {place}/run/job.sbatch: invalid partition specified: long"
+    ]
 
 
 def test_status_before_during_and_after(place):
@@ -160,7 +198,9 @@ def started_by(monkeypatch):
     launchers = ("OMPI_", "PMI_", "PMIX_", "MV2_", "PALS_", "SLURM_")
     for name in [name for name in communicator.os.environ if name.startswith(launchers)]:
         monkeypatch.delenv(name)
-    return lambda **variables: [monkeypatch.setenv(name, str(value)) for name, value in variables.items()]
+    return lambda **variables: [
+        monkeypatch.setenv(name, str(value)) for name, value in variables.items()
+    ]
 
 
 def test_a_process_that_no_launcher_started_is_alone(started_by):
@@ -171,10 +211,15 @@ def test_a_process_that_no_launcher_started_is_alone(started_by):
 def test_a_batch_shell_may_do_everything_alone_but_train(started_by):
     started_by(SLURM_JOB_ID=1, SLURM_NTASKS=4, SLURM_PROCID=0)
     assert communicator.world().size == 1
-    with pytest.raises(InputError, match="SLURM_NTASKS says 4 ranks, but this process was started alone: start it with mpirun -n 4"):
+    with pytest.raises(
+        InputError,
+        match="SLURM_NTASKS says 4 ranks, but this process was started alone: start it with mpirun -n 4",
+    ):
         communicator.world(training=True)
 
 
 def test_one_rank_on_purpose_is_no_error(started_by):
-    started_by(SLURM_JOB_ID=1, SLURM_NTASKS=1, SLURM_STEP_NUM_TASKS=1)  # srun -n 1, in a job of any size
+    started_by(
+        SLURM_JOB_ID=1, SLURM_NTASKS=1, SLURM_STEP_NUM_TASKS=1
+    )  # srun -n 1, in a job of any size
     assert communicator.world(training=True).size == 1

@@ -1,0 +1,253 @@
+"""Exact sums: gradients on an integer grid, so that no order of summation can change a bit.
+
+Floating-point addition rounds, and rounds differently in another order; integer addition does not.
+So a micro-batch's gradient is counted in units of a grid, a whole number of units an entry, and the
+whole numbers are summed, over the micro-batches of a rank and over the ranks, by whatever adds
+integers.  int32 carries float32 gradients and int64 carries float64 ones, so a message has the
+bytes that a plain one would have.
+
+**The grid.**  Each tensor τ of v (w(1) … b(N)) has a power-of-two unit 2^-e[τ].  For the sums to
+fit, Σ_i T_i 2^e < 2^31 must hold, where T_i is the largest |entry| of micro-batch i's gradient: no
+partial sum, in whatever order, can then leave an int32.  e follows from the last step's Σ T_i, with
+`HEADROOM` bits to spare, so that one sum a step is enough.  The message carries this step's
+Σ T_i too, in coarser whole units, so all ranks learn at once, from the sum itself, whether the grid
+was wide enough; where it was not, the step's sums are made again on a coarser grid.  A NaN or an
+infinity is counted in the message as well, and becomes an error on all ranks alike.
+
+**Precision.**  The unit is between 2^-28 and 2^-26 of Σ T_i for float32 where Σ T_i is what it was in
+the last step (a float32's own is 2^-24 of the entry), and an entry of a micro-batch is rounded by at
+most half of one.  docs/exactness.md has what was measured.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from distmlp.mathematics.layout import Layout
+from distmlp.mathematics.network import outer_sums_in_numpy
+
+#: Bits by which Σ T_i may grow from one step to the next before the step must be summed again.
+HEADROOM = 3
+
+#: Σ T_i is sent in units such that 2**ROOM_BITS of them fill the grid; a T_i is cut off there.
+ROOM_BITS = 17
+
+#: Micro-batches a step may have, so that their cut-off T_i still add up within an int32, and one
+#: unit of each is still little enough for the grid to get finer.
+MOST_MICRO_BATCHES = 2 ** (30 - ROOM_BITS) - 1
+
+#: Costs are sums of whole numbers of 2**-COST_FRACTION, sent as 16-bit limbs, lowest first.
+COST_FRACTION = 128
+COST_LIMBS = 20
+
+#: Exponent that stands for a NaN or an infinity.
+NOT_FINITE = 2**20
+
+_INTEGER = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+# The smallest and the largest e.  2^e is folded into δ, which must not overflow where all a, and so the
+# gradient, are zero; gradients below 2^-e are far beneath what changes a v of the dtype.
+_EXPONENTS = {np.dtype(np.float32): (-100, 60), np.dtype(np.float64): (-1000, 200)}
+
+
+class NotFinite(ArithmeticError):
+    """A cost, an activation or an error δ became a NaN or an infinity (on every rank alike)."""
+
+
+def cost_limbs(costs: list[float]) -> np.ndarray:
+    """Σ of finite costs ≥ 0, each cut to a whole number of 2^-128, as (COST_LIMBS,) 16-bit limbs."""
+    total = sum(int(math.ldexp(c, COST_FRACTION)) for c in costs)
+    return np.frombuffer(total.to_bytes(2 * COST_LIMBS, "little"), np.uint16)
+
+
+#: Above this a cost is taken for an infinity: the limbs have no room for it.
+LARGEST_COST = math.ldexp(1.0, 16 * COST_LIMBS - COST_FRACTION - 16)
+
+
+class Grid:
+    """The unit 2^-e of each tensor of v, and the limits of the integers that count it.
+
+    exponents: e, one whole number a tensor.  dtype: of the gradient, whose integers have its width.
+    """
+
+    def __init__(self, exponents: Sequence[int], dtype):
+        self.exponents = tuple(exponents)
+        self.dtype = np.dtype(dtype)
+        self.scales = [math.ldexp(1.0, e) for e in self.exponents]
+        self._room = 8 * self.dtype.itemsize - 1 - ROOM_BITS
+
+    @staticmethod
+    def fitting(totals: list[int], dtype) -> "Grid":
+        """The grid for sums with Σ T_i < 2^totals, one a tensor, with HEADROOM bits to spare.
+
+        Raises NotFinite where they are too large for any grid.
+        """
+        dtype = np.dtype(dtype)
+        smallest, largest = _EXPONENTS[dtype]
+        exponents = [8 * dtype.itemsize - 1 - HEADROOM - total for total in totals]
+        if min(exponents) < smallest:
+            raise NotFinite("a gradient is not finite, or too large to be added up")
+        return Grid([min(e, largest) for e in exponents], dtype)
+
+    def units(self, largest: np.ndarray, out: np.ndarray) -> bool:
+        """out = Σ_i T_i, (2N,), in whole units of 2^-ROOM_BITS of the grid's room; returns whether all T_i are finite.
+
+        largest: (s, 2N), the T_i, counted in the grid's units.  Each micro-batch is rounded up by itself,
+        so the sum is the same however they are dealt to ranks.
+        """
+        return units(largest, 2.0**-self._room, 2.0**ROOM_BITS, out)
+
+    def holds(self, units: list[int]) -> bool:
+        """Whether sums whose Σ T_i is these units fit."""
+        return max(units) < 2**ROOM_BITS
+
+    def next(self, units: list[int]) -> "Grid":
+        """The grid of the next step: at once as coarse as this step's Σ T_i asks, and finer by one bit at most."""
+        finer = [min(ROOM_BITS - HEADROOM - n.bit_length(), 1) for n in units]
+        if not any(finer):
+            return self
+        smallest, largest = _EXPONENTS[self.dtype]
+        return _grid(
+            tuple(
+                [max(smallest, min(e + more, largest)) for e, more in zip(self.exponents, finer)]
+            ),
+            self.dtype,
+        )
+
+    def largest_exponents(self, largest: np.ndarray) -> np.ndarray:
+        """An exponent x of each tensor's largest T_i, T_i < 2^x, as (2N,) int64, for an Allreduce(MAX).
+
+        NOT_FINITE for a NaN or an infinity, −NOT_FINITE for zeros and where there are no micro-batches.
+        largest: (s, 2N), as for `units`.
+        """
+        exponents = np.where(
+            np.isfinite(largest), np.frexp(largest)[1] - np.array(self.exponents), NOT_FINITE
+        )
+        exponents[largest == 0.0] = -NOT_FINITE
+        return exponents.max(axis=0, initial=-NOT_FINITE).astype(np.int64)
+
+
+#: With few samples a step the grid changes at most of the steps, and comes back to one that there was.
+_grid = functools.lru_cache(maxsize=1024)(Grid)
+
+
+class Message:
+    """What the ranks add up in one step: one flat buffer, the gradient's whole numbers and a header.
+
+    gradient         Σ of the micro-batches' gradients, laid out like v
+    units            Σ_i T_i of each tensor, (2N,), in coarser units
+    alarms           micro-batches that are not finite; ranks that ask to stop, or for a checkpoint, after this step
+    totals           samples; hits; the cost's limbs
+    facts            the alarms, samples and hits
+
+    buffer: (entries(layout),) in carrier(dtype), or plain floats, where the sum depends on the order and
+    nothing bounds it.
+    """
+
+    def __init__(self, layout: Layout, buffer: np.ndarray):
+        k, tensors = layout.size, len(layout.slices)
+        self.buffer = buffer
+        self.gradient = buffer[:k]  # notes: grad C = (dC/dv_1 ... dC/dv_k)
+        self.header = buffer[k:]
+        self.units = self.header[:tensors]
+        self.alarms = self.header[tensors : tensors + 3]
+        self.totals = self.header[tensors + 3 :]
+        self.facts = self.header[tensors : tensors + 5]
+
+    @staticmethod
+    def entries(layout: Layout) -> int:
+        return layout.size + len(layout.slices) + 5 + COST_LIMBS
+
+
+def carrier(dtype) -> np.dtype:
+    """The whole numbers that carry a gradient of a dtype."""
+    return _INTEGER[np.dtype(dtype)]
+
+
+def no_totals() -> np.ndarray:
+    """The totals of nothing, to which a message's can be added any number of times: (2 + COST_LIMBS,) int64."""
+    return np.zeros(2 + COST_LIMBS, np.int64)
+
+
+def mean_cost(totals: np.ndarray) -> float:
+    """C = (1/t) Σ C_i, correctly rounded from the exact sum."""
+    total = sum(int(limb) << (16 * i) for i, limb in enumerate(totals[2:]))
+    # int / int is correctly rounded
+    return total / (int(totals[0]) << COST_FRACTION)  # notes: C = 1/t sum C_i
+
+
+def count_in_numpy(
+    G: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool, past_caches: bool
+) -> None:
+    """total += Σ_i G_i, or total = Σ_i G_i if first, each entry of G_i rounded to a whole number; and looks at each G_i.
+
+    G: (s, n) floats that count units; overwritten.  total: (n,) whole numbers.  largest: (s,), raised to
+    each G_i's largest |entry|; a NaN or an infinity stays in it.  past_caches: total is another core's to
+    read next, so it is stored where that will look for it; without the compiled part it is not.
+    """
+    entries = np.maximum(np.maximum.reduce(G, axis=1), -np.minimum.reduce(G, axis=1))
+    np.maximum(largest, entries, out=largest)
+    np.rint(G, out=G)
+    for i, units in enumerate(G):
+        if first and i == 0:
+            np.copyto(total, units, casting="unsafe")
+        else:
+            np.add(total, units, out=total, dtype=total.dtype, casting="unsafe")
+
+
+def count_products_in_numpy(
+    delta, a, total, largest, scale: float, start: int, first: bool, past_caches: bool
+) -> None:
+    """`count` of the entries from `start` on of G_i = scale Σ δ aᵀ, the sum over a micro-batch's few samples.
+
+    delta: (s, M, n).  a: (s, M, m).  The compiled part has no place in memory for the (s, n m) products.
+    """
+    m = a.shape[2]
+    row, column = divmod(start, m)
+    delta = np.multiply(delta[:, :, row : -(-(start + len(total)) // m)], scale)
+    G = np.empty((len(delta), delta.shape[2], m), delta.dtype)
+    outer_sums_in_numpy(delta, a, G)
+    count_in_numpy(
+        G.reshape(len(G), -1)[:, column : column + len(total)], total, largest, first, past_caches
+    )
+
+
+def mean_in_numpy(total: np.ndarray, factor: float, out: np.ndarray) -> None:
+    """out = total · factor, in out's dtype: the whole numbers of a sum as a float mean."""
+    np.multiply(total, factor, out=out, dtype=out.dtype, casting="unsafe")
+
+
+def descend_in_numpy(total: np.ndarray, factor: float, alpha: float, v: np.ndarray) -> None:
+    """v' = v − α ∇C with ∇C = total · factor: what `mean` and plain gradient descent make of a part of v."""
+    g = np.empty_like(v)
+    mean_in_numpy(total, factor, g)
+    np.multiply(g, alpha, out=g)
+    np.subtract(v, g, out=v)
+
+
+def units_in_numpy(largest: np.ndarray, unit: float, most: float, out: np.ndarray) -> bool:
+    """out = Σ_i ⌈T_i · unit⌉, each at most `most`, of T_i that are the rows of largest; returns whether all of them are finite."""
+    units = np.ceil(largest * unit)
+    units[~(units < most)] = most
+    out[:] = np.add.reduce(units, axis=0, dtype=np.float64)
+    return bool(np.isfinite(largest).all())
+
+
+try:
+    # The same in one pass over memory, from _exact.c; it is there if a C compiler was when this was installed.
+    from distmlp.kernels._exact import count, count_products, descend, mean, units
+except ImportError:
+    count, count_products, mean = count_in_numpy, count_products_in_numpy, mean_in_numpy
+    descend, units = descend_in_numpy, units_in_numpy
+
+
+def add_floats(
+    G: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool, past_caches: bool
+) -> None:
+    """total += Σ_i G_i, or total = Σ_i G_i if first, of plain floats, which are not looked at; for the rest as `count`."""
+    if first:
+        np.add.reduce(G, axis=0, out=total)
+    else:
+        for block in G:
+            np.add(total, block, out=total)

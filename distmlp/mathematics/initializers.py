@@ -1,0 +1,61 @@
+"""The first v: a table of how far w and b are spread, and from which distribution.
+
+| name           | w(l), an n × m matrix        | b(l)    |
+|----------------|------------------------------|---------|
+| normal         | N(0, 1)                      | N(0, 1) |
+| scaled-normal  | N(0, 1/m)                    | 0       |
+| he-normal      | N(0, 2/m), for ReLU          | 0       |
+| glorot-uniform | U(±√(6/(n + m)))             | 0       |
+
+He et al., arXiv:1502.01852, eq. 10; Glorot and Bengio, AISTATS 2010, eq. 16.
+"""
+
+import math
+
+import numpy as np
+
+from distmlp.mathematics.layout import Layout
+from distmlp.mathematics.randomness import Purpose, generator
+
+
+def _normal(random, n, m):
+    return random.standard_normal((n, m))
+
+
+def _scaled_normal(random, n, m):
+    return random.standard_normal((n, m)) / math.sqrt(m)
+
+
+def _he_normal(random, n, m):
+    return random.standard_normal((n, m)) * math.sqrt(2.0 / m)
+
+
+def _glorot_uniform(random, n, m):
+    return random.uniform(-1.0, 1.0, (n, m)) * math.sqrt(6.0 / (n + m))
+
+
+def _zero(random, n):
+    return np.zeros(n)
+
+
+def _normal_bias(random, n):
+    return random.standard_normal(n)
+
+
+INITIALIZERS = {
+    "normal": (_normal, _normal_bias),
+    "scaled-normal": (_scaled_normal, _zero),
+    "he-normal": (_he_normal, _zero),
+    "glorot-uniform": (_glorot_uniform, _zero),
+}
+
+
+def initialize(layout: Layout, name: str, seed: int, dtype) -> np.ndarray:
+    """The first v, (k,) of dtype: drawn in float64, each tensor from a stream of its own, then rounded."""
+    draw_weights, draw_biases = INITIALIZERS[name]
+    v = np.empty(layout.size, dtype)
+    for tensor, (part, shape) in enumerate(zip(layout.slices, layout.shapes)):
+        random = generator(seed, Purpose.INITIALIZE, tensor)
+        draw = draw_weights if len(shape) == 2 else draw_biases
+        v[part] = draw(random, *shape).ravel()
+    return v

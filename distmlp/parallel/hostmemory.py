@@ -1,0 +1,109 @@
+"""Memory that the ranks of one host share, so that a sum over them need not travel.
+
+Each rank makes its numbers where all can read them, adds up one part of everybody's, and all read the
+sum where it has put it.  It is Rabenseifner's reduce-scatter and allgather (ICCS 2004) without a message.
+
+The memory has no name that could be left behind: it is a file in memory (memfd_create) of one rank,
+which the others open in /proc, and it is gone with the last process that has it.
+"""
+
+import contextlib
+import mmap
+import os
+import secrets
+
+import numpy as np
+
+
+class Addends:
+    """An array that ranks add up again and again.
+
+    mine: (n,), what this rank adds.  total: (n,), the ranks' sum, once `Communicator.add_up` has made it
+    and until any rank's next one; the same memory as mine where ranks share none.  kept: the part of mine
+    that this rank itself reads when they are added up; what is not is best stored past its caches.
+    """
+
+    def __init__(self, mine: np.ndarray, total: np.ndarray, kept: slice):
+        self.mine, self.total, self.kept = mine, total, kept
+
+
+def unshared(n: int, dtype) -> Addends:
+    """Addends in this rank's memory alone, which become their sum in place."""
+    buffer = np.zeros(n, dtype)
+    return Addends(buffer, buffer, slice(0, n))
+
+
+class SharedAddends(Addends):
+    """Addends of ranks that share memory, all of whom may write to mine until they `add`.  file: its descriptor."""
+
+    def __init__(self, file: int, n: int, dtype, rank: int, size: int):
+        part = _part(n, dtype, size)
+        numbers = np.frombuffer(mmap.mmap(file, _bytes(n, dtype, size)), dtype).reshape(
+            size + 1, size * part
+        )[:, :n]
+        kept = slice(min(rank * part, n), min((rank + 1) * part, n))
+        super().__init__(numbers[rank], numbers[size], kept)
+        self._added = numbers[0, kept], numbers[1:size, kept], self.total[kept]
+
+    def add(self) -> None:
+        """Makes this rank's part of total, once all have written to their mine; none may be reading it."""
+        add(*self._added)
+
+
+def _part(n: int, dtype, size: int) -> int:
+    """Entries that a rank adds up: whole pages, so that no two ranks write to one cache line."""
+    page = mmap.PAGESIZE // np.dtype(dtype).itemsize
+    return -(-n // (size * page)) * page
+
+
+def _bytes(n: int, dtype, size: int) -> int:
+    """Of the memory: what each rank adds, and the total."""
+    return (size + 1) * size * _part(n, dtype, size) * np.dtype(dtype).itemsize
+
+
+def add_in_numpy(first: np.ndarray, others: np.ndarray, out: np.ndarray) -> None:
+    """out = first + Σ others, of whole numbers or floats, in this order: (n,), (s, n), (n,)."""
+    np.copyto(out, first)
+    for other in others:
+        np.add(out, other, out=out)
+
+
+try:
+    # The same with stores past the caches, from _hostmemory.c; it is there if a C compiler was when this was installed.
+    from distmlp.kernels._hostmemory import add
+except ImportError:
+    add = add_in_numpy
+
+
+def share(comm, n: int, dtype) -> SharedAddends | None:
+    """Addends that the ranks of an mpi4py communicator share, or None on all of them where they cannot; collective.
+
+    They cannot where this is not Linux, where they are on several hosts, or in containers that do not see
+    each other's processes.
+    """
+    rank, size = comm.Get_rank(), comm.Get_size()
+    found = None
+    with contextlib.ExitStack() as stack:
+
+        def kept(file: int) -> int:
+            stack.callback(os.close, file)
+            return file
+
+        place = None
+        if rank == 0 and hasattr(os, "memfd_create"):
+            with contextlib.suppress(OSError):
+                name = f"distmlp-{secrets.token_hex(8)}"
+                file = kept(os.memfd_create(name))
+                os.ftruncate(file, _bytes(n, dtype, size))
+                place = f"/proc/{os.getpid()}/fd/{file}", name
+        place = comm.bcast(place)
+        if place is not None:
+            with contextlib.suppress(OSError):
+                # The name tells this file from one of a process with the same number in another container.
+                if place[1] in os.readlink(place[0]):
+                    found = SharedAddends(
+                        kept(os.open(place[0], os.O_RDWR | os.O_CLOEXEC)), n, dtype, rank, size
+                    )
+        # Rank 0 keeps its file open until every rank has it.
+        everyone = all(comm.allgather(found is not None))
+    return found if everyone else None

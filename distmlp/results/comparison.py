@@ -1,0 +1,148 @@
+"""Runs side by side: how far each is, what sets it apart, what it reached; the best first."""
+
+import csv
+import math
+import os
+import tomllib
+from pathlib import Path
+
+from distmlp.errors import InputError
+from distmlp.training.reporting import read_log
+
+# What tells nothing about a result, or is the run's name already.
+_LEFT_OUT = ("run.", "data.scan")
+
+
+def compare(places: list[str]) -> list[dict]:
+    """A row for each run directory, the best first: run, state, epoch, the settings that differ, and the results.
+
+    A place that is no run directory stands for those in it.  The best has the highest accuracy of its
+    last epoch, or, where a run has none or they are equal, the lowest cost (that of the validation set,
+    where every run has one).  Runs without a whole epoch come last.  Raises InputError.
+    """
+    runs = [run for place in places for run in _run_directories(Path(place))]
+    names = _names(runs)
+    settings = [_settings(run) for run in runs]
+    known = {key: None for of in settings for key in of if not key.startswith(_LEFT_OUT)}
+    apart = [key for key in known if len({str(of.get(key)) for of in settings}) > 1]
+    rows = []
+    for run, name, of in zip(runs, names, settings):
+        log = read_log(run / "log.jsonl")
+        last = log[-1] if log else {}
+        rows.append(
+            {
+                "run": name,
+                "state": "complete"
+                if (run / "finished.json").exists()
+                else "not complete"
+                if log
+                else "no epoch yet",
+                "epoch": last.get("epoch"),
+                **{key: of.get(key) for key in apart},
+                "cost": last.get("cost"),
+                "validation_cost": last.get("validation_cost"),
+                "accuracy": last.get("accuracy"),
+                "seconds": sum(record["seconds"] for record in log) if log else None,
+                "v_sha256": last.get("v_sha256"),
+            }
+        )
+    begun = [row for row in rows if row["epoch"] is not None]
+    cost = "validation_cost" if all(row["validation_cost"] is not None for row in begun) else "cost"
+    by_accuracy = all(row["accuracy"] is not None for row in begun)
+
+    def rank(row):
+        return (
+            row["epoch"] is None,
+            -row["accuracy"] if by_accuracy and row["epoch"] else 0.0,
+            _or_last(row[cost]),
+        )
+
+    return sorted(rows, key=rank)
+
+
+def text(rows: list[dict]) -> str:
+    """The rows as an aligned table, without columns that are empty throughout."""
+    keys = [key for key in rows[0] if any(row[key] is not None for row in rows)]
+    cells = [keys, *([_short(key, row[key]) for key in keys] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(keys))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells
+    )
+
+
+def write(rows: list[dict], path: Path) -> None:
+    """The rows as CSV, every digit of them.  Raises InputError."""
+    try:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}; --output names another file"
+        ) from None
+
+
+def _run_directories(place: Path) -> list[Path]:
+    if (place / "config.toml").exists():
+        return [place]
+    found = sorted((path.parent for path in place.glob("*/config.toml")), key=_natural)
+    if not found:
+        raise InputError(
+            f"{place}: no run directory, nor one in it; expected a directory with config.toml and log.jsonl"
+        )
+    return found
+
+
+def _natural(path: Path):
+    """10 comes after 9."""
+    return (
+        path.parent,
+        not path.name.isdigit(),
+        int(path.name) if path.name.isdigit() else 0,
+        path.name,
+    )
+
+
+def _names(runs: list[Path]) -> list[str]:
+    """Each run's path without the directories that all have in common."""
+    whole = [str(run.resolve()) for run in runs]
+    common = os.path.commonpath([os.path.dirname(path) for path in whole])
+    return [os.path.relpath(path, common) for path in whole]
+
+
+def _settings(run: Path) -> dict:
+    """{"section.key": value} of a run's config as resolved."""
+    path = run / "config.toml"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a config: {error}") from None
+    flat = {}
+    for name, value in tables.items():
+        flat.update(
+            {f"{name}.{key}": of for key, of in value.items()}
+            if isinstance(value, dict)
+            else {name: value}
+        )
+    return flat
+
+
+def _or_last(cost: float | None) -> float:
+    return math.inf if cost is None or math.isnan(cost) else cost
+
+
+def _short(key: str, value) -> str:
+    if value is None:
+        return "-"
+    if key == "v_sha256":
+        return value[:12]
+    if key == "accuracy":
+        return f"{100 * value:.2f} %"
+    if key == "seconds":
+        return f"{value:.1f}"
+    if key in ("cost", "validation_cost"):
+        return f"{value:.6f}"
+    if isinstance(value, (list, tuple)):
+        return "-".join(map(str, value))
+    return str(value)

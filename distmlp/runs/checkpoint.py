@@ -1,0 +1,218 @@
+"""Checkpoints: one HDF5 file each, whole or not there, and every byte of it checked on reading.
+
+    /v                 the parameters, flat, (k,)
+    /optimizer/NAME    each of the optimizer's arrays, (k,)
+    attribute "facts"  JSON: the config and what else an exact resume needs
+
+The file begins with an HDF5 user block of 512 bytes (the part of a file that HDF5 leaves to its
+user) that holds the SHA-256 of all bytes after it.  A file is written under a temporary name, synced,
+renamed, and its directory synced.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from distmlp.errors import InputError
+
+FORMAT = 1
+_BLOCK = 512
+_MAGIC = b"distmlp checkpoint, sha256 of all after these 512 bytes: "
+_NAME = re.compile(r"step-(\d+)\.h5")
+
+
+class Damaged(InputError):
+    """The file is not a whole checkpoint; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """v (k,), the optimizer's arrays, and the facts about the run at that step."""
+
+    path: Path
+    v: np.ndarray
+    arrays: dict[str, np.ndarray]
+    facts: dict
+
+
+def v_sha256(v: np.ndarray) -> str:
+    """SHA-256 of v's bytes, little-endian, in its dtype."""
+    return hashlib.sha256(np.ascontiguousarray(v, v.dtype.newbyteorder("<"))).hexdigest()
+
+
+def name(step: int) -> str:
+    return f"step-{step:09d}.h5"
+
+
+def image(v: np.ndarray, arrays: dict[str, np.ndarray], facts: dict) -> bytes:
+    """The bytes of a checkpoint's file, the user block left blank: a copy of the state, made in memory."""
+    with h5py.File(
+        "checkpoint", "w", driver="core", backing_store=False, userblock_size=_BLOCK
+    ) as file:
+        file.attrs["facts"] = json.dumps({"format": FORMAT, **facts}, sort_keys=True)
+        file["v"] = v
+        for key, array in arrays.items():
+            file[f"optimizer/{key}"] = array
+        file.flush()
+        return file.id.get_file_image()
+
+
+def write(directory: Path, step: int, image: bytes) -> Path:
+    """Writes a checkpoint's image into a directory and returns its path.  Raises OSError.
+
+    Where it fails, whatever stood under the name before still stands there.
+    """
+    path = directory / name(step)
+    temporary = path.with_suffix(f".h5.{os.getpid()}.writing")
+    block = (_MAGIC + hashlib.sha256(image).hexdigest().encode() + b"\n").ljust(_BLOCK, b"\0")
+    try:
+        with open(temporary, "wb", buffering=0) as file:
+            for part in (block, image):
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_directory(directory)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+class Writer:
+    """Writes checkpoints in a thread, one at a time, so that training waits for the copy of the state only."""
+
+    def __init__(self, directory: Path, keep: int):
+        self._directory, self._keep = directory, keep
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._underway = None
+
+    @property
+    def busy(self) -> bool:
+        return self._underway is not None and not self._underway.done()
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the last write began."""
+        return time.monotonic() - self._began
+
+    def start(self, step: int, image: bytes) -> None:
+        """Begins to write; the one before must have been finished."""
+        self._began = time.monotonic()
+        self._underway = self._thread.submit(self._write, step, image)
+
+    def finish(self) -> Path | None:
+        """Waits for the write under way and returns its path, or None where there is none.  Raises its OSError."""
+        underway, self._underway = self._underway, None
+        return underway.result() if underway else None
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+
+    def _write(self, step: int, image: bytes) -> Path:
+        path = write(self._directory, step, image)
+        prune(self._directory, self._keep)
+        return path
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes a rename in the directory last."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _digest(file) -> str:
+    """SHA-256 of an open file's bytes after the user block."""
+    file.seek(_BLOCK)
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(path: str | Path) -> Checkpoint:
+    """The checkpoint in a file.  Raises Damaged where a byte of it is not what was written."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            block = file.read(_BLOCK)
+            if not block.startswith(_MAGIC):
+                raise Damaged(
+                    f"{path}: not a checkpoint of distmlp, or its first bytes are damaged"
+                )
+            if block != (_MAGIC + _digest(file).encode() + b"\n").ljust(_BLOCK, b"\0"):
+                raise Damaged(
+                    f"{path}: the checkpoint is damaged or cut short: its SHA-256 is not the one it was written with"
+                )
+        with h5py.File(path, "r", locking=False) as file:
+            facts = json.loads(file.attrs["facts"])
+            if facts["format"] != FORMAT:
+                raise Damaged(
+                    f"{path}: the checkpoint has the format {facts['format']}, but this distmlp reads format {FORMAT}"
+                )
+            arrays = {key: array[...] for key, array in file.get("optimizer", {}).items()}
+            return Checkpoint(path, file["v"][...], arrays, facts)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such checkpoint") from None
+    except OSError as error:
+        raise Damaged(f"{path}: the checkpoint cannot be read: {error}") from None
+
+
+def listed(directory: Path) -> list[Path]:
+    """The checkpoints in a directory, the newest first, unread."""
+    if not directory.is_dir():
+        return []
+    return sorted(
+        (path for path in directory.iterdir() if _NAME.fullmatch(path.name)), reverse=True
+    )
+
+
+def newest_good(directory: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint of a directory that reads well, or None; and what was said of those passed over."""
+    passed_over = []
+    for path in listed(directory):
+        try:
+            return read(path), passed_over
+        except Damaged as error:
+            passed_over.append(str(error))
+    return None, passed_over
+
+
+def find(place: str | Path) -> tuple[Checkpoint, list[str]]:
+    """The checkpoint that a command's CHECKPOINT names: a file, or a run directory's newest good one.
+
+    Raises InputError; returns too what was said of damaged ones passed over.
+    """
+    place = Path(place)
+    if not place.is_dir():
+        return read(place), []
+    for directory in (place / "checkpoints", place):
+        if listed(directory):
+            found, passed_over = newest_good(directory)
+            if found is None:
+                raise Damaged(f"{place}: none of its checkpoints is good: {'; '.join(passed_over)}")
+            return found, passed_over
+    raise InputError(f"{place}: no checkpoint in this directory or in its checkpoints/")
+
+
+def prune(directory: Path, keep: int) -> None:
+    """Removes all but the newest `keep` checkpoints, and what writers that died left behind."""
+    for path in listed(directory)[keep:]:
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Removes temporary files of writers that died; call it while no writer is at work."""
+    for path in directory.glob("*.writing"):
+        path.unlink(missing_ok=True)

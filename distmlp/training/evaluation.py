@@ -1,0 +1,90 @@
+"""Evaluation and prediction: forward passes over a set, spread over the ranks.
+
+A set is cut into blocks of BLOCK rows, whatever the number of ranks; a rank takes a contiguous run
+of blocks.  Costs and hits are summed exactly, so the metrics are the same bits for any rank count.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from distmlp.data.dataset import DataSet
+from distmlp.mathematics import exact
+from distmlp.mathematics.network import Network, Workspace, forward
+from distmlp.mathematics.shards import deal
+from distmlp.training.step import count_hits
+
+#: Rows of one forward pass: a constant, since it is part of the GEMMs' shapes.
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """cost: the mean over the samples.  accuracy: the share that was told right, None without classes."""
+
+    samples: int
+    cost: float
+    accuracy: float | None
+
+
+def _blocks(rows: int, comm) -> range:
+    """This rank's blocks."""
+    return deal(-(-rows // BLOCK), comm.size)[comm.rank]
+
+
+def _outputs(
+    network: Network, v, data: DataSet, scale: float, blocks: range, workspace
+) -> Iterator[tuple]:
+    """(pass, stored targets) of each block, one after the other; the pass is overwritten by the next."""
+    w, b = network.layout.views(v)
+    for block in blocks:
+        start, stop = block * BLOCK, min((block + 1) * BLOCK, data.rows)
+        x, y = data.read([(start, stop)])
+        p = workspace.view(1, stop - start)
+        p.a[0] = np.multiply(x, v.dtype.type(scale), dtype=v.dtype, casting="unsafe")[None]
+        forward(network, w, b, p)
+        yield p, y
+
+
+def evaluate(network: Network, v: np.ndarray, data: DataSet, scale: float, comm) -> Metrics:
+    """The mean cost and the accuracy of v on a set; collective, the same on every rank."""
+    totals = exact.no_totals()
+    outputs = network.layers[-1]
+    workspace = Workspace(network.layers, BLOCK, v.dtype)
+    not_finite = 0
+    for p, y in _outputs(network, v, data, scale, _blocks(data.rows, comm), workspace):
+        a = p.a[-1]
+        cost = float(network.C.value(p.z, a, data.targets_as(y, outputs, v.dtype)[None])[0])
+        finite = cost < exact.LARGEST_COST
+        not_finite += not finite
+        totals[0] += len(y)
+        totals[1] += count_hits(a[0], y) if data.classes else 0
+        totals[2:] += exact.cost_limbs([cost] if finite else [])
+    everything = np.append(totals, not_finite)
+    comm.sum(everything)
+    samples, hits = everything[:2].tolist()
+    return Metrics(
+        samples,
+        exact.mean_cost(everything[:-1]) if everything[-1] == 0 else float("inf"),
+        hits / samples if data.classes else None,
+    )
+
+
+def predict(network: Network, v: np.ndarray, data: DataSet, scale: float, comm, write) -> None:
+    """Calls write(first row, outputs (rows, k)) on rank 0 for all rows of the set, once each; collective.
+
+    Rank 0 holds one block of each rank at a time.
+    """
+    blocks = _blocks(data.rows, comm)
+    workspace = Workspace(network.layers, BLOCK, v.dtype)
+    outputs = _outputs(network, v, data, scale, blocks, workspace)
+    most = -(-(-(-data.rows // BLOCK)) // comm.size)
+    for turn in range(most):
+        mine = None
+        if turn < len(blocks):
+            p, _ = next(outputs)
+            mine = (blocks[turn] * BLOCK, p.a[-1][0].copy())
+        for found in comm.gather(mine) or []:
+            if found is not None:
+                write(*found)

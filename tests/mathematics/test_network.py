@@ -1,0 +1,417 @@
+"""Holds network.py: gradients against differences, loops, hand and scikit-learn; finite at the ends; bits that no neighbour changes."""
+
+import warnings
+
+import naive
+import numpy as np
+import pytest
+from simulated import gradients, one_pass
+from twins import compiled
+
+from distmlp import arithmetic
+from distmlp.mathematics import network as network_room
+from distmlp.mathematics.activations import ACTIVATIONS
+from distmlp.mathematics.costs import COSTS, MATCHED
+from distmlp.mathematics.network import Network, Workspace, backward, forward
+
+PAIRS = sorted(COSTS)
+
+
+def run(network, v, x, y):
+    """One pass, and Σ ∇C of each micro-batch, (s, k); all in v's dtype."""
+    p = one_pass(network, v, x, y)
+    return p, gradients(network, p)
+
+
+def costs(network, v, x, y):
+    p, _ = run(network, v, x, y)
+    return network.C.value(p.z, p.a[-1], y)
+
+
+def targets(random, cost, output, shape):
+    """Desired outputs that the cost has a meaning for."""
+    if (cost, output) == ("cross-entropy", "softmax"):
+        return random.dirichlet(np.ones(shape[-1]), shape[:-1])
+    return random.uniform(0.05, 0.95, shape)
+
+
+def problem(network, seed, s=2, M=3):
+    """v, x and y in float64, with every z at a distance from relu's kink that a difference does not cross."""
+    random = np.random.default_rng(seed)
+    for _ in range(1000):
+        v = random.normal(0.0, 0.8, network.layout.size)
+        x = random.normal(size=(s, M, network.layers[0]))
+        y = targets(random, network.cost, network.output, (s, M, network.layers[-1]))
+        w, b = network.layout.views(v)
+        a, nearest, alive = x, np.inf, True
+        for l in range(1, network.layout.N + 1):
+            z = a @ w[l].T + b[l]
+            name = network.output if l == network.layout.N else network.activation
+            if name == "relu":
+                nearest = min(nearest, np.abs(z).min())
+                alive = alive and (z > 0).any()
+            a = z.copy()
+            ACTIVATIONS[name].apply(a)
+        if nearest > 1e-2 and alive:
+            return v, x, y
+    raise AssertionError("no problem away from the kinks was drawn")
+
+
+def difference_quotients(network, v, x, y, h=1e-5):
+    """(C(v + h) − C(v − h)) / 2h of each micro-batch, entry by entry."""
+    quotients = np.empty((len(x), len(v)))
+    for i in range(len(v)):
+        step = np.zeros_like(v)
+        step[i] = h
+        quotients[:, i] = (costs(network, v + step, x, y) - costs(network, v - step, x, y)) / (
+            2 * h
+        )
+    return quotients
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("cost, output", PAIRS)
+def test_gradient_is_the_difference_quotient(activation, cost, output):
+    network = Network((3, 5, 4, 3), activation, output, cost)
+    v, x, y = problem(network, seed=11)
+    _, G = run(network, v, x, y)
+    assert np.abs(G).max() > 1e-3
+    np.testing.assert_allclose(
+        G, difference_quotients(network, v, x, y), rtol=1e-6, atol=1e-7 * np.abs(G).max()
+    )
+
+
+SHAPES = {
+    "two layers": (3, 2),
+    "three layers": (4, 3, 2),
+    "five layers": (3, 4, 2, 5, 2),
+    "one-neuron layers": (1, 1, 1),
+    "one neuron in the middle": (3, 1, 2),
+}
+
+
+@pytest.mark.parametrize("layers", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("cost, output", PAIRS)
+def test_gradient_is_that_of_plain_loops(layers, activation, cost, output):
+    if output == "softmax" and layers[-1] == 1:
+        layers = (*layers[:-1], 2)
+    network = Network(layers, activation, output, cost)
+    random = np.random.default_rng(len(layers))
+    v = random.normal(0.0, 0.8, network.layout.size)
+    x = random.normal(size=(2, 3, layers[0]))
+    y = targets(random, cost, output, (2, 3, layers[-1]))
+    _, G = run(network, v, x, y)
+    C = costs(network, v, x, y)
+    for i in range(len(x)):
+        loops_C, loops_G = naive.mean(
+            layers, activation, output, cost, v.tolist(), x[i].tolist(), y[i].tolist()
+        )
+        assert C[i] / 3 == pytest.approx(loops_C, rel=1e-12)
+        np.testing.assert_allclose(G[i] / 3, loops_G, rtol=1e-9, atol=1e-12)
+
+
+def test_a_network_worked_by_hand():
+    # w = 0 and b = 0 give z = 0, a = 1/2, σ' = 1/4; with y = 1: C = 1/8, δ = (1/2 − 1)/4 = −1/8, ∂C/∂w = δ x
+    network = Network((2, 1))
+    x, y = np.array([[[3.0, -5.0]]]), np.array([[[1.0]]])
+    p, G = run(network, np.zeros(3), x, y)
+    assert p.a[1].item() == 0.5
+    assert p.delta[1].item() == -0.125
+    assert G[0].tolist() == [-0.375, 0.625, -0.125]
+    assert costs(network, np.zeros(3), x, y).tolist() == [0.125]
+
+
+def test_a_published_example_of_two_sigmoid_layers():
+    # M. Mazur, "A step by step backpropagation example" (2015): inputs 0.05 and 0.10, desired 0.01 and
+    # 0.99, learning rate 0.5; the weights after one step, to the digits given there.
+    network = Network((2, 2, 2))
+    v = np.array([0.15, 0.20, 0.25, 0.30, 0.40, 0.45, 0.50, 0.55, 0.35, 0.35, 0.60, 0.60])
+    x, y = np.array([[[0.05, 0.10]]]), np.array([[[0.01, 0.99]]])
+    p, G = run(network, v, x, y)
+    np.testing.assert_allclose(p.a[1].ravel(), [0.593269992, 0.596884378], atol=1e-9)
+    np.testing.assert_allclose(p.a[2].ravel(), [0.75136507, 0.772928465], atol=1e-8)
+    assert costs(network, v, x, y)[0] == pytest.approx(0.298371109, abs=1e-9)
+    after = [
+        0.149780716,
+        0.19956143,
+        0.24975114,
+        0.29950229,
+        0.35891648,
+        0.408666186,
+        0.511301270,
+        0.561370121,
+    ]
+    np.testing.assert_allclose((v - 0.5 * G[0])[:8], after, atol=1e-8)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "identity"])
+@pytest.mark.parametrize("kind", ["numbers", "classes", "labels"])
+def test_gradient_is_scikit_learns(activation, kind):
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    random = np.random.default_rng(5)
+    x = random.normal(size=(12, 6))
+    settings = dict(
+        hidden_layer_sizes=(5, 4),
+        activation={"sigmoid": "logistic"}.get(activation, activation),
+        solver="sgd",
+        alpha=0.0,
+        learning_rate_init=1.0,
+        momentum=0.0,
+        batch_size=12,
+        shuffle=False,
+        random_state=1,
+    )
+    if kind == "numbers":
+        other, y = neural_network.MLPRegressor(**settings), random.normal(size=(12, 3))
+        pair, learn = ("mse", "identity"), lambda: other.partial_fit(x, y)
+    elif kind == "classes":
+        other, labels = neural_network.MLPClassifier(**settings), np.arange(12) % 3
+        pair, y = ("cross-entropy", "softmax"), np.eye(3)[labels]
+        learn = lambda: other.partial_fit(x, labels, classes=[0, 1, 2])
+    else:
+        other, y = neural_network.MLPClassifier(**settings), random.integers(0, 2, (12, 3))
+        y[:2] = [[0, 0, 0], [1, 1, 1]]
+        pair, learn = (
+            ("cross-entropy", "sigmoid"),
+            lambda: other.partial_fit(x, y, classes=[0, 1, 2]),
+        )
+
+    def parameters():
+        return np.concatenate(
+            [*(w.T.ravel() for w in other.coefs_), *(b.ravel() for b in other.intercepts_)]
+        )
+
+    learn()  # draws the parameters
+    v = parameters()
+    learn()  # one step with α = 1: v − v' is ∇C
+    network = Network((6, 5, 4, 3), activation, pair[1], pair[0])
+    _, G = run(network, v, x[None], y[None].astype(float))
+    np.testing.assert_allclose(G[0] / 12, v - parameters(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cost, output", sorted(MATCHED))
+def test_matched_pair_is_the_general_path(cost, output):
+    network = Network((3, 4, 3), "tanh", output, cost)
+    assert network.matched
+    v, x, y = problem(network, seed=3)
+    p, _ = run(network, v, x, y)
+    general = np.empty_like(p.delta[2])
+    network.C.gradient(p.a[2], y, general)
+    network.sigma[2].chain(p.a[2], general, np.empty_like(general))
+    np.testing.assert_allclose(p.delta[2], general, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("cost, output", sorted(set(COSTS) - MATCHED))
+def test_an_unmatched_pair_keeps_the_slope(cost, output):
+    network = Network((3, 4, 3), "tanh", output, cost)
+    assert not network.matched
+    v, x, y = problem(network, seed=3)
+    p, _ = run(network, v, x, y)
+    J = np.array([[naive.jacobian(output, z) for z in micro_batch] for micro_batch in p.z.tolist()])
+    np.testing.assert_allclose(
+        p.delta[2], np.einsum("smi,smij->smj", p.a[2] - y, J), rtol=1e-9, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("cost, output", PAIRS)
+def test_saturated_neurons_stay_finite(dtype, activation, cost, output):
+    # the first hidden layer's z are ±1000 and 0, and so are the output's
+    network = Network((1, 3, 3), activation, output, cost)
+    v = np.zeros(network.layout.size, dtype)
+    w, b = network.layout.views(v)
+    w[1][:, 0] = [1000.0, -1000.0, 0.0]
+    b[2][:] = [1000.0, -1000.0, 0.0]
+    x = np.array([[[1.0], [-1.0], [0.0]]], dtype)
+    for desired in np.eye(3, dtype=dtype):
+        y = np.broadcast_to(desired, (1, 3, 3))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            p, G = run(network, v, x, y)
+            C = network.C.value(p.z, p.a[-1], y)
+        assert np.abs(p.z).max() >= 1000.0
+        assert all(np.isfinite(array).all() for array in [*p.a, *p.delta[1:], G, C])
+
+
+@pytest.fixture
+def one_thread():
+    with arithmetic.one_thread():
+        yield
+
+
+def displaced(array, elements):
+    """The same numbers, contiguous, at an address that is `elements` items off a 64-byte boundary."""
+    room = np.empty(array.nbytes + 64 + elements * array.itemsize, np.uint8)
+    start = -room.ctypes.data % 64 + elements * array.itemsize
+    moved = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    return moved
+
+
+STACKS = [
+    ((5, 4, 3), 1),
+    ((1, 1, 1), 3),
+    ((17, 9, 1), 7),
+    ((64, 30, 10), 8),
+    ((33, 65, 47, 10), 13),
+    ((784, 100, 10), 16),
+    ((7, 3, 129, 2), 128),
+    ((40, 30, 10), 5),
+    ((17, 9, 1), 6),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layers, M", STACKS, ids=str)
+@pytest.mark.parametrize(
+    "activation, output, cost",
+    [("sigmoid", "sigmoid", "mse"), ("softplus", "softmax", "cross-entropy")],
+)
+def test_bits_of_a_micro_batch_do_not_depend_on_its_neighbours_or_its_place(
+    one_thread, dtype, layers, M, activation, output, cost
+):
+    network = Network(layers, activation, output, cost)
+    random = np.random.default_rng(M)
+    s = 5
+    v = random.normal(0.0, 0.5, network.layout.size).astype(dtype)
+    x = random.normal(size=(s, M, layers[0])).astype(dtype)
+    y = random.uniform(0.0, 1.0, (s, M, layers[-1])).astype(dtype)
+
+    def numbers(p, i, y):
+        """All that is made of one micro-batch, as bytes."""
+        C = network.C.value(p.z, p.a[-1], y)
+        arrays = [*p.a[1:], *p.delta[1:], p.z, gradients(network, p), C]
+        return [array[i].tobytes() for array in arrays]
+
+    together, _ = run(network, v, x, y)
+    expected = [numbers(together, i, y) for i in range(s)]
+    w, b = network.layout.views(displaced(v, 3))
+    for start, stop, before in [(0, 1, 0), (4, 5, 1), (1, 3, 2), (0, 5, 1), (2, 5, 0)]:
+        # the micro-batches start … stop alone, `before` others' samples into the workspace's memory
+        p = Workspace(layers, (s + before) * M, dtype).view(stop - start, M, before * M)
+        # …and with rows of other steps between them, as a window of the feed has them
+        window = displaced(np.zeros((stop - start, 3 * M, layers[0]), dtype), 1)
+        window[:, M : 2 * M] = x[start:stop]
+        p.a[0] = window[:, M : 2 * M]
+        desired = displaced(y[start:stop], 1)
+        forward(network, w, b, p)
+        backward(network, w, p, desired)
+        assert [numbers(p, i, desired) for i in range(stop - start)] == expected[start:stop]
+
+
+def test_stacks_of_one_workspace_do_not_share_memory():
+    workspace = Workspace((3, 5, 2), 10, np.float64)
+    one, other = workspace.view(2, 3), workspace.view(1, 4, offset=6)
+    mine, theirs = ([*p.a[1:], *p.delta[1:], *p.scratch[1:], p.z] for p in (one, other))
+    assert not any(np.shares_memory(a, b) for a, b in zip(mine, theirs))
+
+
+# The compiled part
+
+
+def awkward(random, dtype, *shape):
+    """Numbers of many sizes, zeros of either sign, and subnormal ones."""
+    x = random.normal(size=shape) * 10.0 ** random.integers(-3, 4, shape)
+    flat = x.reshape(-1)
+    flat[::5], flat[1::5] = 0.0, -0.0
+    flat[2::11] = np.finfo(dtype).smallest_subnormal
+    return x.astype(dtype)
+
+
+@compiled
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("M", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("n, m", [(1, 1), (3, 7), (10, 15), (5, 16), (9, 33), (30, 784)])
+def test_compiled_products_have_the_bits_of_those_in_numpy(n, m, M, dtype):
+    random = np.random.default_rng(n * m * M)
+    w, b = awkward(random, dtype, n, m), awkward(random, dtype, n)
+    for s in (1, 2, 3):
+        # parts of wider arrays, as a window and a tile of rows are
+        a, delta = (
+            awkward(random, dtype, s, 3 * M, m)[:, M : 2 * M],
+            awkward(random, dtype, s, M, n + 4)[:, :, 2:-2],
+        )
+        found = []
+        for part in ("", "_in_numpy"):
+            z, G, g = (
+                np.empty((s, M, n), dtype),
+                np.empty((s, n, m), dtype),
+                np.empty((s, n), dtype),
+            )
+            getattr(network_room, f"weighted_sums{part}")(w, b, a, z)
+            getattr(network_room, f"outer_sums{part}")(delta, a, G)
+            getattr(network_room, f"sample_sums{part}")(delta, g, 2.0**20)
+            found.append((z.tobytes(), G.tobytes(), g.tobytes()))
+        assert found[0] == found[1]
+        exactly = np.einsum("nm,sMm->sMn", w.astype(np.longdouble), a) + b
+        scale = np.einsum("nm,sMm->sMn", np.abs(w).astype(np.longdouble), np.abs(a)) + np.abs(b)
+        assert (
+            np.abs(z - exactly)
+            <= (m + 2) * (np.finfo(dtype).eps * scale + np.finfo(dtype).smallest_subnormal)
+        ).all()
+
+
+@compiled
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("M, n", [(1, 1), (7, 1), (64, 1), (128, 10), (33, 2048)])
+def test_compiled_sums_over_samples_have_the_bits_of_those_in_numpy(M, n, dtype):
+    delta = awkward(np.random.default_rng(M), dtype, 3, M, n)
+    found = [np.empty((3, n), dtype) for _ in range(2)]
+    network_room.sample_sums(delta, found[0], 0.3)
+    network_room.sample_sums_in_numpy(delta, found[1], 0.3)
+    assert found[0].tobytes() == found[1].tobytes()
+
+
+@compiled
+def test_what_is_not_finite_stays_so_in_the_products_of_few_samples():
+    w, b, a, z = (
+        np.ones((3, 20), np.float32),
+        np.zeros(3, np.float32),
+        np.ones((1, 2, 20), np.float32),
+        np.empty((1, 2, 3), np.float32),
+    )
+    for place, bad in ((4, np.nan), (17, np.inf)):  # among the whole lanes, and in what is left
+        a[0, 1, place] = bad
+        network_room.weighted_sums(w, b, a, z)
+        assert z[0, 0].tolist() == [20.0] * 3 and not np.isfinite(z[0, 1]).any()
+        a[0, 1, place] = 1.0
+
+
+@compiled
+def test_the_compiled_part_refuses_what_it_would_read_beyond():
+    def zeros(*shape, dtype=np.float32):
+        return np.zeros(shape, dtype)
+
+    w, b, a, z, delta, G = (
+        zeros(3, 8),
+        zeros(3),
+        zeros(2, 5, 8),
+        zeros(2, 5, 3),
+        zeros(2, 5, 3),
+        zeros(2, 3, 8),
+    )
+    for wrong in (
+        (w, b, a, zeros(2, 4, 3)),
+        (w, b, zeros(2, 5, 7), z),
+        (w, zeros(2), a, z),
+        (w, b, zeros(2, 5, 8, dtype=np.float64), z),
+        (zeros(3, 16)[:, ::2], b, a, z),
+        (zeros(3, 16)[:, :8], b, a, z),
+        (w, b, a[0], z[0]),
+    ):
+        with pytest.raises(ValueError):
+            network_room.weighted_sums(*wrong)
+    for wrong in (
+        (zeros(2, 7, 3), zeros(2, 7, 8), G),
+        (delta, a, zeros(2, 3, 7)),
+        (delta, a, zeros(2, 3, 16)[:, :, ::2]),
+        (delta, a, zeros(2, 3, 16)[:, :, :8]),
+        (delta, zeros(2, 4, 8), G),
+    ):
+        with pytest.raises(ValueError):
+            network_room.outer_sums(*wrong)
+    for wrong in (zeros(2, 2), zeros(1, 3), zeros(2, 3, dtype=np.float64)):
+        with pytest.raises(ValueError):
+            network_room.sample_sums(delta, wrong, 1.0)

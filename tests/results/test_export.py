@@ -1,0 +1,122 @@
+"""Holds that an exported network gives what distmlp predicts, by other programs' arithmetic."""
+
+import json
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+
+import distmlp
+from distmlp.cli import main as cli
+from distmlp.errors import InputError
+from distmlp.parallel import communicator
+from distmlp.results import scoring as commands
+
+SOFTPLUS_REGRESSION = {
+    "network": {"layers": [5, 7, 4, 2], "activation": "softplus", "output": "identity"},
+    "dtype": "float64",
+}
+TANH_CLASSES = {
+    "network": {
+        "layers": [5, 6, 2],
+        "activation": "tanh",
+        "output": "softmax",
+        "cost": "cross-entropy",
+    }
+}
+
+
+@pytest.fixture(params=[SOFTPLUS_REGRESSION, TANH_CLASSES], ids=["regression", "classes"])
+def run(request, tmp_path):
+    """A short run and its data: (run directory, inputs, predicted outputs)."""
+    random = np.random.default_rng(5)
+    x = random.normal(size=(40, 5))
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["set/x"] = x
+        file["set/y"] = (
+            random.normal(size=(40, 2)) if "dtype" in request.param else random.integers(0, 2, 40)
+        )
+    spec = f"{tmp_path}/data.h5:/set"
+    config = {
+        **request.param,
+        "data": {"train": spec, "scale": 0.5},
+        "training": {"batch_size": 8, "epochs": 2},
+        "optimizer": {"learning_rate": 0.1},
+        "run": {"directory": f"{tmp_path}/run"},
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # that pytest's process has numpy's own kernels is no matter here
+        distmlp.train(config)
+    commands.predict(tmp_path / "run", spec, tmp_path / "out.h5", communicator.Alone())
+    with h5py.File(tmp_path / "out.h5") as file:
+        return tmp_path / "run", x, file["a"][...]
+
+
+def by_hand(tensors, config, x):
+    """The forward pass of the two networks above, from named tensors."""
+    a, N = x * config["data"]["scale"], len(config["network"]["layers"]) - 1
+    for l in range(1, N + 1):
+        z = a @ tensors[f"w{l}"].T.astype(np.float64) + tensors[f"b{l}"]
+        sigma = config["network"]["output" if l == N else "activation"]
+        if sigma == "softmax":
+            a = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        else:
+            a = {
+                "softplus": lambda z: np.log1p(np.exp(z)),
+                "tanh": np.tanh,
+                "identity": lambda z: z,
+            }[sigma](z)
+    return a
+
+
+def test_npz(run, tmp_path):
+    directory, x, expected = run
+    commands.export_network(directory, tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz") as tensors:
+        found = by_hand(tensors, json.loads(str(tensors["config"])), x)
+        assert str(tensors["v_sha256"]) == commands.inspect(directory)["v_sha256"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_safetensors(run, tmp_path):
+    safetensors = pytest.importorskip(
+        "safetensors", reason="pip install 'distmlp[export]' enables it"
+    )
+    directory, x, expected = run
+    commands.export_network(directory, tmp_path / "net.safetensors")
+    with safetensors.safe_open(tmp_path / "net.safetensors", "np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        config = json.loads(file.metadata()["config"])
+    np.testing.assert_allclose(by_hand(tensors, config, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_onnx(run, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="pip install 'distmlp[export]' enables it")
+    from onnx.reference import ReferenceEvaluator
+
+    directory, x, expected = run
+    commands.export_network(directory, tmp_path / "net.onnx")
+    onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
+    (found,) = ReferenceEvaluator(str(tmp_path / "net.onnx")).run(
+        None, {"x": x.astype(expected.dtype)}
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_unknown_ending_is_refused_and_leaves_nothing(run, tmp_path):
+    directory, _, _ = run
+    with pytest.raises(
+        InputError, match=r"net\.pt: cannot tell the format .* \.npz, \.safetensors, \.onnx"
+    ):
+        commands.export_network(directory, tmp_path / "net.pt")
+    assert not list(tmp_path.glob("*net*"))
+
+
+def test_the_command(run, tmp_path, capsys):
+    directory, _, _ = run
+    assert cli.main(["export", str(directory), str(tmp_path / "net.npz")]) == 0
+    assert "net.npz: the network of" in capsys.readouterr().out
+    assert (tmp_path / "net.npz").exists()
