@@ -8,7 +8,7 @@ The parts can be used by themselves: `distmlp.mathematics.network`, `distmlp.mat
 mathematics import numpy and nothing else.  Importing distmlp imports none of them.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["InputError", "evaluate", "load_config", "train"]
 
 from distmlp.config.reading import load as load_config
