@@ -2,7 +2,7 @@
    four, `count_products` without one over the products, and `units` in one call where numpy takes four.
 
    The same bits as NAME_in_numpy there, which say what each does and stand in where no C compiler was at hand;
-   tests/test_exact.py holds the two together.  Every operation is
+   tests/mathematics/exact holds the two together.  Every operation is
    on one entry alone, or a maximum, so neither the width of the CPU's registers nor the order can change a bit.
 
    float32 goes with int32, float64 with int64.  Arrays are taken as they are, by their size and strides:
