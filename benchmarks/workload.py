@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import h5py
@@ -43,7 +43,7 @@ class Case:
 
     @property
     def weights(self) -> int:
-        return sum(m * n for m, n in zip(self.layers, self.layers[1:]))
+        return sum(m * n for m, n in pairwise(self.layers))
 
     @property
     def parameters(self) -> int:
@@ -199,7 +199,7 @@ class Trainer:
         if comm.rank == 0:
             shutil.rmtree(run)
         ends = comm.broadcast(watch.ends)[case.warm_up - 1 :]
-        return Timed([b - a for a, b in zip(ends, ends[1:])], result.v, result.v_sha256)
+        return Timed([b - a for a, b in pairwise(ends)], result.v, result.v_sha256)
 
 
 # Where the time goes
@@ -254,12 +254,12 @@ def instruments(comm):
         for name in ("count", "count_products", "mean", "descend", "units")
     ]
     originals = [getattr(owner, name) for owner, name, _ in kept]
-    for (owner, name, part), original in zip(kept, originals):
+    for (owner, name, part), original in zip(kept, originals, strict=True):
         setattr(owner, name, parts.timed(part, original))
     try:
         yield _TimedCommunicator(comm, parts), parts
     finally:
-        for (owner, name, _), original in zip(kept, originals):
+        for (owner, name, _), original in zip(kept, originals, strict=True):
             setattr(owner, name, original)
 
 

@@ -33,7 +33,7 @@ def tables(name: str, *options, timeout: float = 120) -> list[list[dict]]:
             headers = cells
             found.append([])
         elif not set(line) <= set("|-"):
-            found[-1].append(dict(zip(headers, cells)))
+            found[-1].append(dict(zip(headers, cells, strict=True)))
     return found
 
 
