@@ -30,7 +30,7 @@ FLOORS = [
     ["__main__"],
 ]
 FLOOR = {place: number for number, places in enumerate(FLOORS) for place in places}
-COMPILED = [path.stem for path in PACKAGE.glob("kernels/*.c")]
+COMPILED = [path.stem for path in PACKAGE.glob("kernels/_*.c") if path.stem != "_kernels"]
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 MATHEMATICS = sorted(path.stem for path in PACKAGE.glob("mathematics/[!_]*.py"))
 

@@ -1,0 +1,44 @@
+"""The kernels that run: the compiled ones at the CPU's full width, or their numpy twins, which give the same bits.
+
+Two environment variables restrict the choice.  DISTMLP_WIDTH (512, 256, 128 or plain) names the width of the
+registers.  DISTMLP_COMPILED=0 has the numpy twins run.
+"""
+
+import os
+from types import ModuleType
+
+from distmlp.errors import InputError
+
+#: What DISTMLP_WIDTH may be.
+WIDTHS = ("512", "256", "128", "plain")
+
+
+def _compiled() -> ModuleType | None:
+    """The compiled module at the width that the environment asks for; None where the twins are to run.
+
+    Raises InputError where this CPU lacks that width, or nothing has it.
+    """
+    width = os.environ.get("DISTMLP_WIDTH") or None
+    if width not in (None, *WIDTHS):
+        raise InputError(f"DISTMLP_WIDTH is {width!r}, but expected one of {', '.join(WIDTHS)}.")
+    if os.environ.get("DISTMLP_COMPILED") == "0":
+        return None
+    try:
+        from distmlp.kernels import _kernels
+    except ImportError:
+        return None
+    if width is not None and width not in _kernels.widths():
+        raise InputError(
+            f"DISTMLP_WIDTH is {width}, but this CPU has no kernels of that width; "
+            f"it has {', '.join(_kernels.widths())}."
+        )
+    _kernels.use(width)
+    return _kernels
+
+
+compiled = _compiled()
+
+
+def name() -> str:
+    """What runs, for people: such as "256-bit (AVX2, FMA)"."""
+    return "numpy (nothing compiled, so slow)" if compiled is None else compiled.name()
