@@ -31,7 +31,7 @@ def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: 
 
     from distmlp import arithmetic
     from distmlp.config.reading import Config, from_tables
-    from distmlp.parallel import communicator
+    from distmlp.parallel import launchers
     from distmlp.training import loop as training
     from distmlp.training import reporting
 
@@ -39,7 +39,7 @@ def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: 
         config = from_tables(config)
     elif not isinstance(config, Config):
         config = load_config(config)
-    comm = communicator.of(comm)
+    comm = launchers.of(comm)
     with arithmetic.one_thread():
         for words in arithmetic.departures(config.arithmetic):
             warnings.warn(
@@ -55,7 +55,7 @@ def evaluate(place, data=None, comm=None):
     data: "FILE.h5:/group"; None is the config's validation set.  Collective over comm, as for `train`.
     Raises InputError.
     """
-    from distmlp.parallel import communicator
+    from distmlp.parallel import launchers
     from distmlp.results import scoring as commands
 
-    return commands.evaluate(place, data, communicator.of(comm))
+    return commands.evaluate(place, data, launchers.of(comm))

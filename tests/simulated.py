@@ -6,7 +6,7 @@ import numpy as np
 
 from distmlp.data.feed import MicroBatches
 from distmlp.mathematics.network import Workspace, backward, bias_gradient, forward, weight_gradient
-from distmlp.parallel.communicator import Alone
+from distmlp.parallel.communicator import SingleProcess
 
 
 def one_pass(network, v, x, y):
@@ -52,7 +52,7 @@ def micro_batches(cut, shards, x, y, last=False):
     return stacks
 
 
-class Counting(Alone):
+class Counting(SingleProcess):
     """A communicator of one that counts its calls, and ends a step that is summed again and again."""
 
     def __init__(self):
@@ -66,14 +66,14 @@ class Counting(Alone):
         self.maxes += 1
 
 
-class Part(Alone):
+class Part(SingleProcess):
     """One rank of many, alone: keeps the message that it would have sent."""
 
     def sum(self, buffer):
         self.sent = buffer.copy()
 
 
-class _Thread(Alone):
+class _Thread(SingleProcess):
     def __init__(self, rank, size, barrier, slots):
         self.rank, self.size, self._barrier, self._slots = rank, size, barrier, slots
 

@@ -33,13 +33,7 @@ from distmlp.errors import (
     InputError,
     RankFault,
 )
-
-_RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
-
-
-def _launched_first() -> bool:
-    """Whether the launcher calls this process its first; asked where MPI does not tell."""
-    return next((os.environ[name] for name in _RANK_VARIABLES if name in os.environ), "0") == "0"
+from distmlp.parallel import launchers
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,7 +45,7 @@ class _Parser(argparse.ArgumentParser):
         )
 
     def _print_message(self, message, file=None):
-        if _launched_first():
+        if launchers.is_first():
             super()._print_message(message, file)
 
 
@@ -285,12 +279,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(asked, settings, fault) -> int:
     from distmlp.parallel import communicator
 
-    comm = communicator.Alone()
+    comm = communicator.SingleProcess()
     try:
         if asked and asked.command in ("evaluate", "predict", "verify"):
             _restart_for(asked.run if asked.command == "verify" else asked.checkpoint)
         with _bounded(settings.run.stall_seconds if settings else 600.0):
-            comm = communicator.world(training=asked is not None and asked.command == "train")
+            comm = launchers.world(training=asked is not None and asked.command == "train")
         faulthandler.enable(
             sys.__stderr__
         )  # after MPI, whose own handlers would say it cannot have the signals
@@ -319,9 +313,9 @@ def _run(asked, settings, fault) -> int:
 
 def _end(comm, status: int, error) -> int:
     """Ends every rank with the same status, after rank 0 has said why."""
-    from distmlp.parallel.communicator import Alone, RanksLost
+    from distmlp.parallel.communicator import RanksLost, SingleProcess
 
-    if isinstance(comm, Alone) and not _launched_first():
+    if isinstance(comm, SingleProcess) and not launchers.is_first():
         time.sleep(
             2
         )  # ranks that came up apart: the first says why before its launcher ends it with the others
@@ -437,8 +431,8 @@ def _predict(asked, settings, comm) -> int:
 def _inspect(asked, settings, comm) -> int:
     import json
 
+    from distmlp.parallel.rank0 import on_rank_0
     from distmlp.results import scoring as commands
-    from distmlp.training.preparation import on_rank_0
 
     facts = on_rank_0(comm, lambda: commands.inspect(asked.checkpoint))
     if comm.rank == 0:
@@ -478,8 +472,8 @@ def _verify(asked, settings, comm) -> int:
 
 
 def _export(asked, settings, comm) -> int:
+    from distmlp.parallel.rank0 import on_rank_0
     from distmlp.results import scoring as commands
-    from distmlp.training.preparation import on_rank_0
 
     source = on_rank_0(comm, lambda: commands.export_network(asked.checkpoint, asked.output))
     if comm.rank == 0:
@@ -488,8 +482,8 @@ def _export(asked, settings, comm) -> int:
 
 
 def _compare(asked, settings, comm) -> int:
+    from distmlp.parallel.rank0 import on_rank_0
     from distmlp.results import comparison
-    from distmlp.training.preparation import on_rank_0
 
     def compared():
         rows = comparison.compare(asked.runs)
@@ -504,7 +498,7 @@ def _compare(asked, settings, comm) -> int:
 
 def _submit(asked, settings, comm) -> int:
     from distmlp.cluster import submission
-    from distmlp.training.preparation import on_rank_0
+    from distmlp.parallel.rank0 import on_rank_0
 
     setup = str(Path(asked.setup).resolve()) if asked.setup else None
     job = submission.Job(
@@ -539,7 +533,7 @@ def _submit(asked, settings, comm) -> int:
 
 def _status(asked, settings, comm) -> int:
     from distmlp.cluster import submission
-    from distmlp.training.preparation import on_rank_0
+    from distmlp.parallel.rank0 import on_rank_0
 
     complete, words = on_rank_0(comm, lambda: submission.progress(settings))
     if comm.rank == 0:
@@ -549,7 +543,7 @@ def _status(asked, settings, comm) -> int:
 
 def _convert(asked, settings, comm) -> int:
     from distmlp.data.conversion import convert as conversion
-    from distmlp.training.preparation import on_rank_0
+    from distmlp.parallel.rank0 import on_rank_0
 
     on_rank_0(comm, lambda: conversion.convert_from_arguments(asked))
     return COMPLETE

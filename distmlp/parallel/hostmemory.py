@@ -11,8 +11,10 @@ import contextlib
 import mmap
 import os
 import secrets
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 
 class Addends:
@@ -27,7 +29,7 @@ class Addends:
         self.mine, self.total, self.kept = mine, total, kept
 
 
-def unshared(n: int, dtype) -> Addends:
+def unshared(n: int, dtype: DTypeLike) -> Addends:
     """Addends in this rank's memory alone, which become their sum in place."""
     buffer = np.zeros(n, dtype)
     return Addends(buffer, buffer, slice(0, n))
@@ -36,7 +38,7 @@ def unshared(n: int, dtype) -> Addends:
 class SharedAddends(Addends):
     """Addends of ranks that share memory, all of whom may write to mine until they `add`.  file: its descriptor."""
 
-    def __init__(self, file: int, n: int, dtype, rank: int, size: int):
+    def __init__(self, file: int, n: int, dtype: DTypeLike, rank: int, size: int):
         part = _part(n, dtype, size)
         numbers = np.frombuffer(mmap.mmap(file, _bytes(n, dtype, size)), dtype).reshape(
             size + 1, size * part
@@ -50,13 +52,13 @@ class SharedAddends(Addends):
         add(*self._added)
 
 
-def _part(n: int, dtype, size: int) -> int:
+def _part(n: int, dtype: DTypeLike, size: int) -> int:
     """Entries that a rank adds up: whole pages, so that no two ranks write to one cache line."""
     page = mmap.PAGESIZE // np.dtype(dtype).itemsize
     return -(-n // (size * page)) * page
 
 
-def _bytes(n: int, dtype, size: int) -> int:
+def _bytes(n: int, dtype: DTypeLike, size: int) -> int:
     """Of the memory: what each rank adds, and the total."""
     return (size + 1) * size * _part(n, dtype, size) * np.dtype(dtype).itemsize
 
@@ -75,7 +77,7 @@ except ImportError:
     add = add_in_numpy
 
 
-def share(comm, n: int, dtype) -> SharedAddends | None:
+def share(comm: Any, n: int, dtype: DTypeLike) -> SharedAddends | None:
     """Addends that the ranks of an mpi4py communicator share, or None on all of them where they cannot; collective.
 
     They cannot where this is not Linux, where they are on several hosts, or in containers that do not see

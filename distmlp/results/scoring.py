@@ -15,13 +15,14 @@ from distmlp import arithmetic
 from distmlp.config.reading import Config, from_json, with_run_directory
 from distmlp.data.dataset import DataSet, check_against_network
 from distmlp.errors import InputError, RankFault
+from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results.export import export
 from distmlp.runs import checkpoint
 from distmlp.training.evaluation import Metrics
 from distmlp.training.evaluation import evaluate as evaluate_set
 from distmlp.training.evaluation import predict as predict_blocks
 from distmlp.training.loop import train
-from distmlp.training.preparation import network_of, on_rank_0, scan_all
+from distmlp.training.preparation import network_of, scan_all
 from distmlp.training.reporting import LogOnly, read_log
 
 

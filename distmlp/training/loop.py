@@ -22,7 +22,8 @@ from distmlp.mathematics import exact
 from distmlp.mathematics.initializers import initialize
 from distmlp.mathematics.optimizers import learning_rate
 from distmlp.mathematics.shards import deal
-from distmlp.parallel.communicator import Alone, RanksLost
+from distmlp.parallel.communicator import RanksLost, SingleProcess
+from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Writer
 from distmlp.runs.directory import RunDirectory
@@ -30,7 +31,6 @@ from distmlp.training.evaluation import evaluate
 from distmlp.training.preparation import (
     cut_of,
     network_of,
-    on_rank_0,
     open_sets,
     optimizer_of,
     same_arithmetic,
@@ -643,7 +643,7 @@ class _Run:
                 self.optimizer,
                 config.dtype,
                 step.exactly,
-                Alone(),
+                SingleProcess(),
                 samples,
                 cut.count,
             )

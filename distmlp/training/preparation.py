@@ -3,7 +3,6 @@
 What is wrong becomes an InputError on every rank, found by rank 0, before anything takes long.
 """
 
-from collections.abc import Callable
 from contextlib import ExitStack
 
 from distmlp import arithmetic
@@ -15,20 +14,7 @@ from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam
 from distmlp.mathematics.shards import Shards, deal, default_micro_batch_size
-
-
-def on_rank_0(comm, function: Callable):
-    """function() on rank 0, its value on every rank; an InputError or OSError of it too, as InputError."""
-    outcome = None
-    if comm.rank == 0:
-        try:
-            outcome = (function(), None)
-        except (InputError, OSError) as error:
-            outcome = (None, str(error))
-    value, fault = comm.broadcast(outcome)
-    if fault is not None:
-        raise InputError(fault)
-    return value
+from distmlp.parallel.rank0 import on_rank_0
 
 
 def network_of(config: Config) -> Network:

@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from distmlp.parallel import communicator
-from distmlp.parallel.communicator import Alone, Communicator
+from distmlp.parallel import launchers
+from distmlp.parallel.communicator import SingleProcess
+from distmlp.parallel.mpi import MpiCommunicator
 
 pytestmark = pytest.mark.mpi
 
 WORLD = MPI.COMM_WORLD
 KINDS = {
-    "world": lambda: communicator.world(),
-    "duplicate": lambda: communicator.of(WORLD.Dup()),
-    "reversed": lambda: communicator.of(WORLD.Split(0, key=-WORLD.rank)),
-    "self": lambda: communicator.of(MPI.COMM_SELF),
-    "alone": lambda: communicator.of(Alone()),
+    "world": lambda: launchers.world(),
+    "duplicate": lambda: launchers.of(WORLD.Dup()),
+    "reversed": lambda: launchers.of(WORLD.Split(0, key=-WORLD.rank)),
+    "self": lambda: launchers.of(MPI.COMM_SELF),
+    "alone": lambda: launchers.of(SingleProcess()),
 }
 
 
@@ -25,7 +26,7 @@ def comm(request):
 
 
 def test_what_it_is(comm):
-    assert isinstance(comm, (Communicator, Alone))
+    assert isinstance(comm, (MpiCommunicator, SingleProcess))
     assert comm.all_gather(comm.rank) == list(range(comm.size))
     assert len(comm.hosts) == len(comm.pids) == comm.size
     assert len(set(comm.pids)) == comm.size
@@ -33,7 +34,7 @@ def test_what_it_is(comm):
 
 
 def test_the_world_is_all_ranks():
-    assert (communicator.world().rank, communicator.world().size) == (WORLD.rank, WORLD.size)
+    assert (launchers.world().rank, launchers.world().size) == (WORLD.rank, WORLD.size)
     reverse = KINDS["reversed"]()
     assert (reverse.rank, reverse.size) == (WORLD.size - 1 - WORLD.rank, WORLD.size)
     assert KINDS["self"]().size == KINDS["alone"]().size == 1
@@ -66,7 +67,7 @@ def test_integers_are_summed_to_their_very_ends(comm):
 def test_broadcast(comm):
     value = {"rank": comm.rank, "big": b"x" * 100_000}
     assert comm.broadcast(value)["rank"] == 0
-    if not isinstance(comm, Alone):
+    if not isinstance(comm, SingleProcess):
         assert comm.broadcast(comm.rank, root=comm.size - 1) == comm.size - 1
 
 
@@ -85,7 +86,7 @@ def test_barrier(comm):
 def test_channel_tells_what_ranks_wait_for(comm):
     channel = comm.channel()
     if channel is None:
-        assert isinstance(comm, Alone) or MPI.Query_thread() != MPI.THREAD_MULTIPLE
+        assert isinstance(comm, SingleProcess) or MPI.Query_thread() != MPI.THREAD_MULTIPLE
         return
     assert channel.exchange(f"rank {comm.rank}", 10) == {
         rank: f"rank {rank}" for rank in range(comm.size)

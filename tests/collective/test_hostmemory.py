@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from distmlp.parallel import communicator
+from distmlp.parallel import launchers
 from distmlp.parallel.hostmemory import SharedAddends
 
 pytestmark = pytest.mark.mpi
@@ -17,7 +17,7 @@ WORLD = MPI.COMM_WORLD
 
 @pytest.fixture
 def comm():
-    return communicator.of(WORLD.Dup())
+    return launchers.of(WORLD.Dup())
 
 
 def check_sums(comm, addends, n, dtype):

@@ -268,14 +268,14 @@ def wrap(owner, name: str, before=None, after=None, around=None) -> None:
 
 def install(faults: Faults) -> None:
     """Wraps the package's functions; numpy is imported from here on."""
-    from distmlp.parallel import communicator, hostmemory
+    from distmlp.parallel import communicator, hostmemory, launchers, mpi
     from distmlp.runs import checkpoint
     from distmlp.runs import directory as rundirectory
     from distmlp.training import loop as training
     from distmlp.training import step
 
     def gradient(function, self, state, *arguments, **named):
-        if isinstance(self.comm, communicator.Alone) and RANK_COUNT > 1:
+        if isinstance(self.comm, communicator.SingleProcess) and RANK_COUNT > 1:
             return function(self, state, *arguments, **named)  # an audit
         faults.step, faults.state, faults.sum = state.step, state, self.message
         faults.at("computing")
@@ -286,7 +286,7 @@ def install(faults: Faults) -> None:
             faults.place = None
 
     def accumulated(self, *_):
-        if not isinstance(self.comm, communicator.Alone) or RANK_COUNT == 1:
+        if not isinstance(self.comm, communicator.SingleProcess) or RANK_COUNT == 1:
             faults.at("computed")
 
     def evaluate(function, *arguments):
@@ -348,11 +348,11 @@ def install(faults: Faults) -> None:
                 timer.daemon = True
                 timer.start()
 
-    wrap(communicator, "world", after=at_any_time)
-    wrap(communicator.Communicator, "sum", around=summed)
-    wrap(communicator.Communicator, "_add_up_in_shared_memory", around=summed)
+    wrap(launchers, "world", after=at_any_time)
+    wrap(mpi.MpiCommunicator, "sum", around=summed)
+    wrap(mpi.MpiCommunicator, "_add_up_in_shared_memory", around=summed)
     wrap(hostmemory.SharedAddends, "add", after=lambda *_: faults.at("added"))
-    wrap(communicator.Communicator, "_meet", around=meet)
+    wrap(mpi.MpiCommunicator, "_meet", around=meet)
     wrap(step.Step, "gradient", around=gradient)
     wrap(step.Step, "_accumulate", after=accumulated)
     wrap(step.Step, "update", after=updated)

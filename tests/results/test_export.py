@@ -50,7 +50,7 @@ def run(request, tmp_path):
             "ignore"
         )  # that pytest's process has numpy's own kernels is no matter here
         distmlp.train(config)
-    commands.predict(tmp_path / "run", spec, tmp_path / "out.h5", communicator.Alone())
+    commands.predict(tmp_path / "run", spec, tmp_path / "out.h5", communicator.SingleProcess())
     with h5py.File(tmp_path / "out.h5") as file:
         return tmp_path / "run", x, file["a"][...]
 

@@ -12,7 +12,7 @@ from distmlp.mathematics import exact
 from distmlp.mathematics.network import outer_sums
 from distmlp.mathematics.optimizers import SGD
 from distmlp.mathematics.shards import Shards
-from distmlp.parallel.communicator import Alone
+from distmlp.parallel.communicator import SingleProcess
 from distmlp.training.step import Step
 
 
@@ -165,7 +165,7 @@ def test_training_has_the_same_bits_without_the_compiled_part(name, momentum, mo
                 monkeypatch.setattr(room, function, getattr(room, function + part))
         state, step = (
             fresh(v),
-            Step(network, SGD(momentum), "float32", True, Alone(), 24, cut.count),
+            Step(network, SGD(momentum), "float32", True, SingleProcess(), 24, cut.count),
         )
         state.arrays.update({name: np.zeros_like(v) for name in step.optimizer.arrays})
         for _ in range(5):

@@ -10,7 +10,7 @@ from summing import INTEGERS, NETWORKS, content, counted, fresh, problem, state_
 from distmlp.mathematics import exact
 from distmlp.mathematics.optimizers import SGD
 from distmlp.mathematics.shards import Shards, deal
-from distmlp.parallel.communicator import Alone
+from distmlp.parallel.communicator import SingleProcess
 from distmlp.training.step import Step
 
 
@@ -21,7 +21,7 @@ def test_a_step_that_overflows_its_grid_is_summed_again(dtype, too_fine):
     cut = Shards(t, t, t // S)
     v, x, y = problem(network, dtype, t)
     batches = micro_batches(cut, range(S), x, y)
-    fitting = Step(network, SGD(), dtype, True, Alone(), t, S)
+    fitting = Step(network, SGD(), dtype, True, SingleProcess(), t, S)
     grid = fitting.gradient(fresh(v), batches)
 
     state, comm = fresh(v), Counting()
@@ -46,7 +46,11 @@ def test_grids_agree_to_a_unit_a_micro_batch(dtype):
     batches = micro_batches(cut, range(S), x, y)
     sums, finest = [], None
     for coarser in (0, 12, 18):  # float64 gradients have fewer bits than their finest grids
-        step, state, comm = Step(network, SGD(), dtype, True, Alone(), t, S), fresh(v), Counting()
+        step, state, comm = (
+            Step(network, SGD(), dtype, True, SingleProcess(), t, S),
+            fresh(v),
+            Counting(),
+        )
         if coarser:
             state.grid = exact.Grid([e - coarser for e in finest.exponents], dtype)
             step.comm = comm
@@ -75,7 +79,7 @@ def test_one_ranks_overflow_is_heard_by_all():
     """The first rank's micro-batch alone is too large for the grid: every rank sums again, to the same bits."""
     network, cut = NETWORKS["softplus, numbers"], Shards(12, 12, 4)
     v, x, y = problem(network, "float32", 12)
-    small = Step(network, SGD(), "float32", True, Alone(), 12, 3)
+    small = Step(network, SGD(), "float32", True, SingleProcess(), 12, 3)
     grid = small.gradient(fresh(v), micro_batches(cut, range(3), x, y))
     x[:4] *= 1000.0
 
@@ -141,7 +145,7 @@ def test_a_message_carries_the_largest_entries_of_its_micro_batches(
     network, S = NETWORKS[name], 8
     v, x, y = problem(network, dtype, 4 * S)
     step, batches = (
-        Step(network, SGD(), dtype, True, Alone(), 4 * S, S),
+        Step(network, SGD(), dtype, True, SingleProcess(), 4 * S, S),
         micro_batches(Shards(4 * S, 4 * S, 4), range(S), x, y),
     )
     grid = step.gradient(fresh(v), batches)

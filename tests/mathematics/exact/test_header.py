@@ -12,7 +12,7 @@ from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD
 from distmlp.mathematics.shards import Shards
-from distmlp.parallel.communicator import Alone
+from distmlp.parallel.communicator import SingleProcess
 from distmlp.training.step import Step
 
 
@@ -68,7 +68,7 @@ def test_a_step_adds_up_the_cost():
     network, t = NETWORKS["relu, softmax"], 60
     v, x, y = problem(network, "float32", t)
     cut, state = Shards(t, t, 7), fresh(v)
-    step = Step(network, SGD(), "float32", True, Alone(), t, cut.count)
+    step = Step(network, SGD(), "float32", True, SingleProcess(), t, cut.count)
     batches = micro_batches(cut, range(cut.count), x, y)
     costs = [c for batch in batches for c in network.C.value(*_output_of(network, v, batch))]
     for steps in (1, 2, 3):

@@ -9,7 +9,7 @@ from distmlp.mathematics import exact
 from distmlp.mathematics.network import FEW_SAMPLES, Network
 from distmlp.mathematics.optimizers import SGD
 from distmlp.mathematics.shards import Shards, deal
-from distmlp.parallel.communicator import Alone
+from distmlp.parallel.communicator import SingleProcess
 from distmlp.training.step import Step
 
 
@@ -57,7 +57,7 @@ def test_sum_has_the_same_bits_for_1_to_4096_ranks_in_any_order(dtype):
     assert cut.count == 3001 and set(cut.sizes) == {1, 2}
     v, x, y = problem(network, dtype, 6001)
     state = fresh(v)
-    alone = Step(network, SGD(), dtype, True, Alone(), 6001, cut.count)
+    alone = Step(network, SGD(), dtype, True, SingleProcess(), 6001, cut.count)
     state.grid = alone.gradient(state, micro_batches(cut, range(cut.count), x, y))
     expected = content(network, alone.message.buffer)
     assert alone.message.buffer.dtype == INTEGERS[dtype] and alone.message.gradient.all()
@@ -73,7 +73,7 @@ def test_sum_has_the_same_bits_for_1_to_4096_ranks_in_any_order(dtype):
             assert content(network, added_up(messages, random, shape)) == expected
 
 
-class PartlyKept(Alone):
+class PartlyKept(SingleProcess):
     """One rank, that keeps a part of its message."""
 
     def __init__(self, kept):
@@ -137,7 +137,7 @@ def test_what_a_rank_keeps_changes_no_message(kept, exactly, size, tile_bytes, m
         return message.tobytes()
 
     message = None
-    expected = made(Alone())
+    expected = made(SingleProcess())
     assert not any(past for *_, past in stored)
     for name, at in {"count": 1, "count_products": 2, "add_floats": 1}.items():
         monkeypatch.setattr(exact, name, noted(getattr(exact, name), at))
@@ -185,7 +185,7 @@ def one_number_a_micro_batch(numbers, exactly):
     network, S = Network((1, 1), "identity", "identity"), len(numbers)
     cut, state = Shards(S, S, 1), fresh(np.zeros(2, np.float32))  # a = 0, so δ = −y, and x = 1
     x, y = np.ones((S, 1), np.float32), -np.array(numbers, np.float32)[:, None]
-    step = Step(network, SGD(), "float32", exactly, Alone(), S, S)
+    step = Step(network, SGD(), "float32", exactly, SingleProcess(), S, S)
     state.grid = step.gradient(state, micro_batches(cut, range(S), x, y))
     parts = Step(network, SGD(), "float32", exactly, Part(), S, S)
     return state, messages_of(parts, state, cut, x, y, S)

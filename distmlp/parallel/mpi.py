@@ -1,0 +1,217 @@
+"""The ranks of an mpi4py communicator, and how the survivors of a lost rank go on (ULFM)."""
+
+import contextlib
+import functools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from distmlp.parallel import hostmemory, openmpi
+from distmlp.parallel.channel import Channel
+from distmlp.parallel.communicator import RanksLost
+from distmlp.parallel.hostmemory import Addends, SharedAddends
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A host that is cut off does not reach the launcher, which MPI_Abort may wait for, so many seconds at most.
+_ABORT = 5.0
+
+
+def all_ranks() -> Any:
+    """MPI_COMM_WORLD; starts MPI.  Raises ImportError or RuntimeError where mpi4py cannot use MPI."""
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD
+
+
+def _on_all_or_none(
+    method: Callable[Concatenate["MpiCommunicator", P], T],
+) -> Callable[Concatenate["MpiCommunicator", P], T]:
+    """A collective method that, where ranks are lost meanwhile, raises RanksLost on every survivor.
+
+    MPI may tell one survivor of the loss and another that the call has succeeded; in Open MPI 5.0 also with
+    a result that is not whole.  The agreement that follows succeeds nowhere unless every rank has come to
+    it, and with a result: so one that is returned is right, and returned everywhere.
+    """
+
+    @functools.wraps(method)
+    def wrapped(self: "MpiCommunicator", *arguments: P.args, **named: P.kwargs) -> T:
+        self.entered += 1
+        if not self.resilient:
+            return method(self, *arguments, **named)
+        value: Any = None
+        fault = None
+        try:
+            value = method(self, *arguments, **named)
+        except Exception as error:  # also what comes of unpickling half a message
+            fault = error
+            self._comm.Revoke()  # or the others would wait in the call for this rank
+        try:
+            all_have_it = self._comm.Agree(fault is None)
+        except self._MPI.Exception as error:
+            if self._is_loss(error):
+                raise RanksLost from None
+            raise
+        if fault is not None and not self._is_loss(fault):
+            raise fault
+        if not all_have_it:
+            raise RanksLost
+        return value
+
+    return wrapped
+
+
+class MpiCommunicator:
+    """The ranks of an mpi4py communicator; see `Communicator` for what each method does.
+
+    resilient: under Open MPI's mpirun --with-ft ulfm.
+    """
+
+    def __init__(self, comm: Any):
+        """comm: an mpi4py communicator, which stays the caller's."""
+        from mpi4py import MPI
+
+        self._MPI, self._comm = MPI, comm
+        self._types = {
+            np.dtype(np.int32): MPI.INT32_T,
+            np.dtype(np.int64): MPI.INT64_T,
+            np.dtype(np.float32): MPI.FLOAT,
+            np.dtype(np.float64): MPI.DOUBLE,
+        }
+        self.mpi = _name(MPI)
+        self.resilient = openmpi.has_ulfm(MPI)
+        self._who = (comm.Get_rank(), MPI.Get_processor_name(), os.getpid())
+        self._all: list[tuple[int, str, int]] = []
+        self.entered = 0
+        try:
+            self._meet()
+        except RanksLost:
+            self.survive()
+        self.missed = comm.Get_size() - self.size
+
+    @_on_all_or_none
+    def _meet(self) -> None:
+        self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
+        self.entered = 0  # those who meet after a loss may have taken different ways here
+        self._all = self._comm.allgather(self._who)
+        self.hosts = [host for _, host, _ in self._all]
+        self.pids = [pid for _, _, pid in self._all]
+
+    def _is_loss(self, error: Exception) -> bool:
+        MPI = self._MPI
+        lost = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
+        return isinstance(error, MPI.Exception) and error.Get_error_class() in lost
+
+    def _all_reduce(self, buffer: np.ndarray, operation: Any) -> None:
+        self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], operation)
+
+    @_on_all_or_none
+    def sum(self, buffer: np.ndarray) -> None:
+        self._all_reduce(buffer, self._MPI.SUM)
+
+    @_on_all_or_none
+    def max(self, buffer: np.ndarray) -> None:
+        self._all_reduce(buffer, self._MPI.MAX)
+
+    @_on_all_or_none
+    def addends(self, n: int, dtype: DTypeLike) -> Addends:
+        shared = None
+        if self.size > 1 and len(set(self.hosts)) == 1:
+            shared = hostmemory.share(self._comm, n, dtype)
+        return shared or hostmemory.unshared(n, dtype)
+
+    def add_up(self, addends: Addends) -> None:
+        if isinstance(addends, SharedAddends):
+            self._add_up_in_shared_memory(addends)
+        else:
+            self.sum(addends.mine)
+
+    @_on_all_or_none
+    def _add_up_in_shared_memory(self, addends: SharedAddends) -> None:
+        self._comm.Barrier()  # all have written what they add, and none reads the sum before any more
+        addends.add()
+        if not self.resilient:  # where the agreement that follows does not say as much
+            self._comm.Barrier()
+
+    @_on_all_or_none
+    def broadcast(self, value: Any, root: int = 0) -> Any:
+        return self._comm.bcast(value, root=root)
+
+    @_on_all_or_none
+    def gather(self, value: Any) -> list[Any] | None:
+        return self._comm.gather(value, root=0)
+
+    @_on_all_or_none
+    def all_gather(self, value: Any) -> list[Any]:
+        return self._comm.allgather(value)
+
+    @_on_all_or_none
+    def barrier(self) -> None:
+        self._comm.Barrier()
+
+    @_on_all_or_none
+    def agree(self) -> None:
+        if not self.resilient:
+            self._comm.Barrier()
+
+    def survive(self) -> list[str]:
+        before = self._all
+        while True:
+            try:
+                self._comm.Revoke()
+                self._comm = self._comm.Shrink()
+                # A revocation that reaches a rank before it has finished making the communicator crashes
+                # it (Open MPI 5.0).  Once this returns, also with an error, every survivor has made it.
+                self.agree()
+                self._meet()
+                break
+            except RanksLost:
+                continue
+            except self._MPI.Exception as error:
+                if not self._is_loss(error):
+                    raise
+        here = {who for who, _, _ in self._all}
+        lost = [member for member in before if member[0] not in here]
+        return [f"rank {who} on {host} (process {pid})" for who, host, pid in lost]
+
+    @_on_all_or_none
+    def channel(self) -> Channel | None:
+        if self._MPI.Query_thread() != self._MPI.THREAD_MULTIPLE:
+            return None
+        return Channel(self._comm.Dup(), self._MPI.Exception)
+
+    def abort(self, status: int) -> None:
+        _flush()
+        time.sleep(
+            0.3
+        )  # a launcher that ends the ranks at once may not have read yet what was said
+        threading.Timer(_ABORT, os._exit, (status,)).start()
+        self._MPI.COMM_WORLD.Abort(status)
+
+    def leave(self, status: int) -> int:
+        if self.resilient:
+            # MPI_Finalize waits for those who are gone, and with a failure detector in a thread for ever.
+            # Whoever leaves without it counts as lost, so nobody does before all have come here.
+            with contextlib.suppress(RanksLost):
+                self.barrier()
+            _flush()
+            os._exit(status)
+        return status
+
+
+def _name(MPI: Any) -> str:
+    """The MPI and its version, of "Open MPI v5.0.11, package: …" or "MPICH Version:      5.0.2\n…"."""
+    first = MPI.Get_library_version().partition(",")[0].splitlines()[0]
+    return " ".join(first.replace("Version:", "").split())
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

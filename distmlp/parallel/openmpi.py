@@ -1,0 +1,84 @@
+"""What Open MPI is told, and whether it lets the survivors of a lost rank go on.  Standard library only.
+
+mpirun gets `fault_tolerance` on its command line, from `distmlp launch` and from SLURM jobs alike.
+Each rank sets `settings` in its environment before MPI starts, where the user has not said otherwise.
+"""
+
+import os
+from typing import Any
+
+# Open MPI's own names, which are not in capitals.
+_ULFM, _COLLECTIVES = "OMPI_MCA_mpi_ft_enable", "OMPI_MCA_coll"
+
+_SETTINGS = {
+    # One-sided messages over libfabric, which nothing here uses, take a second to set up.
+    "OMPI_MCA_btl": "^ofi",
+    # On one host, bytes up to which a message goes through shared memory: faster than one process reading the
+    # other's memory, page by page, through the kernel.
+    "OMPI_MCA_btl_sm_eager_limit": "524288",
+}
+
+# And for survivors to go on with the right bits.
+_ULFM_SETTINGS = {
+    # Its hierarchical collectives, which it takes where ranks are on several hosts, return success and an
+    # incomplete sum when a host is lost meanwhile; the flat ones raise an error.
+    _COLLECTIVES: "^han",
+    # Its daemons do not tell the ranks on other hosts of a loss, which then wait in Shrink for ever.
+    "OMPI_MCA_mpi_ft_propagator_with_rbcast": "true",
+}
+
+
+def fault_tolerance(hosts: int, detect: float) -> list[str]:
+    """The options of Open MPI 5's mpirun that let survivors go on, for ranks on so many hosts.
+
+    detect: seconds that a host may be silent before its ranks count as lost.
+    """
+    options = ["--with-ft", "ulfm", "--mca", "pml", "ob1"]
+    if hosts > 1:
+        # A daemon sees its own ranks die; that a whole host is silent, only heartbeats tell.
+        detector = {
+            "": "true",
+            "_thread": "true",
+            "_timeout": f"{detect:g}",
+            "_period": f"{detect / 5:g}",
+        }
+        for name, value in detector.items():
+            options += ["--mca", f"mpi_ft_detector{name}", value]
+        # mpirun ends the whole job when TCP tells it that a daemon is out of reach, after 8 minutes of silence.
+        options += ["--prtemca", "oob_tcp_keepalive_time", "0"]
+    return options
+
+
+def settings() -> dict[str, str]:
+    """The environment in which MPI is to start; other MPIs do not look at it."""
+    return _SETTINGS | _ULFM_SETTINGS if is_asked_for_ulfm() else dict(_SETTINGS)
+
+
+def is_asked_for_ulfm() -> bool:
+    """Whether mpirun was told --with-ft ulfm."""
+    return os.environ.get(_ULFM, "0").lower() in ("1", "true")
+
+
+def _hierarchical_sums_are_off() -> bool:
+    chosen = os.environ.get(_COLLECTIVES, "")
+    return ("han" in chosen.lstrip("^").split(",")) == chosen.startswith("^")
+
+
+def has_ulfm(MPI: Any) -> bool:
+    """Whether survivors can go on: Open MPI was started with --with-ft ulfm, and a revocation works.
+
+    Nor where hierarchical collectives are on, which do not tell a wrong sum from a right one.
+    Shrink and Agree exist without ULFM too and quietly do nothing of use, so they prove nothing; and a
+    local revocation works in Open MPI even where its launcher ends the job for one lost rank.
+    MPI: the module mpi4py.MPI.
+    """
+    if not is_asked_for_ulfm() or not _hierarchical_sums_are_off():
+        return False
+    probe = MPI.COMM_SELF.Dup()
+    try:
+        probe.Revoke()
+        return True
+    except (MPI.Exception, NotImplementedError):
+        return False
+    finally:
+        probe.Free()
