@@ -5,11 +5,38 @@ import time
 import pytest
 from launching import found_mpis, remove_abandoned_shared_memory
 
+#: The marks that a folder gives to all of its tests, and a fixture to those that use it.
+OF_FOLDERS = {"faults": ["faults"], "slurm": ["slurm", "root"], "collective": ["mpi"]}
+OF_FIXTURES = {"mpis": ["mpi"], "hosts": ["root"], "mounted": ["root"], "mounting": ["root"]}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--with-mpi",
+        action="store_true",
+        help="collect tests/collective: pytest is run by all ranks of an mpirun",
+    )
+
 
 def pytest_ignore_collect(collection_path, config):
     # They run inside mpirun; tests/test_collective.py starts it.
-    if collection_path.name == "collective" and not config.getoption("--with-mpi", default=False):
+    if collection_path.name == "collective" and not config.getoption("--with-mpi"):
         return True
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        marks = set()
+        for folder in item.path.parts:
+            marks.update(OF_FOLDERS.get(folder, ()))
+        for fixture in item.fixturenames:
+            marks.update(OF_FIXTURES.get(fixture, ()))
+        chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if any(isinstance(value, str) and value == "alone" for value in chosen):
+            marks.discard("mpi")  # one process, without a launcher
+        for mark in sorted(marks):
+            item.add_marker(mark)
 
 
 @pytest.fixture(scope="session", autouse=True)

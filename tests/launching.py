@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +94,8 @@ class Running:
         clean.update(OMPI_MCA_btl="^ofi", OMPI_MCA_mpi_yield_when_idle="1")
         clean.update(env or {})
         clean[_MARK] = self.mark
-        self._out, self._err = (open(scratch / name, "w+b") for name in ("stdout", "stderr"))
+        # Read and closed when the run has ended.
+        self._out, self._err = (scratch.joinpath(name).open("w+b") for name in ("stdout", "stderr"))
         self.process = subprocess.Popen(
             list(map(str, command)),
             stdin=subprocess.DEVNULL,
@@ -135,16 +136,19 @@ class Running:
             left = self.processes()
             shared.update(*map(_shared_memory, left))
             for pid in left:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             if not left:
                 break
             time.sleep(0.02)
         self.process.wait(10)
         for path in shared:
             path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Gives up what was printed."""
+        self._out.close()
+        self._err.close()
 
     def wait(self, timeout: float) -> Done:
         """How it ended.  Fails the test, after ending the run, where that takes longer than timeout seconds."""
@@ -226,6 +230,7 @@ def started(mpi: Mpi | None, ranks: int, words: list, env: dict | None = None, c
             yield running
         finally:
             running.kill()
+            running.close()
 
 
 def run_ranks(

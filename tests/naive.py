@@ -4,6 +4,7 @@ No numpy, and nothing of distmlp: written from the notes by index.  Layers, neur
 lists; w[l][j][k], b[l][j] as in the notes, w[0] and b[0] unused.
 """
 
+import itertools
 import math
 
 SIGMA = {
@@ -28,7 +29,7 @@ def parts(layers, v):
     """w and b from the flat v: every weight matrix row by row, then every bias."""
     entries = iter(v)
     w, b = [None], [None]
-    for m, n in zip(layers, layers[1:]):
+    for m, n in itertools.pairwise(layers):
         w.append([[next(entries) for _ in range(m)] for _ in range(n)])
     for n in layers[1:]:
         b.append([next(entries) for _ in range(n)])

@@ -106,13 +106,13 @@ print(json.dumps([arithmetic.fingerprint(*shape, dtype) for shape in shapes for 
 
 @needs_v3
 def test_a_pinned_process_overrides_a_hostile_environment(pinned_fingerprint):
-    hostile = dict(
-        OPENBLAS_CORETYPE="Nehalem",
-        OPENBLAS_NUM_THREADS="2",
-        OMP_NUM_THREADS="7",
-        NPY_ENABLE_CPU_FEATURES="AVX2",
-        NPY_DISABLE_CPU_FEATURES="X86_V3",
-    )
+    hostile = {
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "OPENBLAS_NUM_THREADS": "2",
+        "OMP_NUM_THREADS": "7",
+        "NPY_ENABLE_CPU_FEATURES": "AVX2",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3",
+    }
     code = f"""
 before = arithmetic.is_pinned("portable")
 arithmetic.pin("portable")

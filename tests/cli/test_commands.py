@@ -1,6 +1,7 @@
 """The commands as users hold them: what each prints, writes and ends with, alone and under mpirun."""
 
 import hashlib
+import itertools
 import json
 import os
 
@@ -422,7 +423,7 @@ def test_the_stop_rule_is_decided_equally_on_all_ranks(config, tmp_path, openmpi
         assert done.status == 0, done.err
         logs.append(lawful(tmp_path / directory))
     costs = [record["cost"] for record in logs[0]]
-    changes = [abs(a - b) for a, b in zip(costs, costs[1:])]
+    changes = [abs(a - b) for a, b in itertools.pairwise(costs)]
     assert 2 < len(costs) < 500
     assert changes[-1] < 0.05 and all(change >= 0.05 for change in changes[:-1])
     assert logs[0] == logs[1] == logs[2]

@@ -3,6 +3,7 @@
 The disks are small ones in memory, mounted by the tests; where that is not allowed, the errors are made up in the writer.
 """
 
+import itertools
 import shutil
 import subprocess
 import tempfile
@@ -154,7 +155,7 @@ def test_a_slow_disk_holds_nobody_up(bench, ulfm):
         [event["time"] for event in outcome.of("step") if event["rank"] == rank]
         for rank in range(3)
     ]
-    longest = max(b - a for of_rank in times for a, b in zip(of_rank, of_rank[1:]))
+    longest = max(b - a for of_rank in times for a, b in itertools.pairwise(of_rank))
     same = outcome.is_complete and outcome.log == bench.undisturbed()
     tell(
         f"a checkpoint takes {WRITE:g} s (seconds: the longest step)",

@@ -71,7 +71,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(launch, mpi, bench):
     for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
         before = len(steps(launch.run))
         with launch.start() as running:
-            running.until(lambda: len(steps(launch.run)) > before)
+            running.until(lambda before=before: len(steps(launch.run)) > before)
             running.process.send_signal(number)
             outcome = launch.end(running)
         assert outcome.done.status == 75 and not outcome.is_complete, outcome.explain()

@@ -27,7 +27,7 @@ PLACES = {
 }
 
 # Each deed under each MPI and at each of three moments, each MPI at each of them; the victims take turns.
-MOMENTS = {deed: ("computing", "evaluating", "saving") for deed in DEEDS} | {
+MOMENTS = dict.fromkeys(DEEDS, ("computing", "evaluating", "saving")) | {
     "hang": ("reading", "computing", "evaluating")
 }
 CASES = [

@@ -42,7 +42,7 @@ def test_value_is_the_sum_over_a_micro_batch(cost, output, dtype, tolerance):
 
 @pytest.mark.parametrize("cost, output", PAIRS)
 def test_gradient(cost, output):
-    z, a, y = drawn(cost, output)
+    _, a, y = drawn(cost, output)
     out = np.empty_like(a)
     COSTS[cost, output].gradient(a, y, out)
     expected = [

@@ -1,5 +1,7 @@
 """Holds layout.py: where each weight and bias lies in v, in the order of the notes."""
 
+import itertools
+
 import naive
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ def test_views_have_the_order_of_the_notes(layers):
 
 @pytest.mark.parametrize("layers", LAYERS, ids=str)
 def test_size_counts_every_weight_and_bias(layers):
-    assert Layout(layers).size == sum((m + 1) * n for m, n in zip(layers, layers[1:]))
+    assert Layout(layers).size == sum((m + 1) * n for m, n in itertools.pairwise(layers))
 
 
 def test_a_view_that_changes_changes_v():

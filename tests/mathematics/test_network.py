@@ -151,24 +151,26 @@ def test_gradient_is_scikit_learns(activation, kind):
     neural_network = pytest.importorskip("sklearn.neural_network")
     random = np.random.default_rng(5)
     x = random.normal(size=(12, 6))
-    settings = dict(
-        hidden_layer_sizes=(5, 4),
-        activation={"sigmoid": "logistic"}.get(activation, activation),
-        solver="sgd",
-        alpha=0.0,
-        learning_rate_init=1.0,
-        momentum=0.0,
-        batch_size=12,
-        shuffle=False,
-        random_state=1,
-    )
+    settings = {
+        "hidden_layer_sizes": (5, 4),
+        "activation": {"sigmoid": "logistic"}.get(activation, activation),
+        "solver": "sgd",
+        "alpha": 0.0,
+        "learning_rate_init": 1.0,
+        "momentum": 0.0,
+        "batch_size": 12,
+        "shuffle": False,
+        "random_state": 1,
+    }
     if kind == "numbers":
         other, y = neural_network.MLPRegressor(**settings), random.normal(size=(12, 3))
         pair, learn = ("mse", "identity"), lambda: other.partial_fit(x, y)
     elif kind == "classes":
         other, labels = neural_network.MLPClassifier(**settings), np.arange(12) % 3
         pair, y = ("cross-entropy", "softmax"), np.eye(3)[labels]
-        learn = lambda: other.partial_fit(x, labels, classes=[0, 1, 2])
+
+        def learn():
+            other.partial_fit(x, labels, classes=[0, 1, 2])
     else:
         other, y = neural_network.MLPClassifier(**settings), random.integers(0, 2, (12, 3))
         y[:2] = [[0, 0, 0], [1, 1, 1]]

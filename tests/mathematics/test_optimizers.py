@@ -1,5 +1,6 @@
 """Holds optimizers.py: updates against scalar recurrences of the papers, and piecewise ones bit for bit."""
 
+import itertools
 import math
 
 import numpy as np
@@ -146,7 +147,7 @@ def test_a_piecewise_update_has_the_bits_of_the_whole(name, dtype):
     for _ in range(5):
         ends = [0, *sorted(random.choice(np.arange(1, k), 6, replace=False).tolist()), k]
         parts_v, parts_arrays, _ = trained(
-            OPTIMIZERS[name], v, g, [slice(a, b) for a, b in zip(ends, ends[1:])]
+            OPTIMIZERS[name], v, g, [slice(a, b) for a, b in itertools.pairwise(ends)]
         )
         assert parts_v.tobytes() == whole_v.tobytes()
         assert all(

@@ -110,8 +110,8 @@ def test_groups_are_stacks_of_equal_micro_batches(n, batch, micro, chunk):
 
 
 def test_dealing_worked_by_hand():
-    assert deal(8, 3) == [range(0, 3), range(3, 6), range(6, 8)]
-    assert deal(8, 1) == [range(0, 8)]
+    assert deal(8, 3) == [range(3), range(3, 6), range(6, 8)]
+    assert deal(8, 1) == [range(8)]
     assert [list(mine) for mine in deal(2, 4)] == [[0], [1], [], []]
 
 

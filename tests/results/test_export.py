@@ -88,7 +88,7 @@ def test_safetensors(run, tmp_path):
     directory, x, expected = run
     commands.export_network(directory, tmp_path / "net.safetensors")
     with safetensors.safe_open(tmp_path / "net.safetensors", "np") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
         config = json.loads(file.metadata()["config"])
     np.testing.assert_allclose(by_hand(tensors, config, x), expected, rtol=1e-5, atol=1e-6)
 

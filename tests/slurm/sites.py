@@ -34,16 +34,12 @@ class Site:
             },
             "PATH": f"{mpi.bin}{os.pathsep}{os.environ['PATH']}",
             # What is special here: root, no network to look for, and nodes that share one machine's cores.
-            **{
-                "OMPI_ALLOW_RUN_AS_ROOT": "1",
-                "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-                "OMPI_MCA_btl": "^ofi",
-            },
-            **{
-                "OMPI_MCA_mpi_yield_when_idle": "1",
-                "DISTMLP_BIND": "none",
-                "TMPDIR": str(self.cluster.dir / "tmp"),
-            },
+            "OMPI_ALLOW_RUN_AS_ROOT": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "OMPI_MCA_btl": "^ofi",
+            "OMPI_MCA_mpi_yield_when_idle": "1",
+            "DISTMLP_BIND": "none",
+            "TMPDIR": str(self.cluster.dir / "tmp"),
             **more,
         }
 

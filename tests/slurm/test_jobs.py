@@ -341,10 +341,19 @@ def test_an_array_over_a_table_and_its_comparison(site, mpich, uninterrupted, sw
     assert site.v() == uninterrupted[LONG]
 
     said = site.type(mpich, "distmlp", "compare", "sweep").stdout.splitlines()
-    assert (
-        said[0].split()
-        == "run state epoch seed network.layers optimizer.learning_rate cost validation_cost accuracy seconds v_sha256".split()
-    )
+    assert said[0].split() == [
+        "run",
+        "state",
+        "epoch",
+        "seed",
+        "network.layers",
+        "optimizer.learning_rate",
+        "cost",
+        "validation_cost",
+        "accuracy",
+        "seconds",
+        "v_sha256",
+    ]
     with open(site.place / "comparison.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [line.split()[0] for line in said[1:4]] == [row["run"] for row in rows]

@@ -80,7 +80,7 @@ def begun(apart, tmp_path, launcher, request):
                 ),
             )
         for each in started.values():
-            each.job.until(lambda: each.site.step() > 0, "first checkpoint")
+            each.job.until(lambda each=each: each.site.step() > 0, "first checkpoint")
         return started
 
     return begin
