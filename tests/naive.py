@@ -56,19 +56,22 @@ def jacobian(name, z):
 
 def cost_of_output(cost, output, a, y):
     if cost == "mse":
-        return 0.5 * sum((y_j - a_j) ** 2 for a_j, y_j in zip(a, y))
+        return 0.5 * sum((y_j - a_j) ** 2 for a_j, y_j in zip(a, y, strict=True))
     if output == "softmax":
-        return -sum(y_j * math.log(a_j) for a_j, y_j in zip(a, y))
-    return -sum(y_j * math.log(a_j) + (1.0 - y_j) * math.log(1.0 - a_j) for a_j, y_j in zip(a, y))
+        return -sum(y_j * math.log(a_j) for a_j, y_j in zip(a, y, strict=True))
+    return -sum(
+        y_j * math.log(a_j) + (1.0 - y_j) * math.log(1.0 - a_j)
+        for a_j, y_j in zip(a, y, strict=True)
+    )
 
 
 def cost_slope(cost, output, a, y):
     """dC/da of the output layer."""
     if cost == "mse":
-        return [a_j - y_j for a_j, y_j in zip(a, y)]
+        return [a_j - y_j for a_j, y_j in zip(a, y, strict=True)]
     if output == "softmax":
-        return [-y_j / a_j for a_j, y_j in zip(a, y)]
-    return [-y_j / a_j + (1.0 - y_j) / (1.0 - a_j) for a_j, y_j in zip(a, y)]
+        return [-y_j / a_j for a_j, y_j in zip(a, y, strict=True)]
+    return [-y_j / a_j + (1.0 - y_j) / (1.0 - a_j) for a_j, y_j in zip(a, y, strict=True)]
 
 
 def forward(layers, names, w, b, x):
@@ -114,7 +117,7 @@ def sample(layers, activation, output, cost, v, x, y):
 
 def mean(layers, activation, output, cost, v, X, Y):
     """C and the gradient as the notes average them: (1/t) of the sums over t samples, each sum exactly rounded."""
-    found = [sample(layers, activation, output, cost, v, x, y) for x, y in zip(X, Y)]
+    found = [sample(layers, activation, output, cost, v, x, y) for x, y in zip(X, Y, strict=True)]
     t = len(found)
     C = math.fsum(c for c, _ in found) / t
     gradient = [math.fsum(g[i] for _, g in found) / t for i in range(len(v))]

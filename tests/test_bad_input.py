@@ -376,14 +376,14 @@ case(
 )
 
 NAMES = [f"{i}-{case.kind.replace(' ', '-')}" for i, case in enumerate(CASES)]
-FIRST = {case.kind: name for name, case in reversed(list(zip(NAMES, CASES)))}
+FIRST = {case.kind: name for name, case in reversed(list(zip(NAMES, CASES, strict=True)))}
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A directory for each case, with all that it needs and a good set beside."""
     home = tmp_path_factory.mktemp("bad")
-    for name, case in zip(NAMES, CASES):
+    for name, case in zip(NAMES, CASES, strict=True):
         place = home / name
         place.mkdir()
         write_set(place / "set.h5")
@@ -443,13 +443,14 @@ for place, words in json.load(open(sys.argv[1])):
 def outcomes(home):
     """{name: (files before, exit status, what was said on standard error)} of all cases, run in one process."""
     before = [contents(home / name) for name in NAMES]
-    todo = [(str(home / name), case.words) for name, case in zip(NAMES, CASES)]
+    todo = [(str(home / name), case.words) for name, case in zip(NAMES, CASES, strict=True)]
     (home / "todo.json").write_text(json.dumps(todo))
     done = run_ranks(None, 1, ["-c", IN_ONE_PROCESS + ALL_CASES, home / "todo.json"], timeout=120)
     found = [json.loads(line) for line in done.out.splitlines()]
     assert len(found) == len(CASES), f"the process ended at {NAMES[len(found)]}: {done.err}"
     return {
-        name: (files, status, said) for name, files, (status, said) in zip(NAMES, before, found)
+        name: (files, status, said)
+        for name, files, (status, said) in zip(NAMES, before, found, strict=True)
     }
 
 

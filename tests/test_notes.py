@@ -143,7 +143,7 @@ def test_table_has_the_notes_equations():
 def test_index_and_matrix_form_are_one_line():
     """The notes write the summary twice; both are the same line of code."""
     tag_of = {row.equation: (row.room, row.function, row.tag) for row in ROWS}
-    for by_index, as_matrix in zip(SUMMARY_BY_INDEX, SUMMARY_AS_MATRICES):
+    for by_index, as_matrix in zip(SUMMARY_BY_INDEX, SUMMARY_AS_MATRICES, strict=True):
         assert tag_of[as_written(by_index)] == tag_of[as_written(as_matrix)]
 
 

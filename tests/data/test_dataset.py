@@ -100,7 +100,9 @@ def test_rows_are_read_from_files_of_every_kind(kind, pieces, tmp_path):
         into = data.room(ROWS, np.float32)
         data.read(pieces, into)
     with h5py.File(path) as file:
-        for part, narrower, stored_part in zip(found, into, (file["train/x"], file["train/y"])):
+        for part, narrower, stored_part in zip(
+            found, into, (file["train/x"], file["train/y"]), strict=True
+        ):
             right = np.concatenate([stored_part[a:b] for a, b in pieces]).reshape(part.shape)
             assert part.dtype == stored_part.dtype
             assert np.array_equal(part, right) and np.array_equal(narrower[: len(right)], right)

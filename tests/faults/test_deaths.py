@@ -57,13 +57,13 @@ def dies(bench, mpi, ranks, faults, left, changes={}):
 
 def chain(moment, victims):
     """The faults that kill the victims, one after another, at a moment."""
-    return [kill(victim, moment, step) for victim, step in zip(victims, STEPS)]
+    return [kill(victim, moment, step) for victim, step in zip(victims, STEPS, strict=True)]
 
 
 def inside(moment, before, victims):
     """Kills from another thread while the victim waits in a call for the others, who come late."""
     faults = []
-    for number, (victim, step) in enumerate(zip(victims, STEPS)):
+    for number, (victim, step) in enumerate(zip(victims, STEPS, strict=True)):
         faults.append(kill(victim, moment, step, after=0.02))
         faults += [
             kill(rank, before, step, do="delay", seconds=0.1)
@@ -97,7 +97,7 @@ def test_while_a_checkpoint_is_written(which, bench, ulfm):
         kill("all", "computing", do="slow", seconds=0.005),
     ]
     writer = 0
-    for victim, step in zip(CHAINS[which], STEPS):
+    for victim, step in zip(CHAINS[which], STEPS, strict=True):
         faults.append(
             kill(victim, "writing", step)
             if victim == writer
@@ -116,7 +116,7 @@ def test_at_other_moments(moments, which, bench, ulfm):
     left = 1 + ("ending" in moments)  # whoever is at the end has nothing to recover from
     faults = [
         kill(victim, moment, step)
-        for victim, moment, step in zip(CHAINS[which], moments, (-1, 22, 47))
+        for victim, moment, step in zip(CHAINS[which], moments, (-1, 22, 47), strict=True)
     ]
     dies(bench, ulfm, 4, faults, left)
 

@@ -38,7 +38,7 @@ def test_value(name, dtype, eps):
 def test_chain_multiplies_by_the_slope(name):
     z = [x for x in Z if x != 0.0]  # at 0 relu has no slope
     g = np.linspace(-2.0, 3.0, len(z))
-    expected = [naive.SLOPE[name](x) * y for x, y in zip(z, g)]
+    expected = [naive.SLOPE[name](x) * y for x, y in zip(z, g, strict=True)]
     np.testing.assert_allclose(chained(name, z, g), expected, rtol=1e-10, atol=1e-14)
 
 
@@ -79,7 +79,7 @@ def test_compiled_sigmoid_has_the_bits_of_the_one_in_numpy(shape, dtype):
             of_tanh(z)
             chain(a, delta, np.empty_like(g))
             made.append((half, z, delta))
-    for one, other in zip(*made):
+    for one, other in zip(*made, strict=True):
         assert np.array_equal(one, other, equal_nan=True)
         assert np.array_equal(np.signbit(one)[~np.isnan(one)], np.signbit(other)[~np.isnan(other)])
 

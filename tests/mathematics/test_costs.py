@@ -32,9 +32,9 @@ def test_value_is_the_sum_over_a_micro_batch(cost, output, dtype, tolerance):
     expected = [
         math.fsum(
             naive.cost_of_output(cost, output, naive.activate(output, s), d)
-            for s, d in zip(sums, desired)
+            for s, d in zip(sums, desired, strict=True)
         )
-        for sums, desired in zip(z.tolist(), y.tolist())
+        for sums, desired in zip(z.tolist(), y.tolist(), strict=True)
     ]
     assert value.dtype == np.float64 and value.shape == (3,)
     np.testing.assert_allclose(value, expected, rtol=tolerance)
@@ -47,7 +47,7 @@ def test_gradient(cost, output):
     COSTS[cost, output].gradient(a, y, out)
     expected = [
         naive.cost_slope(cost, output, s, d)
-        for s, d in zip(a.reshape(-1, 5).tolist(), y.reshape(-1, 5).tolist())
+        for s, d in zip(a.reshape(-1, 5).tolist(), y.reshape(-1, 5).tolist(), strict=True)
     ]
     np.testing.assert_allclose(out.reshape(-1, 5), expected, rtol=1e-11)
 

@@ -307,7 +307,7 @@ def test_stacks_of_one_workspace_do_not_share_memory():
     workspace = Workspace((3, 5, 2), 10, np.float64)
     one, other = workspace.view(2, 3), workspace.view(1, 4, offset=6)
     mine, theirs = ([*p.a[1:], *p.delta[1:], *p.scratch[1:], p.z] for p in (one, other))
-    assert not any(np.shares_memory(a, b) for a, b in zip(mine, theirs))
+    assert not any(np.shares_memory(a, b) for a, b in zip(mine, theirs, strict=True))
 
 
 # The compiled part

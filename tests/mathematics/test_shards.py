@@ -1,6 +1,7 @@
 """Holds shards.py: each sample once an epoch, sizes from the numbers alone, dealing that changes nothing, any step at once."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_pieces_are_whole_chunks_in_the_order_of_the_file(n, batch, micro, chunk
     pieces = EpochOrder(1, 0, n, chunk).pieces(0, n)
     assert sorted(pieces) == [(start, min(start + chunk, n)) for start in range(0, n, chunk)]
     cut, order = Shards(n, batch, micro), EpochOrder(1, 0, n, chunk)
-    for start, stop in zip(cut.starts, cut.starts[1:]):
+    for start, stop in pairwise(cut.starts):
         run = order.pieces(start, stop)
         assert sum(b - a for a, b in run) == stop - start
         assert all(a // chunk == (b - 1) // chunk for a, b in run)

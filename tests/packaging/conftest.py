@@ -10,7 +10,17 @@ import pytest
 from launching import ROOT
 
 #: What a checkout has and a clone has not.
-LEFT_BY_WORK = (".git", ".venv*", "build", "dist", "runs", "*.egg-info", "*.so", "__pycache__", ".*_cache")
+LEFT_BY_WORK = (
+    ".git",
+    ".venv*",
+    "build",
+    "dist",
+    "runs",
+    "*.egg-info",
+    "*.so",
+    "__pycache__",
+    ".*_cache",
+)
 
 
 def run(*words, timeout=600, cwd=None, **environment) -> str:

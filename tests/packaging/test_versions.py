@@ -33,7 +33,9 @@ def test_a_short_suite(versions, compiled, wheel, plain_wheel, environment, tmp_
     shutil.copytree(ROOT / "tests", tmp_path / "tests")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
-    code = "import distmlp, numpy, h5py; print(distmlp.__file__, numpy.__version__, h5py.__version__)"
+    code = (
+        "import distmlp, numpy, h5py; print(distmlp.__file__, numpy.__version__, h5py.__version__)"
+    )
     place, numpy, h5py = environment.python("-c", code, cwd=tmp_path).split()
     assert place.startswith(str(environment.place))
     if versions == "lowest":

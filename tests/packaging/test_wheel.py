@@ -56,7 +56,9 @@ def test_a_wheel_without_a_compiler_is_all_python(plain_wheel, wheel):
 def test_the_wheel_trains_the_quickstart(name, wheel, environment, quickstart):
     """In an environment of its own, which has the newest releases of all that distmlp needs."""
     environment.install(f"distmlp[{name}] @ {wheel.as_uri()}")
-    where = environment.python("-c", "import distmlp; print(distmlp.__file__)", cwd=quickstart.parent)
+    where = environment.python(
+        "-c", "import distmlp; print(distmlp.__file__)", cwd=quickstart.parent
+    )
     assert where.startswith(str(environment.place))
     done = run_ranks(
         Mpi(name, environment.bin), 2, ["-m", "distmlp", "train", quickstart], timeout=300

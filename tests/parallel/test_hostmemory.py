@@ -74,11 +74,11 @@ def test_ranks_that_take_turns(size, n, dtype, monkeypatch):
     for function in (add, add_in_numpy):
         monkeypatch.setattr(hostmemory, "add", function)
         added = random.integers(-1000, 1000, (size, n)).astype(dtype)
-        for ours, mine in zip(ranks, added):
+        for ours, mine in zip(ranks, added, strict=True):
             ours.mine[:] = mine
         for ours in ranks:
             ours.add()
-        for ours, mine in zip(ranks, added):
+        for ours, mine in zip(ranks, added, strict=True):
             assert np.array_equal(ours.total, added.sum(axis=0)) and np.array_equal(ours.mine, mine)
 
 

@@ -122,7 +122,9 @@ class Cluster:
         )  # loaded, never used: 22.05 knows no "disabled"
         (host, address, port), *places = self._places()
         conf = _CONF.format(host=host, address=address, port=port, dir=dir) + self.SETTINGS
-        for weight, (name, (host, address, port)) in enumerate(zip(self.nodes, places), 1):
+        for weight, (name, (host, address, port)) in enumerate(
+            zip(self.nodes, places, strict=True), 1
+        ):
             conf += f"NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} "
             conf += f"CPUs={self._cpus} RealMemory=2000 Weight={weight} State=UNKNOWN\n"
         conf += f"PartitionName=main Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP\n"

@@ -63,14 +63,14 @@ def test_grids_agree_to_a_unit_a_micro_batch(dtype):
                 units,
                 [
                     step.message.gradient[part] * unit
-                    for part, unit in zip(network.layout.slices, units)
+                    for part, unit in zip(network.layout.slices, units, strict=True)
                 ],
             )
         )
     (fine_units, fine), *others = sums
     for units, coarse in others:
         assert (units > fine_units).all()
-        for unit, fine_unit, a, b in zip(units, fine_units, coarse, fine):
+        for unit, fine_unit, a, b in zip(units, fine_units, coarse, fine, strict=True):
             difference = np.abs(a - b).max()
             assert 0.0 < difference < S * (unit + fine_unit)
 
@@ -153,7 +153,9 @@ def test_a_message_carries_the_largest_entries_of_its_micro_batches(
     largest = np.stack([G[:, part].max(axis=1) for part in network.layout.slices], axis=1).astype(
         np.float64
     )
-    for tensor, (e, units) in enumerate(zip(grid.exponents, step.message.units.tolist())):
+    for tensor, (e, units) in enumerate(
+        zip(grid.exponents, step.message.units.tolist(), strict=True)
+    ):
         unit = 2.0 ** (8 * INTEGERS[dtype].itemsize - 1 - exact.ROOM_BITS - e)
         assert units == np.ceil(largest[:, tensor] / unit).sum()
 

@@ -77,7 +77,7 @@ def test_sum_is_off_by_less_than_a_unit_a_micro_batch(name, S, dtype):
         G = gradients(network, one_pass(network, state.v, batches[0].x, batches[0].y)).tolist()
         assert len(G) == S and len(batches) == 1
         units = step.message.gradient.tolist()
-        for part, e in zip(network.layout.slices, grid.exponents):
+        for part, e in zip(network.layout.slices, grid.exponents, strict=True):
             for i in range(part.start, part.stop):
                 assert abs(units[i] - sum(Fraction(row[i]) for row in G) * Fraction(2) ** e) < S
         step.update(state, grid, 0.5)
@@ -108,7 +108,7 @@ def test_update_cut_into_pieces_reaches_every_parameter():
     units = np.concatenate(
         [
             np.full(part.stop - part.start, 2.0**-e)
-            for part, e in zip(network.layout.slices, grid.exponents)
+            for part, e in zip(network.layout.slices, grid.exponents, strict=True)
         ]
     )
     expected = v - 0.5 * (step.message.gradient * units / 4)
