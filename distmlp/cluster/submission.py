@@ -46,7 +46,11 @@ class Job:
 
 
 def seconds(time: str) -> int:
-    """The seconds of a SLURM time: "90" minutes, "30:00", "12:00:00", "2-12", "2-12:30:00".  Raises InputError."""
+    """The seconds of a SLURM time: "90" minutes, "30:00", "12:00:00", "2-12", "2-12:30:00".  Raises InputError.
+
+    >>> seconds("90"), seconds("1:30:00"), seconds("2-12")
+    (5400, 5400, 216000)
+    """
     found = _TIME.fullmatch(time)
     if not found:
         raise InputError(
@@ -55,11 +59,11 @@ def seconds(time: str) -> int:
     days, *rest = found.groups()
     parts = [int(part) for part in rest if part is not None]
     if days is not None:  # days-hours[:minutes[:seconds]]
-        hours, minutes, secs = (parts + [0, 0])[:3]
+        hours, minutes, secs = [*parts, 0, 0][:3]
         return ((int(days) * 24 + hours) * 60 + minutes) * 60 + secs
     if len(parts) == 1:
         return parts[0] * 60
-    hours, minutes, secs = ([0] + parts)[-3:]
+    hours, minutes, secs = [0, *parts][-3:]
     return (hours * 60 + minutes) * 60 + secs
 
 

@@ -21,6 +21,18 @@ class Layout:
 
     layers: neurons per layer, the input first; N = len(layers) - 1.  Tensors are numbered in v's
     order: w(1) … w(N) are 0 … N-1, b(1) … b(N) are N … 2N-1.
+
+    >>> layout = Layout((3, 4, 2))
+    >>> layout.shapes
+    ((4, 3), (2, 4), (4,), (2,))
+    >>> layout.size
+    26
+    >>> w, b = layout.views(np.arange(layout.size))
+    >>> w[2]
+    array([[12, 13, 14, 15],
+           [16, 17, 18, 19]])
+    >>> b[2]
+    array([24, 25])
     """
 
     layers: tuple[int, ...]

@@ -26,19 +26,30 @@ def default_micro_batch_size(batch_size: int) -> int:
     """A quarter of the batch, but 64 to 128 samples, and never more than half of the batch.
 
     A function of the batch size alone.  Smaller micro-batches let more ranks take part, larger ones make
-    faster GEMMs: below 64 samples they are slow, beyond 128 they gain little (docs/performance.md).
+    faster GEMMs: below 64 samples they are slow, beyond 128 they gain little.
+
+    >>> [default_micro_batch_size(batch_size) for batch_size in (10, 128, 512, 4096)]
+    [5, 64, 128, 128]
     """
     return min(-(-batch_size // 2), max(64, min(-(-batch_size // 4), 128)))
 
 
 def split(total: int, parts: int) -> list[int]:
-    """total as `parts` whole numbers, the larger ones first, that differ by one at most."""
+    """total as `parts` whole numbers, the larger ones first, that differ by one at most.
+
+    >>> split(11, 4)
+    [3, 3, 3, 2]
+    """
     quotient, remainder = divmod(total, parts)
     return [quotient + (i < remainder) for i in range(parts)]
 
 
 def deal(shards: int, ranks: int) -> list[range]:
-    """The shards of each rank: contiguous, as even as can be; ranks beyond the shards get none."""
+    """The shards of each rank: contiguous, as even as can be; ranks beyond the shards get none.
+
+    >>> deal(8, 3)
+    [range(0, 3), range(3, 6), range(6, 8)]
+    """
     stops = list(accumulate(split(shards, ranks)))
     return [range(start, stop) for start, stop in zip([0, *stops], stops)]
 
@@ -113,7 +124,11 @@ class Shards:
 
 
 def rows_of(pieces: list[tuple[int, int]]) -> np.ndarray:
-    """The rows of runs (first row, row after the last), end to end: (…,) whole numbers."""
+    """The rows of runs (first row, row after the last), end to end: (…,) whole numbers.
+
+    >>> rows_of([(4, 6), (0, 3)])
+    array([4, 5, 0, 1, 2])
+    """
     return np.concatenate([np.arange(*piece) for piece in pieces])
 
 
