@@ -3,10 +3,16 @@
 import time
 
 import pytest
-from launching import found_mpis, remove_abandoned_shared_memory
+from launching import found_mpis, remove_abandoned_shared_memory, train_small_runs
+from small_runs import DIGESTS
 
 #: The marks that a folder gives to all of its tests, and a fixture to those that use it.
-OF_FOLDERS = {"faults": ["faults"], "slurm": ["slurm", "root"], "collective": ["mpi"]}
+OF_FOLDERS = {
+    "faults": ["faults"],
+    "slurm": ["slurm", "root"],
+    "collective": ["mpi"],
+    "machines": ["slow"],
+}
 OF_FIXTURES = {"mpis": ["mpi"], "hosts": ["root"], "mounted": ["root"], "mounting": ["root"]}
 
 
@@ -77,3 +83,9 @@ def mpich(mpis):
 def launcher(mpis):
     """launcher(name): that MPI, or None for "alone", which is no mpirun at all."""
     return lambda name: None if name == "alone" else _found(mpis, name)
+
+
+@pytest.fixture(scope="session")
+def digests(tmp_path_factory):
+    """What each run of small_runs.py ends with, on any machine."""
+    return DIGESTS or train_small_runs(tmp_path_factory.mktemp("small-runs"))

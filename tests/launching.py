@@ -5,6 +5,7 @@ can be ended as a whole, by the ids of its own processes, also where a launcher 
 into process groups of their own.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -244,3 +245,18 @@ def run_ranks(
 def distmlp(*words, mpi: Mpi | None = None, ranks: int = 1, **more) -> Done:
     """Runs the command `distmlp WORDS`; more: as for `run_ranks`."""
     return run_ranks(mpi, ranks, ["-m", "distmlp", *words], **more)
+
+
+def train_small_runs(
+    directory: Path,
+    *names: str,
+    mpi: Mpi | None = None,
+    ranks: int = 1,
+    timeout: float = 200,
+    **more,
+) -> dict:
+    """What small_runs.py prints of its runs, trained in a directory; more: as for `run_ranks`."""
+    script = ROOT / "tests" / "small_runs.py"
+    done = run_ranks(mpi, ranks, [script, directory, *names], timeout=timeout, **more)
+    assert done.status == 0, done.err
+    return json.loads(done.out)
