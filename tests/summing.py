@@ -5,7 +5,7 @@ import numpy as np
 from distmlp.mathematics import exact
 from distmlp.mathematics.initializers import initialize
 from distmlp.mathematics.network import Network
-from distmlp.training.step import State
+from distmlp.training.state import State
 
 INTEGERS = {"float32": np.dtype(np.int32), "float64": np.dtype(np.int64)}
 NETWORKS = {

@@ -18,7 +18,8 @@ import pytest
 from example import CLASSES, COLUMNS, ROWS, checkpoint, lawful, rows, steps, write_config, write_set
 from launching import distmlp, run_ranks, started
 
-from distmlp.training.reporting import LogOnly, read_log
+from distmlp.runs.log import read_log
+from distmlp.training.reporting import LogOnly
 
 SECONDS = 30  # "within seconds", on a machine that does other things as well
 
@@ -655,7 +656,7 @@ def test_disk_that_fills_up_and_is_freed_again(mounted, tmp_path):
 def test_half_lines_of_the_log_are_taken_back(tmp_path):
     """A disk that takes part of a line and then no more, again and again, as tmpfs and ext4 do up to a page's end."""
     path, log = tmp_path / "log.jsonl", LogOnly()
-    log.begin(path, 0, 1)
+    log.start(path, 0, 1)
 
     class Full:
         """The log, on a disk with room for so many bytes."""
@@ -672,14 +673,14 @@ def test_half_lines_of_the_log_are_taken_back(tmp_path):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return self._file.write(data[:left])
 
-    log._log = Full(log._log, 50)
+    log._log._file = Full(log._log._file, 50)
     lines = []
     with pytest.warns(UserWarning, match="log cannot be written"):
         for epoch in range(1, 6):
             log.epoch({"epoch": epoch, "step": epoch}, 10)
             lines = path.read_text().splitlines()
             assert [json.loads(line)["epoch"] for line in lines] == [1, 2][:epoch]
-    log._log.room = 10**6
+    log._log._file.room = 10**6
     log.epoch({"epoch": 6, "step": 6}, 10)
     log.close()
     assert [record["epoch"] for record in read_log(path)] == [1, 2, 3, 4, 5, 6]
@@ -880,12 +881,11 @@ def test_a_checkpoint_of_something_else(name, copied):
 ONE_RANK_RAISES = """
 import os, sys
 from distmlp.cli import main as cli
-from distmlp.training import preparation
-from distmlp.training import loop as training
+from distmlp.training import evaluation, preparation
 rank = os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK"))
 room, name, whose = sys.argv[1:4]
 if rank == whose:
-    holder = getattr(training, room)
+    holder = getattr(preparation, room, None) or getattr(evaluation, room)
     real = getattr(holder, name)
     calls = []
     def faulty(*arguments, **more):
@@ -922,10 +922,8 @@ def test_an_exception_on_one_rank_ends_all(room, name, whose, mpi, tmp_path):
 def test_data_that_one_rank_cannot_open_ends_all(mpi, tmp_path):
     write_set(tmp_path / "set.h5")
     config = write_config(tmp_path / "config.toml")
-    program = (
-        ONE_RANK_RAISES.replace("(training, room)", "(preparation, room)")
-        .replace("len(calls) == 5", "True")
-        .replace("MemoryError", "preparation.InputError")
+    program = ONE_RANK_RAISES.replace("len(calls) == 5", "True").replace(
+        "MemoryError", "preparation.InputError"
     )
     done = run_ranks(
         mpi, 3, ["-c", program, "DataSet", "__init__", "2", "train", config], timeout=SECONDS

@@ -5,15 +5,14 @@ import io
 import re
 import tokenize
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import distmlp
-from distmlp.training.loop import _Run
-from distmlp.training.step import State
+from distmlp.training.loop import meets_stop_rule
+from distmlp.training.state import State
 
 PACKAGE = Path(distmlp.__file__).parent
 TESTS = Path(__file__).parent
@@ -147,25 +146,21 @@ def test_index_and_matrix_form_are_one_line():
         assert tag_of[as_written(by_index)] == tag_of[as_written(as_matrix)]
 
 
-def settled(costs, epsilon, steps_after=0):
+def stops(costs, epsilon, steps_after=0):
     """Whether the stop rule holds so many steps after epochs of these costs; an epoch is ten steps."""
     state = State(np.zeros(1), {}, {})
     for cost in costs:
         state.step += 10
-        state.begin_epoch(cost)
+        state.end_epoch({"cost": cost})
     state.step += steps_after
-    run = SimpleNamespace(
-        cut=SimpleNamespace(steps=10),
-        config=SimpleNamespace(training=SimpleNamespace(epsilon=epsilon)),
-    )
-    return _Run._is_settled(run, state)
+    return meets_stop_rule(state, 10, epsilon)
 
 
 def test_the_stop_rule():
-    assert settled([1.0, 0.75], 0.26)
-    assert settled([0.75, 1.0], 0.26)  # |f(x_n) − f(x_(n−1))|: up or down
-    assert not settled([1.0, 0.75], 0.25)  # less than ε, not equal to it
-    assert not settled([1.0, 0.5, 0.75], 0.2)
-    assert not settled([1.0], 0.26) and not settled([], 0.26)  # there is no change yet
-    assert not settled([1.0, 1.0], 0.0)  # ε = 0 is off
-    assert not settled([1.0, 0.75], 0.26, steps_after=3)  # only at the end of an epoch
+    assert stops([1.0, 0.75], 0.26)
+    assert stops([0.75, 1.0], 0.26)  # |f(x_n) − f(x_(n−1))|: up or down
+    assert not stops([1.0, 0.75], 0.25)  # less than ε, not equal to it
+    assert not stops([1.0, 0.5, 0.75], 0.2)
+    assert not stops([1.0], 0.26) and not stops([], 0.26)  # there is no change yet
+    assert not stops([1.0, 1.0], 0.0)  # ε = 0 is off
+    assert not stops([1.0, 0.75], 0.26, steps_after=3)  # only at the end of an epoch

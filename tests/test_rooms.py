@@ -233,7 +233,7 @@ def test_every_optimizer_of_a_config_is_one_that_training_makes():
 
 @pytest.mark.parametrize("schedule", choices(config.OptimizerConfig, "schedule"))
 def test_every_schedule_of_a_config_is_one_of_its_own(schedule):
-    from distmlp.mathematics.optimizers import learning_rate
+    from distmlp.mathematics.schedules import learning_rate
 
     rates = {
         name: [learning_rate(1.0, name, 0.5, epoch, 4) for epoch in range(4)]

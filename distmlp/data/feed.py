@@ -53,7 +53,7 @@ def chunk_rows(data: DataSet, config: DataConfig) -> int:
 class Feed:
     """The micro-batches of some shards, step after step.
 
-    shards: which of cut's.  A window is as many steps of all shards as fit into the config's memory twice,
+    shards: which of the sharding's.  A window is as many steps of all shards as fit into the config's memory twice,
     so where it ends is no question of how many shards are here.  A thread makes the one after that in use
     meanwhile: its order and, where the set is not held in memory, its rows.  Rows become the network's numbers a few steps at a
     time, and so come to the step from a core's cache.
@@ -62,44 +62,46 @@ class Feed:
     def __init__(
         self,
         data: DataSet,
-        cut: Shards,
+        sharding: Shards,
         shards: range,
         config: DataConfig,
         seed: int,
         outputs: int,
         dtype,
     ):
-        self._data, self._cut, self._seed = data, cut, seed
+        self._data, self._sharding, self._seed = data, sharding, seed
         self._outputs, self._dtype = outputs, np.dtype(dtype)
         self._scale = self._dtype.type(config.scale)
         self._chunk_rows = chunk_rows(data, config)
-        self._groups = cut.groups(shards)
+        self._groups = sharding.groups(shards)
         memory = config.window_bytes
         if data.stored_bytes <= memory // 2:
             data.hold()
             memory -= data.stored_bytes
         row = (data.width + outputs) * self._dtype.itemsize + 16
-        stored = data.stored_bytes // data.rows * max(cut.sizes)
-        self.steps = max(1, min(cut.steps, memory // (2 * cut.batch_size * row + stored)))
-        self._windows = -(-cut.steps // self.steps)
+        stored = data.stored_bytes // data.rows * max(sharding.sizes)
+        self._window_steps = max(
+            1, min(sharding.steps_per_epoch, memory // (2 * sharding.batch_size * row + stored))
+        )
+        self._windows = -(-sharding.steps_per_epoch // self._window_steps)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._place, self._now, self._coming = None, [], {}
         self._rooms, self._spare = self._new_rooms(), [self._new_rooms()]
         mine = sum(len(group.shards) * group.size for group in self._groups)
-        self._block_steps = max(1, min(self.steps, _BLOCK_BYTES // max(1, mine * row)))
+        self._block_steps = max(1, min(self._window_steps, _BLOCK_BYTES // max(1, mine * row)))
         self._block, self._blocks = None, [self._new_block(group) for group in self._groups]
         self._unseen = data.input_dtype.kind == "f" and not config.scan
 
     def step(self, epoch: int, step: int) -> list[MicroBatches]:
         """The stacks of micro-batches of one step (0, 1, …) of an epoch (0, 1, …); they last until the next is asked for."""
-        window, inside = divmod(step, self.steps)
+        window, inside = divmod(step, self._window_steps)
         block, inside = divmod(inside, self._block_steps)
         if (epoch, window) != self._place:
             self._advance((epoch, window))
         if (epoch, window, block) != self._block:
             self._convert(block)
             self._block = epoch, window, block
-        full = step < self._cut.full_steps
+        full = step < self._sharding.full_steps
         batches = []
         for group, made in zip(self._groups, self._blocks):
             start = inside * group.size
@@ -135,7 +137,7 @@ class Feed:
         if self._data.held is not None:
             return [self._data.held] * len(self._groups)
         return [
-            self._data.room(len(group.shards) * self.steps * group.size, self._dtype)
+            self._data.room(len(group.shards) * self._window_steps * group.size, self._dtype)
             for group in self._groups
         ]
 
@@ -148,17 +150,17 @@ class Feed:
         ], rooms
 
     def _load_group(self, order: EpochOrder, group: Group, number: int, room) -> _Window:
-        first = number * self.steps
-        stop = min(first + self.steps, self._cut.steps)
-        rows = (min(stop, self._cut.full_steps) - first) * group.size
-        if stop > self._cut.full_steps:
+        first = number * self._window_steps
+        stop = min(first + self._window_steps, self._sharding.steps_per_epoch)
+        rows = (min(stop, self._sharding.full_steps) - first) * group.size
+        if stop > self._sharding.full_steps:
             rows += group.last
         x, y = room
         window = _Window(x, y, *np.empty((2, len(group.shards), rows), np.int64))
         for i, shard in enumerate(group.shards):
             if not rows:
                 continue
-            start = self._cut.starts[shard] + first * group.size
+            start = self._sharding.starts[shard] + first * group.size
             pieces, shuffle = order.pieces(start, start + rows), order.shuffle(shard, number, rows)
             window.rows[i] = rows_of(pieces)[shuffle]
             if self._data.held is not None:

@@ -97,16 +97,3 @@ class Adam:
         np.divide(mean, t, out=g)
         np.multiply(g, alpha / (1.0 - scalars["beta1_power"]), out=g)
         np.subtract(v, g, out=v)
-
-
-def learning_rate(alpha: float, schedule: str, decay: float, epoch: int, epochs: int) -> float:
-    """α of an epoch (0, 1, …): "constant" α; "linear" α (1 − epoch/epochs); "exponential" α decay^epoch.
-
-    The power is a running product, for the reason given at Adam.
-    """
-    if schedule == "linear":
-        return alpha * (1.0 - epoch / epochs)
-    if schedule == "exponential":
-        for _ in range(epoch):
-            alpha *= decay
-    return alpha

@@ -69,7 +69,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Shards:
-    """The cut of n samples into logical shards.
+    """How n samples are cut into logical shards.
 
     samples: n.  batch_size: samples a step.  micro_batch_size: the most that one micro-batch has.
     """
@@ -88,7 +88,7 @@ class Shards:
         return self.samples // self.batch_size
 
     @property
-    def steps(self) -> int:
+    def steps_per_epoch(self) -> int:
         """Steps an epoch; the last is smaller where the batch size does not divide n."""
         return -(-self.samples // self.batch_size)
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from distmlp.errors import InputError
-from distmlp.training.reporting import read_log
+from distmlp.runs.log import read_log
 
 # What tells nothing about a result, or is the run's name already.
 _LEFT_OUT = ("run.", "data.scan")

@@ -15,15 +15,17 @@ from distmlp import arithmetic
 from distmlp.config.reading import Config, from_json, with_run_directory
 from distmlp.data.dataset import DataSet, check_against_network
 from distmlp.errors import InputError, RankFault
+from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results.export import export
 from distmlp.runs import checkpoint
+from distmlp.runs.log import read_log
 from distmlp.training.evaluation import Metrics
 from distmlp.training.evaluation import evaluate as evaluate_set
 from distmlp.training.evaluation import predict as predict_blocks
 from distmlp.training.loop import train
 from distmlp.training.preparation import network_of, scan_all
-from distmlp.training.reporting import LogOnly, read_log
+from distmlp.training.reporting import LogOnly
 
 
 def load(place, comm) -> tuple[checkpoint.Checkpoint, Config]:
@@ -108,8 +110,7 @@ def predict(place, spec: str, out: Path, comm) -> int:
         def write(row: int, a) -> None:
             file["a"][row : row + len(a)] = a
             if classes:
-                told = a[:, 0] > 0.5 if a.shape[1] == 1 else a.argmax(axis=1)
-                file["class"][row : row + len(a)] = told
+                file["class"][row : row + len(a)] = predicted_classes(a)
 
         on_rank_0(comm, create)
         try:

@@ -1,7 +1,7 @@
 """The run directory: one run at a time, its config as resolved, and the mark that it is finished.
 
 config.toml      what was asked, every key
-log.jsonl        an object an epoch (reporting)
+log.jsonl        an object an epoch (log)
 checkpoints/     the newest ones (checkpoint)
 finished.json    there when the run is complete, and only then
 lock             who is at work here
@@ -32,6 +32,11 @@ class RunDirectory:
         self.log = self.path / "log.jsonl"
         self.finished = self.path / "finished.json"
         self._lock = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process has the lock, and so is the one that writes."""
+        return self._lock is not None
 
     def prepare(self, config: Config, anew: bool) -> None:
         """Makes the directory, locks it and writes the config; anew: sets aside what an earlier run left.

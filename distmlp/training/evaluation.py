@@ -11,9 +11,12 @@ import numpy as np
 
 from distmlp.data.dataset import DataSet
 from distmlp.mathematics import exact
+from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Workspace, forward
 from distmlp.mathematics.shards import deal
-from distmlp.training.step import count_hits
+from distmlp.runs import checkpoint
+from distmlp.training.preparation import Prepared
+from distmlp.training.state import State
 
 #: Rows of one forward pass: a constant, since it is part of the GEMMs' shapes.
 BLOCK = 256
@@ -21,7 +24,7 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class Metrics:
-    """cost: the mean over the samples.  accuracy: the share that was told right, None without classes."""
+    """cost: the mean over the samples.  accuracy: the share of right classes, None without classes."""
 
     samples: int
     cost: float
@@ -69,6 +72,34 @@ def evaluate(network: Network, v: np.ndarray, data: DataSet, scale: float, comm)
         exact.mean_cost(everything[:-1]) if everything[-1] == 0 else float("inf"),
         hits / samples if data.classes else None,
     )
+
+
+def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dict:
+    """The log's record of the epoch that ends with a state; collective, the same on every rank but for the clock.
+
+    steps, seconds: how many of its steps were timed together, and how long they took.
+    """
+    metrics = None
+    if run.validation is not None:
+        metrics = evaluate(run.network, state.v, run.validation, run.config.data.scale, run.comm)
+    samples, hits = state.totals[:2].tolist()
+    training_accuracy = hits / samples if run.data.classes else None
+    steps_per_epoch = run.sharding.steps_per_epoch
+    epoch = state.step // steps_per_epoch
+    return {
+        "epoch": epoch,
+        "step": state.step,
+        "cost": exact.mean_cost(state.totals),
+        "validation_cost": metrics.cost if metrics else None,
+        "accuracy": metrics.accuracy if metrics else training_accuracy,
+        "accuracy_of": "validation" if metrics else "training",
+        "training_accuracy": training_accuracy,
+        "learning_rate": run.alpha(epoch - 1),
+        "samples_per_second": samples * steps / steps_per_epoch / seconds,
+        "ranks": run.comm.size,
+        "seconds": seconds,
+        "v_sha256": checkpoint.v_sha256(state.v),
+    }
 
 
 def predict(network: Network, v: np.ndarray, data: DataSet, scale: float, comm, write) -> None:

@@ -3,18 +3,111 @@
 What is wrong becomes an InputError on every rank, found by rank 0, before anything takes long.
 """
 
+import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from distmlp import arithmetic
 from distmlp.config.reading import Config
 from distmlp.data.dataset import DataSet, check_against_network, scan
-from distmlp.data.feed import chunk_rows
+from distmlp.data.feed import Feed, chunk_rows
 from distmlp.errors import InputError, RankFault
 from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam
+from distmlp.mathematics.schedules import learning_rate
 from distmlp.mathematics.shards import Shards, deal, default_micro_batch_size
+from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
+from distmlp.runs.directory import RunDirectory
+from distmlp.training.reporting import OnRank0, Silent
+from distmlp.training.step import Step
+
+#: A validation set is kept in memory where it takes this part of data.window at most.
+HELD_PART = 1 / 8
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training that is ready to begin: all that stays as it is until its end.
+
+    comm: the ranks; their number may shrink.  report: what rank 0 says.  data, validation: the open sets, the second
+    None where there is none.  sharding: of the training set.  fingerprint: of the arithmetic.  last_step: the step
+    that completes the run.
+    """
+
+    config: Config
+    comm: Communicator
+    report: Silent
+    data: DataSet
+    validation: DataSet | None
+    sharding: Shards
+    network: Network
+    optimizer: SGD | Adam
+    fingerprint: str
+    directory: RunDirectory
+    last_step: int
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows that stay together in an epoch's order."""
+        return chunk_rows(self.data, self.config.data)
+
+    def alpha(self, epoch: int) -> float:
+        """The learning rate of an epoch (0, 1, …)."""
+        o = self.config.optimizer
+        epochs = self.config.training.epochs
+        return learning_rate(o.learning_rate, o.schedule, o.decay, epoch, epochs)
+
+    def shards_of(self, rank: int) -> range:
+        """The shards that a rank computes."""
+        return deal(self.sharding.count, self.comm.size)[rank]
+
+    def feed(self, shards: range) -> Feed:
+        """The micro-batches of some shards, step after step; to be closed."""
+        c = self.config
+        return Feed(self.data, self.sharding, shards, c.data, c.seed, c.network.layers[-1], c.dtype)
+
+    def step(self, shards: range, comm) -> Step:
+        """What takes steps over a communicator, with a rank's micro-batches of these shards; collective."""
+        samples = sum(self.sharding.sizes[shard] for shard in shards)
+        exactly = self.config.reduction == "exact"
+        return Step(
+            self.network,
+            self.optimizer,
+            self.config.dtype,
+            exactly,
+            comm,
+            samples,
+            self.sharding.count,
+        )
+
+
+def prepare(config: Config, comm, report: Silent, until: int | None, stack: ExitStack) -> Prepared:
+    """What a config asks for, ready on every rank; what must be closed again is put on the stack.
+
+    until: the step to end with, instead of the last of the config's epochs.  Raises InputError.
+    """
+    data, validation = open_sets(config, comm, stack)
+    if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
+        validation.hold()
+    sharding = sharding_of(config, data.rows)
+    if config.data.scan:
+        scan_all(config, comm, [data, validation])
+    return Prepared(
+        config,
+        comm,
+        OnRank0(report, comm),
+        data,
+        validation,
+        sharding,
+        network_of(config),
+        optimizer_of(config),
+        same_arithmetic(config, comm, sharding),
+        RunDirectory(config.run.directory),
+        min(until or sys.maxsize, sharding.steps_per_epoch * config.training.epochs),
+    )
 
 
 def network_of(config: Config) -> Network:
@@ -27,8 +120,8 @@ def optimizer_of(config: Config):
     return SGD(o.momentum, o.nesterov) if o.name == "sgd" else Adam(o.beta1, o.beta2, o.epsilon)
 
 
-def cut_of(config: Config, samples: int) -> Shards:
-    """The cut of a training set of so many samples.  Raises InputError."""
+def sharding_of(config: Config, samples: int) -> Shards:
+    """How a training set of so many samples is cut into shards.  Raises InputError."""
     batch = samples if config.training.batch_size == "all" else config.training.batch_size
     if batch > samples:
         raise InputError(
@@ -39,13 +132,13 @@ def cut_of(config: Config, samples: int) -> Shards:
         raise InputError(
             f"training.micro_batch_size is {micro}, but it can be at most the batch, {batch} samples"
         )
-    cut = Shards(samples, batch, micro)
-    if cut.count > exact.MOST_MICRO_BATCHES:
+    sharding = Shards(samples, batch, micro)
+    if sharding.count > exact.MOST_MICRO_BATCHES:
         raise InputError(
-            f"training.micro_batch_size is {micro}, which makes {cut.count} micro-batches of a batch of {batch}, "
+            f"training.micro_batch_size is {micro}, which makes {sharding.count} micro-batches of a batch of {batch}, "
             f"but {exact.MOST_MICRO_BATCHES} is the most; expected at least {-(-batch // exact.MOST_MICRO_BATCHES)}"
         )
-    return cut
+    return sharding
 
 
 def open_sets(config: Config, comm, stack: ExitStack) -> tuple[DataSet, DataSet | None]:
@@ -63,7 +156,7 @@ def open_sets(config: Config, comm, stack: ExitStack) -> tuple[DataSet, DataSet 
             raise InputError(
                 f"{sets[0].spec} and {sets[1].spec}: one has classes as targets and the other numbers; expected the same of both"
             )
-        cut_of(config, sets[0].rows)
+        sharding_of(config, sets[0].rows)
         return sets
 
     def check() -> None:
@@ -78,7 +171,7 @@ def open_sets(config: Config, comm, stack: ExitStack) -> tuple[DataSet, DataSet 
     return sets[0], sets[1] if len(sets) == 2 else None
 
 
-def scan_all(config: Config, comm, sets) -> None:
+def scan_all(config: Config, comm, sets: Iterable[DataSet | None]) -> None:
     """InputError, on every rank, for the first row of a set that cannot be trained on."""
     for data in filter(None, sets):
         chunk = chunk_rows(data, config.data)
@@ -93,9 +186,9 @@ def scan_all(config: Config, comm, sets) -> None:
             raise InputError(min(faults)[1])
 
 
-def same_arithmetic(config: Config, comm, cut: Shards) -> str:
+def same_arithmetic(config: Config, comm, sharding: Shards) -> str:
     """This job's fingerprint.  InputError where the ranks' differ, naming hosts and what each computes with."""
-    mine = arithmetic.fingerprint(config.network.layers, max(cut.sizes), config.dtype)
+    mine = arithmetic.fingerprint(config.network.layers, max(sharding.sizes), config.dtype)
     words = (
         "; ".join(arithmetic.departures(config.arithmetic)) or f"as asked, {arithmetic.describe()}"
     )

@@ -1,204 +1,88 @@
-"""What keeps the law when something breaks: agreeing on the state, finding a wrong bit, ending a wait.
+"""Going on without ranks that are lost: the survivors agree on a state, and one of them on rank 0's work.
 
-All ranks hold the same state between steps, so a lost rank takes nothing with it, a rank whose state
-differs is at fault, and a rank that does not come to a sum can be named by those who wait for it.
+All ranks hold the same state between steps, so a lost rank takes nothing with it.
 """
 
-import contextlib
-import math
-import os
-import signal
-import sys
-import threading
 import time
-import zlib
-from collections import Counter
 
-import numpy as np
-
-from distmlp.training.step import State
-
-
-def progress(state: State) -> tuple[int, bool]:
-    """How far a state is: its step, and whether the epoch that ends with it has been settled."""
-    return state.step, not state.totals.any()
+from distmlp.errors import Divided, InputError
+from distmlp.parallel.communicator import RanksLost
+from distmlp.parallel.rank0 import on_rank_0
+from distmlp.runs import checkpoint
+from distmlp.training.preparation import Prepared
+from distmlp.training.saving import Saver
+from distmlp.training.state import State
+from distmlp.training.watch import within
 
 
-def furthest(state: State, record: dict | None, comm) -> tuple[State, dict | None]:
-    """State and last record of the survivor that is furthest, on every rank; they differ by one step at most."""
-    places = comm.all_gather(progress(state))
-    if len(set(places)) == 1:
-        return state, record
-    root = places.index(max(places))
-    return comm.broadcast((state, record) if comm.rank == root else None, root)
+def survive(run: Prepared, saver: Saver, state: State) -> None:
+    """Shrinks to the survivors; the state becomes the furthest one's, on all of them.
 
-
-def digest(state: State) -> int:
-    """CRC-32 of all that training changes: one flipped bit anywhere gives another one."""
-    crc = zlib.crc32(state.v)
-    for name in sorted(state.arrays):
-        crc = zlib.crc32(state.arrays[name], crc)
-    grid = state.grid and state.grid.exponents
-    rest = (
-        sorted(state.scalars.items()),
-        grid,
-        state.step,
-        state.totals.tolist(),
-        state.last_cost,
-        state.last_change,
-    )
-    return zlib.crc32(repr(rest).encode(), crc)
-
-
-def odd_ones_out(state: State, comm) -> list[int] | None:
-    """The ranks whose state is not the majority's: [] where all are equal, None where there is no majority."""
-    mine = digest(state)
-    both = np.array([mine, -mine], np.int64)
-    comm.max(both)
-    if both[0] == -both[1]:
-        return []
-    found = comm.all_gather(mine)
-    common, count = Counter(found).most_common(1)[0]
-    if 2 * count <= len(found):
-        return None
-    return [rank for rank, other in enumerate(found) if other != common]
-
-
-@contextlib.contextmanager
-def within(seconds: float, what: str, comm):
-    """Ends the job where what is done inside takes longer, for what it waits for may never come."""
-
-    def end():
-        print(
-            f"distmlp: {what} has taken {seconds:g} s; the job ends (run.stall_timeout)",
-            file=sys.stderr,
-            flush=True,
-        )
-        comm.abort(1)
-
-    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-class Watch:
-    """A thread of each rank that ends a wait that has lasted too long, and says who was waited for.
-
-    comm: the ranks.  seconds: how long one step may take.  `beat` says that this rank has gone on, and
-    where it is now.  When no beat has come for that long, the thread tells every other rank where its
-    own is, over a channel of its own; the ranks that stay silent are stopped or gone.
-
-    A process of this host that has ended though MPI has not noticed (one that called exit, under ULFM
-    without a failure detector) is found sooner.
+    Raises Divided where this part of the job cannot have the run directory.
     """
+    began, unsaid = time.monotonic(), []
+    logged = state.record
 
-    #: Seconds that a rank is given to answer once a wait has lasted too long.
-    ANSWER = 3.0
+    def lead() -> None:
+        nonlocal logged
+        _lead(run, saver, state, logged)
+        logged = state.record
+        run.report.warn(
+            f"lost {', '.join(unsaid)}; {run.comm.size} go on from step {state.step} after {time.monotonic() - began:.2f} s"
+        )
 
-    #: Seconds that MPI is given to notice that a process has ended.
-    NOTICE = 10.0
-
-    def __init__(self, comm, seconds: float):
-        self._comm, self._seconds = comm, seconds
-        self._bounded = math.isfinite(seconds) and comm.size > 1
-        self._channel = comm.channel() if self._bounded else None
-        self._beat = time.monotonic(), "at the start"
-        self._ended = threading.Event()
-        self._killed = set()
-        here = comm.hosts[comm.rank]
-        # Only processes that can be seen from here: hosts may be containers that share a name.
-        self._neighbours = [
-            rank
-            for rank in range(comm.size)
-            if comm.hosts[rank] == here and _exists(comm.pids[rank])
-        ]
-        if self._bounded:
-            threading.Thread(target=self._run, name="watch", daemon=True).start()
-
-    def beat(self, place: str) -> None:
-        """This rank has come to a place, such as "the sum of step 12"."""
-        self._beat = time.monotonic(), place
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self._ended.set()
-        if error is not None:
-            error.add_note(f"this was in {self._beat[1]}")
-
-    def _run(self) -> None:
-        while not self._ended.wait(min(1.0, self._seconds / 4)):
-            since, place = self._beat
-            waited = time.monotonic() - since
-            if waited > min(self.NOTICE, self._seconds):
-                self._look_around(since, place)
-            if waited > self._seconds or (self._channel and self._channel.is_called()):
-                self._call_out(since, place)
-
-    def _look_around(self, since: float, place: str) -> None:
-        """Ends the job where a neighbour has ended and MPI does not say so."""
-        gone = [rank for rank in self._neighbours if not _exists(self._comm.pids[rank])]
-        if gone and self._beat[0] == since and not self._ended.is_set():
-            if self._comm.rank == min(set(self._neighbours).difference(gone)):
-                words = "; ".join(map(self._name, gone))
-                print(
-                    f"distmlp: {words} has ended, and MPI has not noticed, in {place}; the job ends",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            self._comm.abort(1)
-
-    def _name(self, rank: int) -> str:
-        return f"rank {rank} on {self._comm.hosts[rank]} (process {self._comm.pids[rank]})"
-
-    def _call_out(self, since: float, place: str) -> None:
-        comm = self._comm
-        here = (comm.entered, place)
-        answers = self._channel.exchange(here, self.ANSWER) if self._channel else {comm.rank: here}
-        if self._ended.is_set() or self._beat[0] != since:
-            return
-        silent = [rank for rank in range(comm.size) if rank not in answers]
-        entered = [count for count, _ in answers.values()]
-        behind = [
-            rank for rank, (count, _) in answers.items() if count == min(entered) < max(entered)
-        ]
-        said = [
-            self._name(rank) + (f", which is in {answers[rank][1]}" if rank in answers else "")
-            for rank in silent or behind
-        ]
-        speaker = min(answers) == comm.rank
-        if speaker:
-            missing = "; ".join(said) or "nobody in particular"
-            print(
-                f"distmlp: no progress for {self._seconds:g} s in {place}; waiting for {missing} "
-                "(run.stall_timeout sets how long to wait)",
-                file=sys.stderr,
-                flush=True,
-            )
-        within_reach = {
-            rank for rank in silent if comm.hosts[rank] in {comm.hosts[other] for other in answers}
-        }
-        if comm.resilient and within_reach - self._killed:
-            # Ended for good, it is a lost rank, and the others go on without it.
-            self._killed |= within_reach
-            for rank in within_reach.intersection(self._neighbours):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(comm.pids[rank], signal.SIGKILL)
-            self._beat = time.monotonic(), place
-        elif speaker:
-            comm.abort(1)
+    with within(run.config.run.stall_seconds, "going on without lost ranks", run.comm):
+        while True:
+            try:
+                unsaid += run.comm.survive()
+                state.become(furthest(state, run.comm))
+                # Where rank 0 dies in this, the others know that it may not have said whom it lost.
+                on_rank_0(run.comm, lead)
+                return
+            except InputError as error:
+                raise Divided(
+                    f"this part of the job ends, for it cannot have the run directory: {error}"
+                ) from None
+            except RanksLost:
+                continue
 
 
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+def furthest(state: State, comm) -> State:
+    """The state of the survivor that is furthest, on every rank; they differ by one step at most."""
+    places = comm.all_gather(state.progress)
+    if len(set(places)) == 1:
+        return state
+    root = places.index(max(places))
+    return comm.broadcast(state if comm.rank == root else None, root)
+
+
+def _lead(run: Prepared, saver: Saver, state: State, logged: dict | None) -> None:
+    """What rank 0 does first after a recovery, so that the log has every epoch that is settled.
+
+    logged: the last record that this rank had before.
+    """
+    record = state.record
+    if not run.directory.is_ours:
+        _take_over(run, saver, state)
+    elif record is not None and (logged is None or logged["step"] < record["step"]):
+        # A different rank had settled an epoch whose metrics had not reached this one.
+        run.report.epoch(record, run.config.training.epochs)
+
+
+def _take_over(run: Prepared, saver: Saver, state: State) -> None:
+    """What a new rank 0 does: takes the directory's lock, and goes on with its log.
+
+    Raises InputError where the old rank 0 lives, or has come to the end without this part: it is the
+    network that broke, and both sides think that the other has died.  The lock tells which one goes on.
+    """
+    directory = run.directory
+    directory.lock(patience=5.0)
+    finished = directory.finished_step()
+    if finished is not None and finished > state.step:
+        raise InputError(
+            f"run.directory {directory.path}: another part of the job has completed the run"
+        )
+    checkpoint.remove_leftovers(directory.checkpoints)
+    saver.took_over()
+    step = state.step if state.is_settled else state.step - 1
+    run.report.start(directory.log, step, run.last_step, state.record)

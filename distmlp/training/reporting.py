@@ -1,34 +1,76 @@
-"""What rank 0 says: the log file, the lines by epoch, the progress bar.
-
-Every other rank is silent; `Silent` stands in for `Report` there.
-"""
+"""What rank 0 says: a record an epoch, in the log and as a line; warnings; the progress bar."""
 
 import contextlib
-import json
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
-from distmlp.runs.checkpoint import sync_directory
+from distmlp.runs.log import Log
 
 
 class Silent:
-    """Says nothing."""
+    """Says nothing; what a report can be told."""
 
-    def warn(self, text: str) -> None: ...
+    def warn(self, text: str) -> None:
+        """Something is wrong, and the training goes on."""
 
-    def say(self, text: str) -> None: ...
+    def say(self, text: str) -> None:
+        """Something that the user waits for."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Something that the user may want to know."""
 
-    def begin(self, log: Path, step: int, steps: int, record: dict | None = None) -> None: ...
+    def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
+        """Steps are taken from this one on; the log's records after it will be made again.
 
-    def advance(self) -> None: ...
+        record: of the last epoch settled, put in where the log has lost it.
+        """
 
-    def epoch(self, record: dict, epochs: int) -> None: ...
+    def advance(self) -> None:
+        """A step has been taken."""
 
-    def close(self) -> None: ...
+    def epoch(self, record: dict, epochs: int) -> None:
+        """An epoch has ended, of so many."""
+
+    def close(self) -> None:
+        """The training has ended."""
+
+
+class OnRank0(Silent):
+    """A report that only rank 0 makes; every rank has one, since any may become rank 0."""
+
+    def __init__(self, report: Silent, comm) -> None:
+        self._report, self._comm = report, comm
+
+    def warn(self, text: str) -> None:
+        if self._comm.rank == 0:
+            self._report.warn(text)
+
+    def say(self, text: str) -> None:
+        if self._comm.rank == 0:
+            self._report.say(text)
+
+    def note(self, text: str) -> None:
+        if self._comm.rank == 0:
+            self._report.note(text)
+
+    def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
+        if self._comm.rank == 0:
+            self._report.start(log, step, last_step, record)
+
+    def advance(self) -> None:
+        if self._comm.rank == 0:
+            self._report.advance()
+
+    def epoch(self, record: dict, epochs: int) -> None:
+        if self._comm.rank == 0:
+            self._report.epoch(record, epochs)
+
+    def close(self) -> None:
+        self._report.close()
 
 
 class LogOnly(Silent):
@@ -37,63 +79,37 @@ class LogOnly(Silent):
     Where the disk refuses a line, training goes on, and the line is written with a later one.
     """
 
-    def __init__(self):
-        self._log, self._unwritten, self._warned = None, b"", False
+    def __init__(self) -> None:
+        self._log, self._warned = Log(), False
 
-    def warn(self, text):
+    def warn(self, text: str) -> None:
         warnings.warn(text, stacklevel=2)
 
-    def begin(self, log, step, steps, record=None):
-        """Opens the log, without the lines after a step, which will be written again.
-
-        record: of the last epoch settled, put in where the log has lost it.
-        """
+    def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
         self.close()
+        with self._warning_once():
+            self._log.open(log, step, record)
+
+    def epoch(self, record: dict, epochs: int) -> None:
+        with self._warning_once():
+            self._log.append(record)
+
+    def close(self) -> None:
+        with self._warning_once():
+            self._log.close()
+        if self._log.unwritten:
+            self.warn(f"the log lacks its last {self._log.unwritten} epochs")
+        self._log = Log()
+
+    @contextlib.contextmanager
+    def _warning_once(self) -> Iterator[None]:
+        """The training goes on where the log cannot be written, and the first time says so."""
         try:
-            _keep_lines(log, step, record)
-            self._log = open(log, "ab", buffering=0)
+            yield
         except OSError as error:
-            self._refused(error)
-
-    def epoch(self, record, epochs):
-        """One object in the log, which a reader sees at once."""
-        self._unwritten += json.dumps(record).encode() + b"\n"
-        self._write()
-
-    def close(self):
-        if self._log is not None:
-            try:
-                if self._unwritten:
-                    self._write()
-                os.fsync(self._log.fileno())
-                self._log.close()
-            except OSError as error:
-                self._refused(error)
-        if self._unwritten:
-            count = self._unwritten.count(b"\n")
-            self.warn(f"the log lacks its last {count} epochs")
-        self._log, self._unwritten = None, b""
-
-    def _write(self):
-        if self._log is None:
-            return
-        end = self._log.seek(
-            0, os.SEEK_END
-        )  # not tell(), which after half a line that was taken back is beyond it
-        try:
-            rest = memoryview(self._unwritten)
-            while rest:
-                rest = rest[self._log.write(rest) :]
-            self._unwritten = b""
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                self._log.truncate(end)  # no half a line
-            self._refused(error)
-
-    def _refused(self, error):
-        if not self._warned:
-            self._warned = True
-            self.warn(f"the log cannot be written: {error}")
+            if not self._warned:
+                self._warned = True
+                self.warn(f"the log cannot be written: {error}")
 
 
 class Report(LogOnly):
@@ -102,20 +118,20 @@ class Report(LogOnly):
     bar: True, False, or None for "where standard error is a terminal".
     """
 
-    def __init__(self, bar: bool | None = None):
+    def __init__(self, bar: bool | None = None) -> None:
         super().__init__()
         self._show_bar = sys.stderr.isatty() if bar is None else bar
         self._bar = None
 
-    def warn(self, text):
+    def warn(self, text: str) -> None:
         self._line(f"distmlp: {text}", sys.stderr)
 
     note = warn
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         self._line(text, sys.stdout)
 
-    def _line(self, text, stream):
+    def _line(self, text: str, stream: TextIO) -> None:
         if self._bar is not None:
             self._bar.clear()
         try:
@@ -126,13 +142,13 @@ class Report(LogOnly):
         if self._bar is not None:
             self._bar.refresh()
 
-    def begin(self, log, step, steps, record=None):
-        super().begin(log, step, steps, record)
+    def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
+        super().start(log, step, last_step, record)
         if self._show_bar:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=steps,
+                total=last_step,
                 initial=step,
                 unit="step",
                 mininterval=0.25,
@@ -141,11 +157,11 @@ class Report(LogOnly):
                 file=sys.stderr,
             )
 
-    def advance(self):
+    def advance(self) -> None:
         if self._bar is not None:
             self._bar.update()
 
-    def epoch(self, record, epochs):
+    def epoch(self, record: dict, epochs: int) -> None:
         super().epoch(record, epochs)
         words = [
             f"epoch {record['epoch']:>{len(str(epochs))}}/{epochs}",
@@ -158,36 +174,8 @@ class Report(LogOnly):
         words.append(f"{record['samples_per_second']:,.0f} samples/s")
         self.say("  ".join(words))
 
-    def close(self):
+    def close(self) -> None:
         super().close()
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def read_log(path: Path) -> list[dict]:
-    """The objects of a log.jsonl; a last line that a crash cut short is left out."""
-    records = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-    return records
-
-
-def _keep_lines(path: Path, step: int, record: dict | None) -> None:
-    """Rewrites a log with its records up to a step only, and with this one, if it belongs there."""
-    records = [old for old in read_log(path) if old["step"] <= step]
-    if record and record["step"] <= step and all(old["step"] < record["step"] for old in records):
-        records.append(record)
-    if not path.exists() and not records:
-        return
-    temporary = path.with_suffix(".jsonl.writing")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_directory(path.parent)

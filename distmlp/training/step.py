@@ -8,7 +8,7 @@ the optimizer and the grid as they were on every rank.
 
 import functools
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from distmlp.data.feed import MicroBatches
 from distmlp.mathematics import exact
 from distmlp.mathematics.layout import aligned
+from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import (
     FEW_SAMPLES,
     Network,
@@ -26,6 +27,7 @@ from distmlp.mathematics.network import (
     forward,
     weight_gradient,
 )
+from distmlp.training.state import State
 
 #: A weight gradient is made, cut to the grid and added in tiles of this size, which stay in a core's
 #: cache.  The rows of a tile follow from the layer alone: they are part of a GEMM's shape.
@@ -33,34 +35,6 @@ TILE_BYTES = 2**20
 
 #: v is updated in pieces of this many entries, for the same reason; elementwise, so any size will do.
 PIECE = 2**16
-
-
-@dataclass
-class State:
-    """What training changes: equal on every rank, bit for bit, whenever no step is under way.
-
-    v: (k,).  arrays, scalars: the optimizer's.  grid: of the next step's sums, None before the first.
-    step: steps done since the start.  totals: of the epoch under way.  last_cost: of the epoch before,
-    last_change: |its cost − the one's before it|, each None until there is one.  stop, save: whether a
-    rank asked for it in the last step.
-    """
-
-    v: np.ndarray
-    arrays: dict[str, np.ndarray]
-    scalars: dict[str, float]
-    grid: exact.Grid | None = None
-    step: int = 0
-    totals: np.ndarray = field(default_factory=exact.no_totals)
-    last_cost: float | None = None
-    last_change: float | None = None
-    stop: bool = False
-    save: bool = False
-
-    def begin_epoch(self, cost: float) -> None:
-        """Puts the cost of the epoch that has ended on record, and the totals to nothing."""
-        self.last_change = None if self.last_cost is None else abs(cost - self.last_cost)
-        self.last_cost = cost
-        self.totals = exact.no_totals()
 
 
 class Step:
@@ -328,12 +302,6 @@ class _Plan:
     products: list | None
     weights: list
     biases: list
-
-
-def count_hits(a: np.ndarray, labels: np.ndarray) -> int:
-    """How many outputs a, (…, outputs), tell the class in labels, (…); one output tells 0 from 1."""
-    told = a[..., 0] > 0.5 if a.shape[-1] == 1 else a.argmax(axis=-1)
-    return int(np.count_nonzero(told == labels))
 
 
 def _count_not_finite(largest, costs) -> int:

@@ -268,11 +268,11 @@ def wrap(owner, name: str, before=None, after=None, around=None) -> None:
 
 def install(faults: Faults) -> None:
     """Wraps the package's functions; numpy is imported from here on."""
+    from distmlp.data import feed
     from distmlp.parallel import communicator, hostmemory, launchers, mpi
     from distmlp.runs import checkpoint
     from distmlp.runs import directory as rundirectory
-    from distmlp.training import loop as training
-    from distmlp.training import step
+    from distmlp.training import auditing, evaluation, loop, preparation, recovery, saving, step
 
     def gradient(function, self, state, *arguments, **named):
         if isinstance(self.comm, communicator.SingleProcess) and RANK_COUNT > 1:
@@ -308,12 +308,11 @@ def install(faults: Faults) -> None:
         if faults.place == "the sum":
             faults.at("after the sum")
 
-    def survive(function, self, state):
+    def survive(function, run, saver, state):
         faults.recovery += 1
         faults.going_on = False
-        state = function(self, state)
-        faults.ranks = self.comm.size
-        return state
+        function(run, saver, state)
+        faults.ranks = run.comm.size
 
     def went_on():
         if faults.recovery and not faults.going_on:
@@ -356,17 +355,17 @@ def install(faults: Faults) -> None:
     wrap(step.Step, "gradient", around=gradient)
     wrap(step.Step, "_accumulate", after=accumulated)
     wrap(step.Step, "update", after=updated)
-    wrap(training, "evaluate", around=evaluate)
-    wrap(training, "furthest", before=lambda *_: faults.at("furthest"))
-    wrap(training, "odd_ones_out", before=lambda *_: faults.at("comparing"))
-    wrap(training.Feed, "step", before=lambda *_: faults.at("reading"))
-    wrap(training._Run, "_survive", around=survive)
-    wrap(training._Run, "_take_over", before=lambda *_: faults.at("taking over"))
-    wrap(training._Run, "_save", before=lambda *_: faults.at("saving"))
-    wrap(training, "scan_all", before=lambda *_: faults.at("scanning"))
-    wrap(training._Run, "begin", lambda *_: faults.at("beginning"), lambda *_: faults.at("begun"))
-    wrap(training._Run, "to_the_end", before=lambda *_: faults.at("prepared"))
-    wrap(training._Run, "to_the_end", after=ended)
+    wrap(evaluation, "evaluate", around=evaluate)
+    wrap(recovery, "furthest", before=lambda *_: faults.at("furthest"))
+    wrap(auditing, "odd_ones_out", before=lambda *_: faults.at("comparing"))
+    wrap(feed.Feed, "step", before=lambda *_: faults.at("reading"))
+    wrap(loop, "survive", around=survive)
+    wrap(recovery, "_take_over", before=lambda *_: faults.at("taking over"))
+    wrap(saving.Saver, "save", before=lambda *_: faults.at("saving"))
+    wrap(preparation, "scan_all", before=lambda *_: faults.at("scanning"))
+    wrap(loop, "first_state", lambda *_: faults.at("beginning"), lambda *_: faults.at("begun"))
+    wrap(loop.Loop, "to_the_end", before=lambda *_: faults.at("prepared"))
+    wrap(loop.Loop, "to_the_end", after=ended)
     wrap(checkpoint, "image", before=lambda *_: faults.at("copying"))
     wrap(checkpoint, "prune", before=lambda *_: faults.at("pruning"))
     wrap(checkpoint, "sync_directory", before=lambda *_: faults.at("renamed"))
@@ -419,9 +418,9 @@ def main() -> int:
             arithmetic.one_thread = nullcontext
         install(faults)
         if "slow_write" in plan:
-            from distmlp.training import loop as training
+            from distmlp.training import saving
 
-            training.SLOW_WRITE = plan["slow_write"]
+            saving.SLOW_WRITE = plan["slow_write"]
         faults.at("start")
 
     wrap(arithmetic, "pin", around=pin)

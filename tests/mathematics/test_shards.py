@@ -47,10 +47,10 @@ def epoch_rows(cut, order, window=3):
     steps = {}
     for shard in range(cut.count):
         sizes = [cut.sizes[shard]] * cut.full_steps + [cut.last_sizes[shard]] * (
-            cut.steps - cut.full_steps
+            cut.steps_per_epoch - cut.full_steps
         )
         place = cut.starts[shard]
-        for number, first in enumerate(range(0, cut.steps, window)):
+        for number, first in enumerate(range(0, cut.steps_per_epoch, window)):
             rows = sum(sizes[first : first + window])
             stream = rows_of(order.pieces(place, place + rows))
             taken = [stream[i] for i in order.shuffle(shard, number, rows)]
@@ -69,7 +69,7 @@ def test_each_sample_is_met_exactly_once_an_epoch(n, batch, micro, chunk):
         steps = epoch_rows(cut, EpochOrder(3, epoch, n, chunk))
         met = Counter(row for rows in steps.values() for row in rows)
         assert met == Counter(range(n))
-        for step in range(cut.steps):
+        for step in range(cut.steps_per_epoch):
             t = sum(len(steps[step, shard]) for shard in range(cut.count))
             assert t == (batch if step < n // batch else n % batch)
 
@@ -84,12 +84,12 @@ def test_sizes(n, batch, micro, chunk):
         assert sizes == sorted(sizes, reverse=True)
     assert min(cut.sizes) >= 1
     assert cut.starts[0] == 0 and cut.starts[-1] == n
-    assert cut.steps == cut.full_steps + (n % batch > 0)
+    assert cut.steps_per_epoch == cut.full_steps + (n % batch > 0)
 
 
 def test_sizes_worked_by_hand():
     cut = Shards(samples=53, batch_size=20, micro_batch_size=6)
-    assert cut.count == 4 and cut.full_steps == 2 and cut.steps == 3
+    assert cut.count == 4 and cut.full_steps == 2 and cut.steps_per_epoch == 3
     assert cut.sizes == [5, 5, 5, 5]
     assert cut.last_sizes == [4, 3, 3, 3]
     assert cut.starts == [0, 14, 27, 40, 53]

@@ -1,0 +1,121 @@
+"""The state that a run begins with: a checkpoint's, or a new one."""
+
+import numpy as np
+
+from distmlp.config.reading import differences, from_json
+from distmlp.errors import InputError
+from distmlp.mathematics import exact
+from distmlp.mathematics.initializers import initialize
+from distmlp.parallel.rank0 import on_rank_0
+from distmlp.runs import checkpoint
+from distmlp.runs.checkpoint import Checkpoint
+from distmlp.training.preparation import Prepared
+from distmlp.training.saving import Saver
+from distmlp.training.state import State
+
+
+def first_state(run: Prepared, saver: Saver, resume: str) -> State:
+    """The state to begin with, equal on every rank; makes the run directory and starts the report.
+
+    resume: "auto" (the run directory's newest good checkpoint, or a new state), "never", or a checkpoint's
+    path.  Raises InputError.
+    """
+    comm, directory = run.comm, run.directory
+    found = on_rank_0(comm, lambda: _to_resume(run, resume))
+    on_rank_0(comm, lambda: directory.prepare(run.config, anew=resume == "never"))
+    on_rank_0(comm, lambda: checkpoint.remove_leftovers(directory.checkpoints))
+    if found is None:
+        state = new_state(run)
+    else:
+        state = restored(run, found)
+        saver.resumed(found)
+        if found.facts["fingerprint"] != run.fingerprint:
+            run.report.warn(
+                f"{found.path} was made with other arithmetic (numpy, BLAS or CPU kernels) than this process has; "
+                "from here on the bits of v are not those of the uninterrupted run"
+            )
+    _say_what_the_ranks_are_for(run)
+    run.report.start(directory.log, state.step, run.last_step)
+    return state
+
+
+def new_state(run: Prepared) -> State:
+    """The state before the first step: a function of the config alone."""
+    c = run.config
+    v = initialize(run.network.layout, c.network.initializer, c.seed, c.dtype)
+    arrays = {name: np.zeros_like(v) for name in run.optimizer.arrays}
+    return State(v, arrays, run.optimizer.scalars)
+
+
+def restored(run: Prepared, found: Checkpoint) -> State:
+    """The state that a checkpoint keeps; `saving.facts_of` says how."""
+    facts = found.facts
+    return State(
+        found.v,
+        found.arrays,
+        facts["scalars"],
+        None if facts["grid"] is None else exact.Grid(facts["grid"], run.config.dtype),
+        facts["step"],
+        np.array(facts["totals"], np.int64),
+        facts["last_cost"],
+        facts["last_change"],
+    )
+
+
+def last_good_state(run: Prepared) -> State:
+    """The newest good checkpoint's state, or a new one where there is no checkpoint; collective."""
+    found = on_rank_0(run.comm, lambda: checkpoint.newest_good(run.directory.checkpoints)[0])
+    return new_state(run) if found is None else restored(run, found)
+
+
+def _to_resume(run: Prepared, resume: str) -> Checkpoint | None:
+    """The checkpoint to go on from, or None (on rank 0)."""
+    if resume == "never":
+        return None
+    if resume == "auto":
+        found, passed_over = checkpoint.newest_good(run.directory.checkpoints)
+        if found is None and passed_over:
+            raise checkpoint.Damaged(
+                f"{run.directory.path}: none of its checkpoints is good: {'; '.join(passed_over)}; --resume never begins anew"
+            )
+    else:
+        found, passed_over = checkpoint.find(resume)
+    for words in passed_over:
+        run.report.warn(f"{words}; taking the newest good one")
+    if found is not None:
+        _check_fits(run, found)
+        run.report.say(f"resuming from {found.path} (step {found.facts['step']})")
+    return found
+
+
+def _check_fits(run: Prepared, found: Checkpoint) -> None:
+    """InputError where a checkpoint is of another training than this one."""
+    for key, old, new in differences(from_json(found.facts["config"]), run.config):
+        raise InputError(
+            f"{found.path}: the checkpoint has {key} = {old}, but the config has {new}; a resumed run must have the same"
+        )
+    for fact, words, here in (
+        ("samples", "training samples", run.data.rows),
+        ("chunk_rows", "rows a chunk (data.chunk_rows)", run.chunk_rows),
+    ):
+        if found.facts[fact] != here:
+            raise InputError(
+                f"{found.path}: the checkpoint was made with {found.facts[fact]} {words}, but {run.data.spec} has {here}"
+            )
+
+
+def _say_what_the_ranks_are_for(run: Prepared) -> None:
+    """Warns of ranks that will idle; notes where a lost rank ends the job."""
+    comm, sharding = run.comm, run.sharding
+    idle = comm.size - sharding.count
+    if idle > 0:
+        run.report.warn(
+            f"{comm.size} ranks, but a batch has {sharding.count} micro-batches: {idle} {'rank' if idle == 1 else 'ranks'} will idle "
+            f"(training.micro_batch_size is {sharding.micro_batch_size}; {max(1, sharding.batch_size // comm.size)} "
+            "would use them all, and give another v)"
+        )
+    if comm.size > 1 and not comm.resilient:
+        run.report.note(
+            f"{comm.mpi} was started without fault tolerance: a lost rank ends the job, and the same command "
+            "goes on from the last checkpoint (docs/reliability.md)"
+        )

@@ -1,0 +1,168 @@
+"""Checkpoints: when one is due, what it keeps, and writing it while training goes on."""
+
+import socket
+import time
+from pathlib import Path
+
+from distmlp import arithmetic
+from distmlp.errors import CheckpointFailed
+from distmlp.runs import checkpoint
+from distmlp.runs.checkpoint import Checkpoint, Writer
+from distmlp.training.preparation import Prepared
+from distmlp.training.state import State
+
+#: Seconds of writing one checkpoint after which the disk is called slow.
+SLOW_WRITE = 10.0
+
+
+class Saver:
+    """Writes a run's checkpoints, in a thread of rank 0, and knows the last good one.
+
+    written: the newest checkpoint's path, on rank 0; None where there is none.
+    """
+
+    def __init__(self, run: Prepared) -> None:
+        self._run = run
+        self._every, self._unit = run.config.run.every
+        self._writer = Writer(run.directory.checkpoints, run.config.run.keep)
+        self._saved_at, self._saved_step = time.monotonic(), None
+        self._warned_of_slow_disk = self._warned_of_writing = False
+        self.written: Path | None = None
+
+    def close(self) -> None:
+        """Waits for the write under way, and ends the thread."""
+        self._writer.close()
+
+    def went_back(self, step: int) -> None:
+        """The state is now one of this step, which needs no checkpoint: it comes from one."""
+        self._saved_step = step
+
+    def resumed(self, found: Checkpoint) -> None:
+        """The state is now a checkpoint's."""
+        self.written = found.path
+        self.went_back(found.facts["step"])
+
+    def took_over(self) -> None:
+        """This rank has become rank 0, and writes from now on."""
+        self.written = next(iter(checkpoint.listed(self._run.directory.checkpoints)), None)
+
+    def last_good(self) -> str:
+        """What can be said of the last good checkpoint, on rank 0."""
+        if self.written is None:
+            return "no checkpoint has been written"
+        return f"the last good checkpoint is {self.written}"
+
+    def asks(self) -> bool:
+        """Whether rank 0's clock asks for a checkpoint after the coming step."""
+        if self._unit != "minute" or self._run.comm.rank != 0:
+            return False
+        return time.monotonic() - self._saved_at >= 60 * self._every
+
+    def is_due(self, state: State) -> bool:
+        """Whether a checkpoint is due in this state, equally on every rank."""
+        if state.step == 0 or state.step == self._saved_step:
+            return False
+        if self._unit == "minute":
+            return state.save
+        steps = self._run.sharding.steps_per_epoch if self._unit == "epoch" else 1
+        return state.step % (self._every * steps) == 0
+
+    def save(self, state: State, last: bool, complete: bool) -> None:
+        """Writes a checkpoint while training goes on.
+
+        One that fails is a warning, for there will be others.  The last one is waited for; its failure is a
+        CheckpointFailed on every rank.
+        """
+        comm, fault = self._run.comm, None
+        self._saved_step, self._saved_at = state.step, time.monotonic()
+        if comm.rank == 0:
+            fault = self._finish(state, complete) if last else self._begin(state)
+            if fault and not last and not self._warned_of_writing:
+                self._warned_of_writing = True
+                self._run.report.warn(
+                    f"{fault}; {self.last_good()}; the training goes on, and tries again when the next one is due"
+                )
+        if last:
+            fault, self.written = comm.broadcast((fault, self.written))
+            if fault:
+                raise CheckpointFailed(f"{fault}; {self.last_good()}")
+            comm.agree()
+
+    def wait(self) -> None:
+        """Waits for the write under way, so that `last_good` is true (rank 0; other ranks have none)."""
+        fault = self._wait()
+        if fault:
+            self._run.report.warn(fault)
+
+    def _begin(self, state: State) -> str | None:
+        """Begins to write on rank 0; returns what went wrong, with it or with the one before."""
+        if not self._writer.busy:
+            fault = self._wait()
+            return self._start(state) or fault
+        # More checkpoints than the disk can take: the next one due will do as well.
+        if self._writer.seconds > SLOW_WRITE and not self._warned_of_slow_disk:
+            self._warned_of_slow_disk = True
+            self._run.report.warn(
+                f"writing a checkpoint has taken {self._writer.seconds:.0f} s already; those due in the meantime are left out"
+            )
+        return None
+
+    def _finish(self, state: State, complete: bool) -> str | None:
+        """Writes the last checkpoint on rank 0, and marks the run as complete; returns what went wrong."""
+        self._wait()
+        fault = self._start(state) or self._wait()
+        if fault is None and complete:
+            try:
+                self._run.directory.finish(
+                    step=state.step,
+                    v_sha256=checkpoint.v_sha256(state.v),
+                    checkpoint=str(self.written),
+                )
+            except OSError as error:
+                return f"the end of the run could not be marked: {error}"
+        return fault
+
+    def _start(self, state: State) -> str | None:
+        try:
+            image = checkpoint.image(state.v, state.arrays, facts_of(self._run, state))
+            self._writer.start(state.step, image)
+        except OSError as error:
+            return f"a checkpoint could not be made: {error}"
+        return None
+
+    def _wait(self) -> str | None:
+        try:
+            written = self._writer.finish()
+        except OSError as error:
+            return f"a checkpoint could not be written: {error}"
+        if written:
+            self.written, self._warned_of_writing = written, False
+        return None
+
+
+def facts_of(run: Prepared, state: State) -> dict:
+    """What a checkpoint keeps beside v and the optimizer's arrays; `resuming.restored` reads it."""
+    epoch, step_in_epoch = divmod(state.step, run.sharding.steps_per_epoch)
+    return {
+        "config": run.config.to_json(),
+        "layers": list(run.network.layers),
+        "dtype": run.config.dtype,
+        "parameters": run.network.layout.size,
+        "step": state.step,
+        "epoch": epoch,
+        "step_in_epoch": step_in_epoch,
+        "samples": run.data.rows,
+        "chunk_rows": run.chunk_rows,
+        "scalars": state.scalars,
+        "grid": None if state.grid is None else list(state.grid.exponents),
+        "totals": state.totals.tolist(),
+        "last_cost": state.last_cost,
+        "last_change": state.last_change,
+        "classes": run.data.classes,
+        "v_sha256": checkpoint.v_sha256(state.v),
+        "fingerprint": run.fingerprint,
+        "arithmetic": arithmetic.describe(),
+        "ranks": run.comm.size,
+        "mpi": run.comm.mpi,
+        "host": socket.gethostname(),
+    }

@@ -1,0 +1,53 @@
+"""What training changes, in one place: v, the optimizer's numbers, and how far the run has come."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from distmlp.mathematics import exact
+
+
+@dataclass
+class State:
+    """What training changes: equal on every rank, bit for bit, whenever no step is under way.
+
+    v: (k,).  arrays, scalars: the optimizer's.  grid: of the next step's sums, None before the first.
+    step: steps done since the start.  totals: of the epoch under way.  last_cost: of the epoch before,
+    last_change: |its cost − the one's before it|, each None until there is one.  stop, save: whether a
+    rank asked for it in the last step.  record: the last epoch's line of the log, None before this process
+    has seen one end; only its clock may differ between ranks.
+    """
+
+    v: np.ndarray
+    arrays: dict[str, np.ndarray]
+    scalars: dict[str, float]
+    grid: exact.Grid | None = None
+    step: int = 0
+    totals: np.ndarray = field(default_factory=exact.no_totals)
+    last_cost: float | None = None
+    last_change: float | None = None
+    stop: bool = False
+    save: bool = False
+    record: dict | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing has been added up since the last epoch was put on record."""
+        return not self.totals.any()
+
+    @property
+    def progress(self) -> tuple[int, bool]:
+        """How far it is, for comparing: the step, and whether the epoch that ends with it is on record."""
+        return self.step, self.is_settled
+
+    def end_epoch(self, record: dict) -> None:
+        """Keeps the record of the epoch that has ended, and its cost, and sets the totals to nothing."""
+        cost = record["cost"]
+        self.last_change = None if self.last_cost is None else abs(cost - self.last_cost)
+        self.last_cost = cost
+        self.totals = exact.no_totals()
+        self.record = record
+
+    def become(self, other: "State") -> None:
+        """Takes on all of another state: the one that a run goes back to, or the furthest rank's."""
+        vars(self).update(vars(other))
