@@ -30,7 +30,7 @@ class Log:
         record: of the last epoch settled, put in where the log has lost it.
         """
         _keep_records(path, step, record)
-        self._file = open(path, "ab", buffering=0)
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  (closed by `close`)
 
     def append(self, record: dict) -> None:
         """One object, which a reader sees at once.  Raises OSError."""
@@ -44,10 +44,10 @@ class Log:
         try:
             if self._unwritten:
                 self._write()
+            os.fsync(self._file.fileno())
         finally:
-            file, self._file = self._file, None
-            with file:
-                os.fsync(file.fileno())
+            self._file.close()
+            self._file = None
 
     def _write(self) -> None:
         if self._file is None:

@@ -110,7 +110,7 @@ def predict(network: Network, v: np.ndarray, data: DataSet, scale: float, comm, 
     blocks = _blocks(data.rows, comm)
     workspace = Workspace(network.layers, BLOCK, v.dtype)
     outputs = _outputs(network, v, data, scale, blocks, workspace)
-    most = -(-(-(-data.rows // BLOCK)) // comm.size)
+    most = len(deal(-(-data.rows // BLOCK), comm.size)[0])
     for turn in range(most):
         mine = None
         if turn < len(blocks):
