@@ -48,7 +48,7 @@ static PyMethodDef functions[] = {
 static int fill(PyObject *module)
 {
     choose_unit(NULL);
-    return PyModule_AddFunctions(module, product_functions);
+    return PyModule_AddFunctions(module, product_functions) < 0 ? -1 : PyModule_AddFunctions(module, function_functions);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)fill}, {0, NULL}};

@@ -8,6 +8,7 @@ import os
 from types import ModuleType
 
 from distmlp.errors import InputError
+from distmlp.kernels import layer_twins, random_twins, update_twins
 
 #: What DISTMLP_WIDTH may be.
 WIDTHS = ("512", "256", "128", "plain")
@@ -42,3 +43,11 @@ compiled = _compiled()
 def name() -> str:
     """What runs, for people: such as "256-bit (AVX2, FMA)"."""
     return "numpy (nothing compiled, so slow)" if compiled is None else compiled.name()
+
+
+_of_layers: ModuleType = compiled or layer_twins
+function = _of_layers.function
+activate, chain_rule = _of_layers.activate, _of_layers.chain_rule
+cost_values, cost_gradient = _of_layers.cost_values, _of_layers.cost_gradient
+update = (compiled or update_twins).update
+normals, shuffle = (compiled or random_twins).normals, (compiled or random_twins).shuffle

@@ -8,23 +8,30 @@
 #include <immintrin.h>
 #endif
 
-/* A buffer's letter of the struct module, without its sign of byte order. */
+/* Whether an array's numbers have 8 bytes, whatever the others have. */
+static int of_64_bits(char kind)
+{
+    return strchr("eEqQ", kind) != NULL;
+}
+
+/* A buffer's letter of the struct module; that of another byte order than this machine's is '<' or '>'. */
 static char letter_of(const Py_buffer *buffer)
 {
     const char *format = buffer->format ? buffer->format : "B";
-    while (*format == '@' || *format == '=' || *format == '<' || *format == '>')
-        format++;
-    return *format;
+    return format[*format == '@' || *format == '='];
 }
 
 static int take_array(struct argument *argument, PyObject *given, char kind)
 {
-    const int written = kind == 'F' || kind == 'I';
+    const int written = kind < 'a', either = kind == 't' || kind == 'T';
     if (PyObject_GetBuffer(given, &argument->buffer, PyBUF_ND | PyBUF_FORMAT | (written ? PyBUF_WRITABLE : 0)) < 0)
         return 0;
     const Py_buffer *buffer = &argument->buffer;
     const char letter = letter_of(buffer);
-    const int right = kind == 'f' || kind == 'F' ? letter == 'f' || letter == 'd' : letter == 'i' || letter == 'l' || letter == 'q';
+    const int floats = letter == 'f' || letter == 'd', whole = letter && strchr("ilqILQ", letter);
+    const int wants_floats = either || strchr("fFeE", kind), wants_whole = either || strchr("iIqQ", kind);
+    const int right = ((floats && wants_floats) || (whole && wants_whole)) && (!of_64_bits(kind) || buffer->itemsize == 8);
+    argument->floats = floats;
     argument->data = buffer->buf;
     argument->size = buffer->len / buffer->itemsize;
     argument->columns = buffer->ndim ? buffer->shape[buffer->ndim - 1] : 1;
@@ -55,6 +62,8 @@ static int take_argument(struct call *call, struct argument *argument, PyObject 
     }
     if (!take_array(argument, given, kind))
         return 0;
+    if (of_64_bits(kind))
+        return 1;
     if (!call->itemsize)
         call->itemsize = argument->buffer.itemsize;
     if (call->itemsize == argument->buffer.itemsize)

@@ -14,6 +14,7 @@ struct argument {
     Py_ssize_t size;      /* entries */
     Py_ssize_t columns;   /* the length of the last dimension */
     Py_ssize_t rows;      /* the product of the others */
+    int floats;           /* whether it is an array of floats */
     double number;        /* d: a float */
     Py_ssize_t integer;   /* n: a whole number */
     Py_buffer buffer;
@@ -23,17 +24,20 @@ struct argument {
 struct call {
     struct argument arguments[MOST_ARGUMENTS];
     int taken;
-    Py_ssize_t itemsize;  /* of the floats */
+    Py_ssize_t itemsize;  /* of the arrays */
 };
 
 /* Takes a call's arguments as `format` says, one letter each:
 
        f  floats              F  floats that are written to
-       i  whole numbers       I  whole numbers that are written to, as wide as the floats
+       i  whole numbers       I  whole numbers that are written to
+       t  either              T  either, written to
+       e  doubles             E  doubles that are written to
+       q  64-bit numbers      Q  64-bit numbers that are written to
        ?f etc.                the same, or None
        d  a number            n  a whole number
 
-   All floats have one width, 4 or 8 bytes.  Returns 0 with a Python error set, and nothing to give back, where they do not fit;
+   All arrays but those of e, E, q and Q have one width, 4 or 8 bytes.  Returns 0 with a Python error set, and nothing to give back, where they do not fit;
    `usage` is then the message. */
 int take_arguments(struct call *call, PyObject *const *given, Py_ssize_t count, const char *format, const char *usage);
 
@@ -62,3 +66,4 @@ void end_run(struct run run);
 
 /* The functions that each of these files gives to the module. */
 extern PyMethodDef product_functions[];
+extern PyMethodDef function_functions[];

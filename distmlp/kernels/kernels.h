@@ -8,8 +8,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The activations, by number. */
+enum { IDENTITY, RELU, SIGMOID, TANH, SOFTPLUS, SOFTMAX };
+
+/* The costs, by number. */
+enum { MSE, BINARY_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY };
+
+/* The elementary functions, by number; see functions.h. */
+enum { EXP, EXP_OF_NEGATIVE, EXPM1_OF_NEGATIVE, LOG, LOG1P_OF_FRACTION };
+
+/* The optimizers' rules, by number, and what one is given; see updates.h. */
+enum { SGD, MOMENTUM, NESTEROV, ADAM };
+struct update_call {
+    int rule, floats;        /* floats: the total is floats, not whole numbers */
+    const void *total;       /* n entries; the gradient is total · factor */
+    void *v, *first, *second; /* n entries each; NULL where the rule has no such array */
+    ptrdiff_t n;
+    double factor, alpha, constants[6];
+};
+
 struct kernels {
     int lanes;
+    void (*function)(int function, void *x, ptrdiff_t n);
+    void (*activation)(int activation, void *z, ptrdiff_t rows, ptrdiff_t n);
+    void (*chain)(int activation, const void *a, void *g, ptrdiff_t rows, ptrdiff_t n);
+    void (*gradient_of_cost)(int cost, const void *a, const void *y, void *out, ptrdiff_t n);
+    void (*update)(const struct update_call *call);
+    /* Of the table for doubles only. */
+    void (*cost_values)(int cost, const void *z, const void *a, const void *y, ptrdiff_t s, ptrdiff_t M, ptrdiff_t n, int floats, double *values);
+    void (*normals)(const uint64_t *words, double *out, ptrdiff_t n);
 };
 
 /* The units, {float's, double's} each; those that the compiler's target lacks are not there. */

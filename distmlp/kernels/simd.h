@@ -97,10 +97,8 @@ INLINE vec v_all(real x)
 
 INLINE ivec v_all_whole(whole x)
 {
-    ivec all = {0};
-    for (int i = 0; i < LANES; i++)
-        all[i] = x;
-    return all;
+    const ivec zero = {0};
+    return zero + x;
 }
 
 /* yes where the mask is set, no elsewhere. */

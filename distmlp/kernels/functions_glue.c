@@ -1,0 +1,203 @@
+/* Functions, activations, costs, updates and random numbers, as Python calls them. */
+
+#include "glue.h"
+
+static PyObject *function(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "function(number, x): a number, floats";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "nF", usage))
+        return NULL;
+    const struct argument *number = call.arguments, *x = number + 1;
+    const struct run run = begin_run(10.0 * (double)x->size);
+    kernels_for(call.itemsize)->function((int)number->integer, x->data, x->size);
+    end_run(run);
+    return finish_call(&call, 1, usage);
+}
+
+static PyObject *activate(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "activate(activation, z): a number, floats (…, n)";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "nF", usage))
+        return NULL;
+    const struct argument *number = call.arguments, *z = number + 1;
+    if (z->size) {
+        const struct run run = begin_run(10.0 * (double)z->size);
+        kernels_for(call.itemsize)->activation((int)number->integer, z->data, z->rows, z->columns);
+        end_run(run);
+    }
+    return finish_call(&call, 1, usage);
+}
+
+static PyObject *chain_rule(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "chain_rule(activation, a, g): a number, floats (…, n), twice";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "nfF", usage))
+        return NULL;
+    const struct argument *number = call.arguments, *a = number + 1, *g = number + 2;
+    const int fits = a->rows == g->rows && a->columns == g->columns;
+    if (fits && g->size) {
+        const struct run run = begin_run(10.0 * (double)g->size);
+        kernels_for(call.itemsize)->chain((int)number->integer, a->data, g->data, g->rows, g->columns);
+        end_run(run);
+    }
+    return finish_call(&call, fits, usage);
+}
+
+static PyObject *cost_values(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "cost_values(cost, z, a, y, values): a number, floats (s, M, n), three times, doubles (s,)";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "nfffE", usage))
+        return NULL;
+    const struct argument *number = call.arguments, *z = number + 1, *a = number + 2, *y = number + 3, *values = number + 4;
+    const Py_ssize_t s = values->size, M = s ? z->rows / s : 0, n = z->columns;
+    const int fits = a->rows == z->rows && y->rows == z->rows && a->columns == n && y->columns == n && s * M == z->rows;
+    if (fits) {
+        const struct run run = begin_run(20.0 * (double)z->size);
+        kernels_for(8)->cost_values((int)number->integer, z->data, a->data, y->data, s, M, n, call.itemsize == 4, (double *)values->data);
+        end_run(run);
+    }
+    return finish_call(&call, fits, usage);
+}
+
+static PyObject *cost_gradient(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "cost_gradient(cost, a, y, out): a number, floats of one size, three times";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "nffF", usage))
+        return NULL;
+    const struct argument *number = call.arguments, *a = number + 1, *y = number + 2, *out = number + 3;
+    const int fits = a->size == out->size && y->size == out->size;
+    if (fits) {
+        const struct run run = begin_run((double)out->size);
+        kernels_for(call.itemsize)->gradient_of_cost((int)number->integer, a->data, y->data, out->data, out->size);
+        end_run(run);
+    }
+    return finish_call(&call, fits, usage);
+}
+
+static PyObject *update(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] =
+        "update(rule, total, v, first, second, alpha, factors, ends, c0, …, c5): a number, floats or whole numbers (k,), floats (k,), "
+        "floats (k,) or None, twice, a number, doubles (p,), the parts' ends (p,), numbers";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "ntF?F?Fdeqdddddd", usage))
+        return NULL;
+    const struct argument *rule = call.arguments, *total = rule + 1, *v = rule + 2, *first = rule + 3, *second = rule + 4, *ends = rule + 7;
+    const Py_ssize_t k = v->size, parts = ends->size;
+    const int64_t *end = (const int64_t *)ends->data;
+    int fits = total->size == k && rule[6].size == parts && (first->data ? first->size == k : rule->integer == SGD) &&
+               (second->data ? second->size == k : rule->integer != ADAM);
+    for (Py_ssize_t i = 0; i < parts; i++)
+        fits = fits && end[i] >= (i ? end[i - 1] : 0) && end[i] <= k;
+    if (fits) {
+        struct update_call u = {.rule = (int)rule->integer, .floats = total->floats, .alpha = rule[5].number};
+        for (int i = 0; i < 6; i++)
+            u.constants[i] = rule[8 + i].number;
+        const struct run run = begin_run((double)k);
+        for (Py_ssize_t i = 0; i < parts; i++) {
+            const Py_ssize_t start = i ? end[i - 1] : 0, offset = start * call.itemsize;
+            u.n = end[i] - start;
+            u.factor = ((const double *)rule[6].data)[i];
+            u.total = total->data + offset;
+            u.v = v->data + offset;
+            u.first = first->data ? first->data + offset : NULL;
+            u.second = second->data ? second->data + offset : NULL;
+            kernels_for(call.itemsize)->update(&u);
+        }
+        end_run(run);
+    }
+    return finish_call(&call, fits, usage);
+}
+
+static PyObject *normals(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "normals(words, out): 64-bit numbers and doubles, of one even size";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "qE", usage))
+        return NULL;
+    const struct argument *words = call.arguments, *out = words + 1;
+    const int fits = words->size == out->size && out->size % 2 == 0;
+    if (fits) {
+        const struct run run = begin_run(10.0 * (double)out->size);
+        kernels_for(8)->normals((const uint64_t *)words->data, (double *)out->data, out->size / 2);
+        end_run(run);
+    }
+    return finish_call(&call, fits, usage);
+}
+
+/* The upper 64 bits of the product. */
+static uint64_t upper_half(uint64_t x, uint64_t y)
+{
+#ifdef __SIZEOF_INT128__
+    return (uint64_t)(((unsigned __int128)x * y) >> 64);
+#else
+    const uint64_t low = 0xffffffff, x1 = x >> 32, x0 = x & low, y1 = y >> 32, y0 = y & low;
+    const uint64_t middle = x1 * y0 + (x0 * y0 >> 32), other = x0 * y1 + (middle & low);
+    return x1 * y1 + (middle >> 32) + (other >> 32);
+#endif
+}
+
+/* Steps of R. Fisher and F. Yates's shuffle, in R. Durstenfeld's form, of the entries 0 … left − 1 of order.  A batch's
+   places are known before they are exchanged, so that the memory can be fetched early. */
+static void shuffle_steps(int64_t *order, Py_ssize_t left, const uint64_t *words, Py_ssize_t steps)
+{
+    enum { BATCH = 32 };
+    uint64_t places[BATCH];
+    for (Py_ssize_t done = 0; done < steps; done += BATCH) {
+        const Py_ssize_t batch = steps - done < BATCH ? steps - done : BATCH;
+        for (Py_ssize_t i = 0; i < batch; i++) {
+            places[i] = upper_half(words[done + i], (uint64_t)(left - done - i));
+            __builtin_prefetch(order + places[i], 1);
+        }
+        for (Py_ssize_t i = 0; i < batch; i++) {
+            int64_t *const last = order + (left - done - i - 1), *const chosen = order + places[i];
+            const int64_t taken = *chosen;
+            *chosen = *last;
+            *last = taken;
+        }
+    }
+}
+
+static PyObject *shuffle(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "shuffle(order, words, left): 64-bit numbers, twice, at least as many left as words";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "Qqn", usage))
+        return NULL;
+    const struct argument *order = call.arguments, *words = order + 1;
+    const Py_ssize_t left = order[2].integer;
+    const int fits = left <= order->size && words->size <= left;
+    if (fits) {
+        const struct run run = begin_run((double)words->size);
+        shuffle_steps((int64_t *)order->data, left, (const uint64_t *)words->data, words->size);
+        end_run(run);
+    }
+    return finish_call(&call, fits, usage);
+}
+
+#define ENTRY(name, says) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, says}
+
+PyMethodDef function_functions[] = {
+    ENTRY(function, "function(number, x): x becomes an elementary function of x."),
+    ENTRY(activate, "activate(activation, z): z becomes a = σ(z)."),
+    ENTRY(chain_rule, "chain_rule(activation, a, g): g = ∂C/∂a becomes ∂C/∂z."),
+    ENTRY(cost_values, "cost_values(cost, z, a, y, values): the cost of each micro-batch."),
+    ENTRY(cost_gradient, "cost_gradient(cost, a, y, out): ∂C/∂a of the output layer."),
+    ENTRY(update, "update(rule, total, v, first, second, alpha, factors, ends, …): v and the optimizer's arrays take a step."),
+    ENTRY(normals, "normals(words, out): two words become two normal numbers."),
+    ENTRY(shuffle, "shuffle(order, words, left): as many steps of a shuffle as there are words."),
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,161 @@
+"""Holds activations, costs, updates and random numbers as compiled to their numpy twins, bit for bit, at every width."""
+
+import numpy as np
+import pytest
+from kernels.widths import assert_same_bits, each_width, running
+
+from distmlp.kernels import layer_twins, random_twins, update_twins
+from distmlp.kernels.numbers import Activation, CostFunction, Function, Rule
+
+DTYPES = [np.float32, np.float64]
+#: Rows and columns: below, at and above a register's lanes, the eight lanes of a sum, and a chunk of costs.
+SHAPES = [(1, 1, 1), (2, 3, 1), (1, 2, 3), (2, 3, 7), (3, 1, 8), (1, 5, 9), (2, 2, 16), (1, 3, 17)]
+SHAPES += [(2, 4, 33), (1, 2, 127), (1, 1, 128), (2, 1, 129), (1, 2, 300)]
+
+
+def drawn(random, shape, dtype, special=True):
+    """Numbers of many sizes, with some that are infinite, NaN, zero or subnormal among them."""
+    x = (random.normal(size=shape) * 10.0 ** random.integers(-4, 3, shape)).astype(dtype)
+    strange = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1000.0, -1000.0, 1e-40, -1e-310], dtype)
+    if special:
+        chosen = random.random(shape) < 0.1
+        x[chosen] = random.choice(strange, np.count_nonzero(chosen))
+    return x
+
+
+def within(function, x):
+    """x brought into the function's domain."""
+    if "NEGATIVE" in function.name:
+        return -np.abs(x)
+    return np.clip(np.abs(x), 0.0, 1.0) if "FRACTION" in function.name else x
+
+
+@each_width
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", Function)
+def test_function(function, dtype, width):
+    random = np.random.default_rng(1)
+    for n in (0, 1, 2, 3, 5, 8, 13, 31, 64, 1000):
+        found = within(function, drawn(random, n, dtype))
+        expected = found.copy()
+        with running(width) as kernels:
+            kernels.function(function, found)
+        layer_twins.function(function, expected)
+        assert_same_bits(found, expected)
+
+
+@each_width
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", Activation)
+def test_activation_and_chain_rule(activation, dtype, width):
+    random = np.random.default_rng(2)
+    for shape in SHAPES:
+        for special in (False, True):
+            z, g = (drawn(random, shape, dtype, special) for _ in range(2))
+            a, found = z.copy(), g.copy()
+            layer_twins.activate(activation, a)
+            with running(width) as kernels:
+                kernels.activate(activation, z)
+                kernels.chain_rule(activation, a, found)
+            layer_twins.chain_rule(activation, a, g)
+            assert_same_bits(z, a)
+            assert_same_bits(found, g)
+
+
+@each_width
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cost", CostFunction)
+def test_cost(cost, dtype, width):
+    random = np.random.default_rng(3)
+    for shape in SHAPES:
+        for special in (False, True):
+            z, a = drawn(random, shape, dtype, special), random.random(shape).astype(dtype)
+            a.flat[0], a.flat[-1] = 0.0, 1.0
+            y = random.random(shape).astype(dtype)
+            found, expected = np.empty(shape[0]), np.empty(shape[0])
+            found_gradient, expected_gradient = np.empty_like(a), np.empty_like(a)
+            with running(width) as kernels:
+                kernels.cost_values(cost, z, a, y, found)
+                kernels.cost_gradient(cost, a, y, found_gradient)
+            layer_twins.cost_values(cost, z, a, y, expected)
+            layer_twins.cost_gradient(cost, a, y, expected_gradient)
+            assert_same_bits(found, expected)
+            assert_same_bits(found_gradient, expected_gradient)
+
+
+@each_width
+@pytest.mark.parametrize("floats", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", Rule)
+def test_update(rule, dtype, floats, width):
+    random = np.random.default_rng(4)
+    whole = np.int32 if dtype == np.float32 else np.int64
+    for k in (1, 2, 7, 8, 19, 100, 1001):
+        total = random.integers(np.iinfo(whole).min, np.iinfo(whole).max, k, whole, endpoint=True)
+        if floats:
+            total = random.normal(size=k).astype(dtype)
+        v, first = (random.normal(size=k).astype(dtype) for _ in range(2))
+        second = random.random(k).astype(dtype)
+        arrays = (v, first if rule else None, second if rule == Rule.ADAM else None)
+        ends = np.array([*sorted(random.integers(0, k, 2)), k], np.int64)
+        factors = random.random(3) * 1e-6
+        constants = (0.9, 0.1, 0.999, 1.0 - 0.999, 0.3, 1e-8)
+        expected = [None if x is None else x.copy() for x in arrays]
+        with running(width) as kernels:
+            kernels.update(rule, total, *arrays, 0.1, factors, ends, *constants)
+        update_twins.update(rule, total, *expected, 0.1, factors, ends, *constants)
+        for one, other in zip(arrays, expected, strict=True):
+            if one is not None:
+                assert_same_bits(one, other)
+
+
+@each_width
+def test_normals(width):
+    random = np.random.default_rng(5)
+    for n in (0, 2, 4, 14, 16, 18, 1000):
+        words = random.integers(0, 2**64, n, np.uint64)
+        words[:1], words[1:2] = 0, 2**64 - 1
+        found, expected = np.empty(n), np.empty(n)
+        with running(width) as kernels:
+            kernels.normals(words, found)
+        random_twins.normals(words, expected)
+        assert_same_bits(found, expected)
+
+
+@each_width
+def test_shuffle(width):
+    random = np.random.default_rng(6)
+    for n in (1, 2, 5, 33, 64, 1000):
+        words = random.integers(0, 2**64, n - 1, np.uint64)
+        words[:1] = 2**64 - 1
+        found, expected = np.arange(n), np.arange(n)
+        cut = n // 3
+        with running(width) as kernels:  # in two pieces, which is the same
+            kernels.shuffle(found, words[:cut], n)
+            kernels.shuffle(found, words[cut:], n - cut)
+        random_twins.shuffle(expected, words, n)
+        assert found.tolist() == expected.tolist()
+        assert sorted(found.tolist()) == list(range(n))
+
+
+@each_width
+def test_what_does_not_fit_is_refused(width):
+    x, y = np.ones((2, 3), np.float32), np.ones((2, 3))
+    ends, factors = np.array([6], np.int64), np.ones(1)
+    with running(width) as kernels:
+        for call in (
+            lambda: kernels.activate(Activation.TANH, x[:, ::2]),
+            lambda: kernels.activate(Activation.TANH, np.ones(3, np.int32)),
+            lambda: kernels.activate(Activation.TANH, x.astype(x.dtype.newbyteorder())),
+            lambda: kernels.chain_rule(Activation.TANH, x, y),
+            lambda: kernels.chain_rule(Activation.TANH, y, y[:1].copy()),
+            lambda: kernels.cost_values(CostFunction.MSE, x, x, x, np.ones(1, np.float32)),
+            lambda: kernels.cost_values(CostFunction.MSE, x, x, x, np.ones(3)),
+            lambda: kernels.cost_gradient(CostFunction.MSE, x, x, y),
+            lambda: kernels.update(Rule.ADAM, x, x, x, None, 1.0, factors, ends, *[1.0] * 6),
+            lambda: kernels.update(Rule.SGD, x, x, None, None, 1.0, factors, ends + 1, *[1.0] * 6),
+            lambda: kernels.normals(np.ones(3, np.uint64), np.ones(3)),
+            lambda: kernels.shuffle(np.arange(3), np.ones(4, np.uint64), 4),
+        ):
+            with pytest.raises(ValueError, match=r"\(.*\): "):
+                call()
