@@ -1,11 +1,13 @@
 """Runs side by side: how far each is, what sets it apart, what it reached; the best first."""
 
 import csv
+import io
 import math
 import os
 import tomllib
 from pathlib import Path
 
+from distmlp import files
 from distmlp.errors import InputError
 from distmlp.runs.log import read_log
 
@@ -72,11 +74,16 @@ def text(rows: list[dict]) -> str:
 
 def write(rows: list[dict], path: Path) -> None:
     """The rows as CSV, every digit of them.  Raises InputError."""
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(rows[0]))
+    table.writeheader()
+    table.writerows(rows)
+    content = text.getvalue().encode()
     try:
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, list(rows[0]))
-            table.writeheader()
-            table.writerows(rows)
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_bytes(content)  # such as /dev/stdout, which must stay what it is
+        else:
+            files.write(path, content)
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror or error}; --output names another file"

@@ -4,11 +4,12 @@ The tensors are named w1 … wN (n, m) and b1 … bN (n,), as in the notes.  ONN
 config's scale is its first node.
 """
 
-import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from distmlp import files
 from distmlp.config.reading import Config
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
@@ -25,7 +26,7 @@ _ONNX_OPERATORS = {
 
 
 def export(found: Checkpoint, config: Config, out: Path) -> None:
-    """Writes a checkpoint's network in the format that out's ending names, under a temporary name first.
+    """Writes a checkpoint's network in the format that out's ending names.
 
     Raises InputError for another ending, or where the library that writes the format is missing.
     """
@@ -41,35 +42,29 @@ def export(found: Checkpoint, config: Config, out: Path) -> None:
         for l, tensor in enumerate(views)
         if l
     }
-    temporary = out.with_name(f".{os.getpid()}.{out.name}")
     try:
-        writers[out.suffix](temporary, tensors, config, found.facts["v_sha256"])
-        os.replace(temporary, out)
+        with files.replacing(out) as file:
+            writers[out.suffix](file, tensors, config, found.facts["v_sha256"])
     except ModuleNotFoundError as error:
         raise InputError(
             f'{out}: writing this format needs {error.name}: pip install "distmlp[export]"'
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def _write_npz(path: Path, tensors: dict, config: Config, v_sha256: str) -> None:
-    with open(path, "wb") as file:
-        np.savez(
-            file, **tensors, scale=config.data.scale, v_sha256=v_sha256, config=config.to_json()
-        )
+def _write_npz(file: BinaryIO, tensors: dict, config: Config, v_sha256: str) -> None:
+    np.savez(file, **tensors, scale=config.data.scale, v_sha256=v_sha256, config=config.to_json())
 
 
-def _write_safetensors(path: Path, tensors: dict, config: Config, v_sha256: str) -> None:
-    from safetensors.numpy import save_file
+def _write_safetensors(file: BinaryIO, tensors: dict, config: Config, v_sha256: str) -> None:
+    from safetensors.numpy import save
 
     metadata = {"scale": repr(config.data.scale), "v_sha256": v_sha256, "config": config.to_json()}
-    save_file(
-        {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path, metadata
+    file.write(
+        save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata)
     )
 
 
-def _write_onnx(path: Path, tensors: dict, config: Config, v_sha256: str) -> None:
+def _write_onnx(file: BinaryIO, tensors: dict, config: Config, v_sha256: str) -> None:
     import onnx
     from onnx import helper, numpy_helper
 
@@ -100,4 +95,4 @@ def _write_onnx(path: Path, tensors: dict, config: Config, v_sha256: str) -> Non
     )
     helper.set_model_props(model, {"v_sha256": v_sha256})
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    file.write(model.SerializeToString())

@@ -1,7 +1,6 @@
 """What the commands on checkpoints do: evaluate, predict, inspect, verify, export."""
 
 import json
-import os
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from distmlp import arithmetic
+from distmlp import arithmetic, files
 from distmlp.config.reading import Config, from_json, with_run_directory
 from distmlp.data.dataset import DataSet, check_against_network
 from distmlp.errors import InputError, RankFault
@@ -76,16 +75,16 @@ def predict(place, spec: str, out: Path, comm) -> int:
     """Writes the network's outputs for a set to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
     Beside it `class`, (n,), the most likely one, where the network was trained on classes.  The file is
-    written under a temporary name and renamed.  Raises InputError.
+    whole or not there.  Raises InputError.
     """
     found, config = load(place, comm)
     network = network_of(config)
-    temporary = out.with_name(f"{out.name}.{os.getpid()}.writing")
     with ExitStack() as stack:
         stack.enter_context(arithmetic.one_thread())
         data = _open_set(spec, None, config, comm, stack)
         classes = found.facts["classes"]
         file = None
+        output = stack.enter_context(ExitStack())
 
         def create() -> None:
             nonlocal file
@@ -99,7 +98,8 @@ def predict(place, spec: str, out: Path, comm) -> int:
                 raise InputError(
                     f"--output {out} is the file that --data names; the outputs would replace the set"
                 )
-            file = stack.enter_context(h5py.File(temporary, "w"))
+            temporary = output.enter_context(files.replacing(out))
+            file = output.enter_context(h5py.File(temporary.name, "w"))
             file.create_dataset("a", (data.rows, network.layers[-1]), found.v.dtype)
             if classes:
                 file.create_dataset("class", (data.rows,), np.int64)
@@ -113,14 +113,9 @@ def predict(place, spec: str, out: Path, comm) -> int:
                 file["class"][row : row + len(a)] = predicted_classes(a)
 
         on_rank_0(comm, create)
-        try:
-            predict_blocks(network, found.v, data, config.data.scale, comm, write)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        rows = data.rows
-    on_rank_0(comm, lambda: os.replace(temporary, out))
-    return rows
+        predict_blocks(network, found.v, data, config.data.scale, comm, write)
+        on_rank_0(comm, output.close)
+        return data.rows
 
 
 def export_network(place, out: Path) -> str:

@@ -5,14 +5,11 @@
     attribute "facts"  JSON: the config and what else an exact resume needs
 
 The file begins with an HDF5 user block of 512 bytes (the part of a file that HDF5 leaves to its
-user) that holds the SHA-256 of all bytes after it.  A file is written under a temporary name, synced,
-renamed, and its directory synced.
+user) that holds the SHA-256 of all bytes after it.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from distmlp import files
 from distmlp.errors import InputError
 
 FORMAT = 1
@@ -72,21 +70,10 @@ def write(directory: Path, step: int, image: bytes) -> Path:
     Where it fails, whatever stood under the name before still stands there.
     """
     path = directory / name(step)
-    temporary = path.with_suffix(f".h5.{os.getpid()}.writing")
     block = (_MAGIC + hashlib.sha256(image).hexdigest().encode() + b"\n").ljust(_BLOCK, b"\0")
-    try:
-        with open(temporary, "wb", buffering=0) as file:
-            for part in (block, image):
-                rest = memoryview(part)
-                while rest:
-                    rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_directory(directory)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    with files.replacing(path) as file:
+        file.write(block)
+        file.write(image)
     return path
 
 
@@ -124,15 +111,6 @@ class Writer:
         path = write(self._directory, step, image)
         prune(self._directory, self._keep)
         return path
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes a rename in the directory last."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(file) -> str:
@@ -207,12 +185,6 @@ def find(place: str | Path) -> tuple[Checkpoint, list[str]]:
 
 
 def prune(directory: Path, keep: int) -> None:
-    """Removes all but the newest `keep` checkpoints, and what writers that died left behind."""
+    """Removes all but the newest `keep` checkpoints."""
     for path in listed(directory)[keep:]:
-        path.unlink(missing_ok=True)
-
-
-def remove_leftovers(directory: Path) -> None:
-    """Removes temporary files of writers that died; call it while no writer is at work."""
-    for path in directory.glob("*.writing"):
         path.unlink(missing_ok=True)

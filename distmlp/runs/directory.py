@@ -19,6 +19,7 @@ from pathlib import Path
 
 import tomli_w
 
+from distmlp import files
 from distmlp.config.reading import Config
 from distmlp.errors import InputError
 
@@ -49,8 +50,9 @@ class RunDirectory:
             if anew:
                 self._set_aside()
             self.checkpoints.mkdir(exist_ok=True)
+            self.remove_leftovers()
             self.finished.unlink(missing_ok=True)
-            self._put("config.toml", tomli_w.dumps(asdict(config)))
+            files.write(self.path / "config.toml", tomli_w.dumps(asdict(config)).encode())
         except OSError as error:
             raise InputError(
                 f"run.directory {self.path} cannot be written: {error.strerror or error}; "
@@ -94,7 +96,7 @@ class RunDirectory:
 
     def finish(self, **facts) -> None:
         """Marks the run as complete.  Raises OSError."""
-        self._put("finished.json", json.dumps(facts) + "\n")
+        files.write(self.finished, f"{json.dumps(facts)}\n".encode())
 
     def finished_step(self) -> int | None:
         """The step with which the run was complete, or None where it is not."""
@@ -103,14 +105,10 @@ class RunDirectory:
         except FileNotFoundError:
             return None
 
-    def _put(self, name: str, text: str) -> None:
-        """Writes a small file, whole or not at all."""
-        temporary = self.path / f"{name}.writing"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path / name)
+    def remove_leftovers(self) -> None:
+        """Removes what writers that died left half written; call it while no writer is at work."""
+        for place in (self.path, self.checkpoints):
+            files.remove_leftovers(place)
 
     def _set_aside(self) -> None:
         """Moves an earlier run's log and checkpoints into earlier-1, earlier-2, …"""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from distmlp.runs.checkpoint import sync_directory
+from distmlp import files
 
 
 class Log:
@@ -84,10 +84,4 @@ def _keep_records(path: Path, step: int, record: dict | None) -> None:
         records.append(record)
     if not path.exists() and not records:
         return
-    temporary = path.with_suffix(".jsonl.writing")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_directory(path.parent)
+    files.write(path, "".join(f"{json.dumps(record)}\n" for record in records).encode())

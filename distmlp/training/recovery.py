@@ -8,7 +8,6 @@ import time
 from distmlp.errors import Divided, InputError
 from distmlp.parallel.communicator import RanksLost
 from distmlp.parallel.rank0 import on_rank_0
-from distmlp.runs import checkpoint
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
@@ -82,7 +81,7 @@ def _take_over(run: Prepared, saver: Saver, state: State) -> None:
         raise InputError(
             f"run.directory {directory.path}: another part of the job has completed the run"
         )
-    checkpoint.remove_leftovers(directory.checkpoints)
+    directory.remove_leftovers()
     saver.took_over()
     step = state.step if state.is_settled else state.step - 1
     run.report.start(directory.log, step, run.last_step, state.record)

@@ -23,7 +23,6 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
     comm, directory = run.comm, run.directory
     found = on_rank_0(comm, lambda: _to_resume(run, resume))
     on_rank_0(comm, lambda: directory.prepare(run.config, anew=resume == "never"))
-    on_rank_0(comm, lambda: checkpoint.remove_leftovers(directory.checkpoints))
     if found is None:
         state = new_state(run)
     else:

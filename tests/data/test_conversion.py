@@ -558,11 +558,18 @@ def test_a_crash_leaves_the_old_file(put, out, monkeypatch, step):
 
 def test_file_is_synced_before_it_is_renamed(put, out, monkeypatch):
     events = []
-    fsync, replace = os.fsync, os.replace
+    fsync, link = os.fsync, os.link
     monkeypatch.setattr(os, "fsync", lambda handle: (events.append("fsync"), fsync(handle)))
-    monkeypatch.setattr(os, "replace", lambda *paths: (events.append("replace"), replace(*paths)))
+    monkeypatch.setattr(os, "link", lambda *paths: (events.append("link"), link(*paths)))
     convert([put("images", IDX_IMAGES), put("labels", IDX_LABELS)], out)
-    assert events == ["fsync", "replace", "fsync"]
+    assert events == ["fsync", "link", "fsync"]
+
+
+def test_a_file_that_comes_meanwhile_is_kept(put, out, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: out.write_bytes(b"another's"))
+    refusal([put("images", IDX_IMAGES), put("labels", IDX_LABELS)], out, exists=True)
+    assert out.read_bytes() == b"another's"
+    assert os.listdir(out.parent).count(out.name) == 1
 
 
 def test_bad_places(put, out, tmp_path):

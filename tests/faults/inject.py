@@ -16,7 +16,6 @@ pinned.  A plan is an object with
 Moments are the keys of MOMENTS, deeds those of DEEDS.
 """
 
-import builtins
 import errno
 import json
 import os
@@ -243,10 +242,11 @@ class _HalfFile:
     def write(self, part):
         if len(part) > 512 and not self._halved:
             self._halved = True
-            count = self._file.write(part[: len(part) // 2])
+            self._file.write(part[: len(part) // 2])
+            self._file.flush()
             self._faults.at("writing")
-            return count
-        return self._file.write(part)
+            part = part[len(part) // 2 :]
+        self._file.write(part)
 
 
 def wrap(owner, name: str, before=None, after=None, around=None) -> None:
@@ -268,6 +268,7 @@ def wrap(owner, name: str, before=None, after=None, around=None) -> None:
 
 def install(faults: Faults) -> None:
     """Wraps the package's functions; numpy is imported from here on."""
+    from distmlp import files
     from distmlp.data import feed
     from distmlp.parallel import communicator, hostmemory, launchers, mpi
     from distmlp.runs import checkpoint
@@ -368,28 +369,24 @@ def install(faults: Faults) -> None:
     wrap(loop.Loop, "to_the_end", after=ended)
     wrap(checkpoint, "image", before=lambda *_: faults.at("copying"))
     wrap(checkpoint, "prune", before=lambda *_: faults.at("pruning"))
-    wrap(checkpoint, "sync_directory", before=lambda *_: faults.at("renamed"))
     wrap(rundirectory.RunDirectory, "finish", before=lambda *_, **__: faults.at("marking"))
 
-    def opened(path, mode="r", *more, **named):
-        if "w" not in mode:
-            return builtins.open(path, mode, *more, **named)
+    def created(function, path):
+        if path.parent.name != "checkpoints":
+            return function(path)
         faults.at("opening")
-        return _HalfFile(builtins.open(path, mode, *more, **named), faults)
+        return _HalfFile(function(path), faults)
 
-    checkpoint.open = opened
+    def renamed(function, temporary, path, *more):
+        if path.parent.name != "checkpoints":
+            function(temporary, path, *more)
+            return
+        faults.at("renaming")
+        function(temporary, path, *more)
+        faults.at("renamed")
 
-    class Os:
-        """os, in the eyes of checkpoint.py."""
-
-        def __getattr__(self, name):
-            return getattr(os, name)
-
-        def replace(self, *paths):
-            faults.at("renaming")
-            os.replace(*paths)
-
-    checkpoint.os = Os()
+    wrap(files, "_create", around=created)
+    wrap(files, "_rename", around=renamed)
 
 
 RANK_COUNT = int(

@@ -8,17 +8,22 @@ import time
 import numpy as np
 import pytest
 
+from distmlp import files
 from distmlp.runs import checkpoint
 
 KILLS = 200
 
 
+def image_of(step):
+    v = np.full(250_000, step, np.float64)
+    return checkpoint.image(v, {"mean": v + 1}, {"step": step})
+
+
 def write_for_ever(directory, step):
-    """Writes checkpoints of 2 MB that each say their own step, until it is killed."""
+    """Writes checkpoints of 4 MB that each say their own step, until it is killed."""
     while True:
         step += 1
-        v = np.full(250_000, step, np.float64)
-        checkpoint.write(directory, step, checkpoint.image(v, {"mean": v + 1}, {"step": step}))
+        checkpoint.write(directory, step, image_of(step))
         checkpoint.prune(directory, 2)
 
 
@@ -26,14 +31,15 @@ def test_there_is_always_a_good_newest_one(tmp_path):
     """Whatever moment a writer is killed at; and at least some kills come in the middle of a file."""
     randomly = random.Random(1)
     newest = halves = 0
+    began = time.monotonic()
+    checkpoint.write(tmp_path, 0, image_of(0))
+    longest = max(0.03, 2 * (time.monotonic() - began))
     for _ in range(KILLS):
         child = os.fork()
         if child == 0:
             write_for_ever(tmp_path, newest)
             os._exit(1)
-        while newest == 0 and not checkpoint.listed(tmp_path):
-            time.sleep(0.001)  # the first one must be there before the first kill
-        time.sleep(randomly.uniform(0.0, 0.03))
+        time.sleep(randomly.uniform(0.0, longest))
         os.kill(child, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         found, passed_over = checkpoint.newest_good(tmp_path)
@@ -44,7 +50,7 @@ def test_there_is_always_a_good_newest_one(tmp_path):
         )
         newest = step
         halves += bool(list(tmp_path.glob("*.writing")))
-        checkpoint.remove_leftovers(tmp_path)
+        files.remove_leftovers(tmp_path)
     assert newest > 1 and halves > KILLS // 20
 
 

@@ -35,6 +35,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from distmlp import files
 from distmlp.errors import InputError
 
 FORMAT = "distmlp set 1"
@@ -121,7 +122,8 @@ def convert(
         )
     sets = _sets(sources, group, targets, keys, dtype, regression)
     names = [source.name for source in sources]
-    return _write(sets, names, out, chunk_rows, compression, append)
+    kept = append and out.exists()
+    return _write(sets, names, out, chunk_rows, compression, kept, overwrite)
 
 
 def _check_out(out: Path, append: bool, overwrite: bool) -> None:
@@ -567,37 +569,27 @@ def _as_dtype(
 
 
 def _write(
-    sets: dict[str, _Set], sources: list[str], out: Path, chunk_rows, compression: str, append: bool
+    sets: dict[str, _Set],
+    sources: list[str],
+    out: Path,
+    chunk_rows: int | None,
+    compression: str,
+    kept: bool,
+    overwrite: bool,
 ) -> list[str]:
-    temporary = out.with_name(f"{out.name}.{os.getpid()}.writing")
+    """Writes the sets to a new file or, kept, to a copy of the one that is there."""
     try:
-        kept = append and out.exists()
-        if kept:
-            shutil.copy(out, temporary)
-        with h5py.File(temporary, "r+" if kept else "w", locking=False) as file:
-            sentences = [
-                f"{out}:{name}: {_write_set(_new_group(file, name, out), found, sources, chunk_rows, compression)}"
-                for name, found in sets.items()
-            ]
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, out)
-        _sync_directory(out.parent)
+        with files.replacing(out, must_not_exist=not (kept or overwrite)) as temporary:
+            if kept:
+                shutil.copy(out, temporary.name)
+            with h5py.File(temporary.name, "r+" if kept else "w", locking=False) as file:
+                return [
+                    f"{out}:{name}: {_write_set(_new_group(file, name, out), found, sources, chunk_rows, compression)}"
+                    for name, found in sets.items()
+                ]
     except (OSError, RuntimeError) as error:
         # h5py reports a full disk as a RuntimeError when it is found while closing
         raise ConversionError(f"{out}: cannot be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return sentences
-
-
-def _sync_directory(directory: Path) -> None:
-    """Makes a rename in the directory last."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _new_group(file: h5py.File, name: str, out: Path) -> h5py.Group:
