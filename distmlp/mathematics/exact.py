@@ -58,7 +58,7 @@ class NotFinite(ArithmeticError):
 def cost_limbs(costs: list[float]) -> np.ndarray:
     """Σ of finite costs ≥ 0, each cut to a whole number of 2^-128, as (COST_LIMBS,) 16-bit limbs."""
     total = sum(int(math.ldexp(c, COST_FRACTION)) for c in costs)
-    return np.frombuffer(total.to_bytes(2 * COST_LIMBS, "little"), np.uint16)
+    return np.frombuffer(total.to_bytes(2 * COST_LIMBS, "little"), "<u2")
 
 
 #: Above this a cost is taken for an infinity: the limbs have no room for it.

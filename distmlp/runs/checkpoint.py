@@ -119,6 +119,11 @@ def _digest(file) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _native(stored: h5py.Dataset) -> np.ndarray:
+    """A dataset's numbers in this machine's byte order; the file's is that of the machine that wrote it."""
+    return stored.astype(stored.dtype.newbyteorder("="))[...]
+
+
 def read(path: str | Path) -> Checkpoint:
     """The checkpoint in a file.  Raises Damaged where a byte of it is not what was written."""
     path = Path(path)
@@ -139,8 +144,8 @@ def read(path: str | Path) -> Checkpoint:
                 raise Damaged(
                     f"{path}: the checkpoint has the format {facts['format']}, but this distmlp reads format {FORMAT}"
                 )
-            arrays = {key: array[...] for key, array in file.get("optimizer", {}).items()}
-            return Checkpoint(path, file["v"][...], arrays, facts)
+            arrays = {key: _native(array) for key, array in file.get("optimizer", {}).items()}
+            return Checkpoint(path, _native(file["v"]), arrays, facts)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
     except OSError as error:

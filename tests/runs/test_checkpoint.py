@@ -1,5 +1,6 @@
 """Holds that a checkpoint is whole or not there: 200 kills -9 while writing, and writes that fail."""
 
+import hashlib
 import os
 import random
 import signal
@@ -93,3 +94,19 @@ def test_a_writer_keeps_the_newest(tmp_path):
         checkpoint.name(3),
         checkpoint.name(2),
     ]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_writing_machines_byte_order_does_not_matter(tmp_path, dtype, order):
+    """A checkpoint of a little-endian machine is read on a big-endian one, and the other way round."""
+    v = np.arange(1, 8, dtype=dtype) / 3
+    stored = v.astype(v.dtype.newbyteorder(order))
+    image = checkpoint.image(stored, {"mean": stored[::-1]}, {"step": 1})
+    found = checkpoint.read(checkpoint.write(tmp_path, 1, image))
+    for array, expected in ((found.v, v), (found.arrays["mean"], v[::-1])):
+        assert array.dtype.isnative
+        assert array.dtype == dtype
+        np.testing.assert_array_equal(array, expected)
+    little = hashlib.sha256(v.astype(v.dtype.newbyteorder("<")).tobytes()).hexdigest()
+    assert checkpoint.v_sha256(found.v) == checkpoint.v_sha256(stored) == little
