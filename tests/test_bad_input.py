@@ -473,6 +473,7 @@ def is_one_sentence(said, parts):
 
 
 @pytest.mark.parametrize("kind", FIRST)
+@pytest.mark.slow
 def test_each_kind_by_the_real_command(kind, home):
     name = FIRST[kind]
     case, before = CASES[NAMES.index(name)], contents(home / name)

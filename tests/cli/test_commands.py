@@ -281,6 +281,7 @@ def test_progress_bar(config):
     assert distmlp("train", config({"training.epochs": 41}), "--progress", "none").err == ""
 
 
+@pytest.mark.slow
 def test_everything_works_without_mpi4py(home, tmp_path, config):
     """One process needs no MPI: here mpi4py cannot even be imported."""
     (tmp_path / "block").mkdir()

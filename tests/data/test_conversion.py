@@ -413,6 +413,7 @@ def test_csv_in_blocks(put, out, monkeypatch):
     assert_holds(out, table[:, :4], table[:, 4:])
 
 
+@pytest.mark.slow
 def test_csv_memory_is_bounded(put, out, monkeypatch):
     monkeypatch.setattr(conversion, "_BLOCK_BYTES", 2**16)
     source = put(
@@ -789,6 +790,7 @@ def test_digits_file():
         )
 
 
+@pytest.mark.slow
 def test_digits_are_made_again(tmp_path):
     pytest.importorskip(
         "sklearn", reason="scikit-learn, which packages the digits, is not installed"

@@ -90,6 +90,7 @@ def results(activations, exact, hostmemory, network, real):
 
 
 @pytest.mark.parametrize("real", ["float32", "float64"])
+@pytest.mark.slow
 def test_registers_of_any_width_give_the_same_bits(tmp_path, real):
     assert sorted(COMPILED) == ["_activations", "_exact", "_hostmemory", "_network"]
     widest, narrow = (

@@ -28,6 +28,7 @@ def write_for_ever(directory, step):
         checkpoint.prune(directory, 2)
 
 
+@pytest.mark.slow
 def test_there_is_always_a_good_newest_one(tmp_path):
     """Whatever moment a writer is killed at; and at least some kills come in the middle of a file."""
     randomly = random.Random(1)
@@ -55,6 +56,7 @@ def test_there_is_always_a_good_newest_one(tmp_path):
     assert newest > 1 and halves > KILLS // 20
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_is_found(tmp_path):
     v = np.arange(40, dtype=np.float32)
     path = checkpoint.write(tmp_path, 1, checkpoint.image(v, {}, {"step": 1}))

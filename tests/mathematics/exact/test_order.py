@@ -52,6 +52,7 @@ def messages_of(step, state, cut, x, y, ranks, last=False):
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.slow
 def test_sum_has_the_same_bits_for_1_to_4096_ranks_in_any_order(dtype):
     network, cut = Network((4, 5, 3)), Shards(10000, 6001, 2)
     assert cut.count == 3001 and set(cut.sizes) == {1, 2}
