@@ -9,18 +9,9 @@ from pathlib import Path
 import pytest
 from launching import ROOT
 
-#: What a checkout has and a clone has not.
-LEFT_BY_WORK = (
-    ".git",
-    ".venv*",
-    "build",
-    "dist",
-    "runs",
-    "*.egg-info",
-    "*.so",
-    "__pycache__",
-    ".*_cache",
-)
+#: What a checkout has and a clone has not: at its top, and anywhere.
+AT_THE_TOP = {"build", "dist", "runs"}
+ANYWHERE = shutil.ignore_patterns(".git", ".venv*", "*.egg-info", "*.so", "__pycache__", ".*_cache")
 
 
 def run(*words, timeout=600, cwd=None, **environment) -> str:
@@ -59,7 +50,12 @@ class Environment:
 def sources(tmp_path_factory):
     """A copy of the tree, so that a build leaves nothing in the checkout and finds nothing there."""
     place = tmp_path_factory.mktemp("sources") / "distmlp"
-    shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(*LEFT_BY_WORK))
+
+    def left_by_work(folder, names):
+        top = AT_THE_TOP & set(names) if Path(folder) == ROOT else set()
+        return ANYWHERE(folder, names) | top
+
+    shutil.copytree(ROOT, place, ignore=left_by_work)
     return place
 
 
