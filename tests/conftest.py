@@ -38,8 +38,9 @@ def pytest_collection_modifyitems(items):
             marks.update(OF_FOLDERS.get(folder, ()))
         for fixture in item.fixturenames:
             marks.update(OF_FIXTURES.get(fixture, ()))
-        chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if any(isinstance(value, str) and value == "alone" for value in chosen):
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        names = {value for value in params if isinstance(value, str)}
+        if "alone" in names and not names & {"openmpi", "mpich"}:
             marks.discard("mpi")  # one process, without a launcher
         for mark in sorted(marks):
             item.add_marker(mark)

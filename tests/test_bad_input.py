@@ -863,6 +863,7 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("name", MISFITS)
+@pytest.mark.slow
 def test_a_checkpoint_of_something_else(name, copied):
     changes, parts = MISFITS[name]
     write_set(copied / "other.h5", train=rows(ROWS - 1))
