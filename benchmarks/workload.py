@@ -19,7 +19,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from distmlp.config.reading import Config, from_tables
+from distmlp.config.reading import from_tables
+from distmlp.config.sections import Config
 from distmlp.mathematics import exact, network
 from distmlp.training import loop as training
 from distmlp.training.reporting import Silent

@@ -30,7 +30,8 @@ def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: 
     import warnings
 
     from distmlp import arithmetic
-    from distmlp.config.reading import Config, from_tables
+    from distmlp.config.reading import from_tables
+    from distmlp.config.sections import Config
     from distmlp.parallel import launchers
     from distmlp.training import loop as training
     from distmlp.training import reporting

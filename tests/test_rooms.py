@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import distmlp
-from distmlp.config import reading as config
+from distmlp.config import keys, reading, sections
 from distmlp.errors import InputError
 from distmlp.mathematics.activations import ACTIVATIONS
 from distmlp.mathematics.costs import COSTS
@@ -100,7 +100,6 @@ LENGTHS = {"module": 300, ast.ClassDef: 150, ast.FunctionDef: 60}
 LONGER = {
     "cli.main": "not split yet",
     "cli.main._parser": "not split yet",
-    "config.reading": "not split yet",
     "data.conversion.convert": "not split yet",
     "data.conversion.convert.add_arguments": "not split yet",
     "data.dataset": "not split yet",
@@ -177,20 +176,20 @@ def test_mathematics_runs_without_mpi_and_files():
 
 
 def choices(cls, key):
-    """The names that config.py declares for a key."""
+    """The names that config/sections.py declares for a key."""
     (declared,) = (f for f in fields(cls) if f.name == key)
-    words = declared.metadata["expected"].removeprefix("one of ")
+    words = keys.expected(declared).removeprefix("one of ")
     names = words.split(", ")
-    assert all(declared.metadata["accepts"](name) for name in names)
-    assert not declared.metadata["accepts"](names[0] + "x")
+    assert all(keys.accepts(declared, name) for name in names)
+    assert not keys.accepts(declared, names[0] + "x")
     return sorted(names)
 
 
 def test_names_in_a_config_are_the_tables_keys():
-    assert choices(config.NetworkConfig, "activation") == sorted(ACTIVATIONS)
-    assert choices(config.NetworkConfig, "output") == sorted(ACTIVATIONS)
-    assert choices(config.NetworkConfig, "cost") == sorted({cost for cost, _ in COSTS})
-    assert choices(config.NetworkConfig, "initializer") == sorted(INITIALIZERS)
+    assert choices(sections.NetworkConfig, "activation") == sorted(ACTIVATIONS)
+    assert choices(sections.NetworkConfig, "output") == sorted(ACTIVATIONS)
+    assert choices(sections.NetworkConfig, "cost") == sorted({cost for cost, _ in COSTS})
+    assert choices(sections.NetworkConfig, "initializer") == sorted(INITIALIZERS)
 
 
 def tables(**network):
@@ -206,7 +205,7 @@ def tables(**network):
 @pytest.mark.parametrize("output", sorted(ACTIVATIONS))
 def test_a_config_accepts_the_pairs_that_have_a_cost(cost, output):
     try:
-        config.from_tables(tables(cost=cost, output=output))
+        reading.from_tables(tables(cost=cost, output=output))
         accepted = True
     except InputError:
         accepted = False
@@ -218,11 +217,11 @@ def test_every_optimizer_of_a_config_is_one_that_training_makes():
     from distmlp.training import preparation
 
     made = set()
-    for name in choices(config.OptimizerConfig, "name"):
+    for name in choices(sections.OptimizerConfig, "name"):
         made.add(
             type(
                 preparation.optimizer_of(
-                    config.from_tables(
+                    reading.from_tables(
                         {**tables(), "optimizer": {"name": name, "learning_rate": 1.0}}
                     )
                 )
@@ -231,12 +230,12 @@ def test_every_optimizer_of_a_config_is_one_that_training_makes():
     assert made == {optimizers.SGD, optimizers.Adam}
 
 
-@pytest.mark.parametrize("schedule", choices(config.OptimizerConfig, "schedule"))
+@pytest.mark.parametrize("schedule", choices(sections.OptimizerConfig, "schedule"))
 def test_every_schedule_of_a_config_is_one_of_its_own(schedule):
     from distmlp.mathematics.schedules import learning_rate
 
     rates = {
         name: [learning_rate(1.0, name, 0.5, epoch, 4) for epoch in range(4)]
-        for name in choices(config.OptimizerConfig, "schedule")
+        for name in choices(sections.OptimizerConfig, "schedule")
     }
     assert [name for name, rate in rates.items() if rate == rates[schedule]] == [schedule]

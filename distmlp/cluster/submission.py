@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tomli_w
 
-from distmlp.config.reading import Config
+from distmlp.config.sections import Config
 from distmlp.errors import InputError
 from distmlp.runs import checkpoint
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from distmlp.config.reading import Config
+from distmlp.config.sections import Config
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distmlp.config.reading import DataConfig
+from distmlp.config.sections import DataConfig
 from distmlp.data.dataset import DataSet
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import aligned

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from distmlp import files
-from distmlp.config.reading import Config
+from distmlp.config.sections import Config
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
 from distmlp.runs.checkpoint import Checkpoint

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 
 from distmlp import arithmetic, files
-from distmlp.config.reading import Config, from_json, with_run_directory
+from distmlp.config.reading import from_json, with_run_directory
+from distmlp.config.sections import Config
 from distmlp.data.dataset import DataSet, check_against_network
 from distmlp.errors import InputError, RankFault
 from distmlp.mathematics.metrics import predicted_classes

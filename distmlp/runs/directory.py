@@ -20,7 +20,7 @@ from pathlib import Path
 import tomli_w
 
 from distmlp import files
-from distmlp.config.reading import Config
+from distmlp.config.sections import Config
 from distmlp.errors import InputError
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from distmlp import arithmetic
-from distmlp.config.reading import Config
+from distmlp.config.sections import Config
 from distmlp.data.feed import MicroBatches
 from distmlp.errors import Diverged, InputError, RankFault
 from distmlp.mathematics import exact

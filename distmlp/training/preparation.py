@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from distmlp import arithmetic
-from distmlp.config.reading import Config
+from distmlp.config.sections import Config
 from distmlp.data.dataset import DataSet, check_against_network, scan
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.errors import InputError, RankFault

@@ -1,0 +1,154 @@
+"""Config keys: each has a default, what is expected in words, the test for it, and whether v is free of it.
+
+A key that does not decide v may differ when a run is resumed; those are declared `free`.
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import Field, field
+from typing import Any
+
+#: More than any count here can be, and still a whole number that numpy takes.
+MOST = 2**62
+
+_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_SECONDS = {"second": 1, "seconds": 1, "minute": 60, "minutes": 60, "hour": 3600, "hours": 3600}
+_EVERY = {"epoch", "epochs", "step", "steps", "minute", "minutes"}
+
+
+# What a dataclass's fields are declared with.  Any, since each stands where its value's type does.
+
+
+def key(default: Any, expected: str, accepts: Callable[[Any], bool], free: bool = False) -> Any:
+    """A key; default: None where the config must give it.  accepts: the test of a value as TOML has it."""
+    return field(default=default, metadata={"expected": expected, "accepts": accepts, "free": free})
+
+
+def choice(default: str, *names: str, free: bool = False) -> Any:
+    """A key that takes one of some names."""
+    return key(default, f"one of {', '.join(names)}", lambda x: x in names, free)
+
+
+def count(default: int, least: int = 1, free: bool = False) -> Any:
+    """A key that takes a whole number."""
+    return key(
+        default,
+        f"a whole number of at least {least} and at most 2**62",
+        lambda x: is_int(x) and least <= x <= MOST,
+        free,
+    )
+
+
+def number(
+    default: float | None,
+    words: str = "a number",
+    test: Callable[[float], bool] = lambda x: True,
+    free: bool = False,
+) -> Any:
+    """A key that takes a number; words: which, and test whether it is one of those."""
+    return key(default, words, lambda x: is_number(x) and test(x), free)
+
+
+def text(default: str | None, expected: str, free: bool = False) -> Any:
+    """A key that takes text, which may be empty only where that is the default."""
+    return key(default, expected, lambda x: isinstance(x, str) and (x != "" or default == ""), free)
+
+
+def flag(default: bool, free: bool = False) -> Any:
+    """A key that takes true or false."""
+    return key(default, "true or false", lambda x: isinstance(x, bool), free)
+
+
+def size(default: str) -> Any:
+    """A key that takes an amount of memory."""
+    return key(default, 'a size such as "256 MB" or "2 GiB"', _is_size)
+
+
+def duration(default: str, free: bool = False) -> Any:
+    """A key that takes a time."""
+    words = 'a time such as "90 seconds", "30 minutes" or "12 hours", or "" for none'
+    return key(default, words, lambda x: x == "" or _quantity(x, _SECONDS) is not None, free)
+
+
+def interval(default: str, free: bool = False) -> Any:
+    """A key that takes how often something is done."""
+    return key(default, '"N epochs", "N steps" or "N minutes"', _is_interval, free)
+
+
+# What was declared
+
+
+def expected(declared: Field[Any]) -> str:
+    """What a key expects, in words."""
+    return declared.metadata["expected"]
+
+
+def accepts(declared: Field[Any], value: object) -> bool:
+    """Whether a key takes a value, as TOML has it."""
+    return declared.metadata["accepts"](value)
+
+
+def is_free(declared: Field[Any]) -> bool:
+    """Whether v is the same for every value of a key."""
+    return declared.metadata["free"]
+
+
+# Tests of values
+
+
+def is_int(x: object) -> bool:
+    """Whether a value is a whole number; true and false are none."""
+    return isinstance(x, int) and not isinstance(x, bool)
+
+
+def is_number(x: object) -> bool:
+    """Whether a value is a number that float64 holds; TOML's whole numbers know no bound."""
+    return isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= sys.float_info.max
+
+
+def _quantity(x: object, units: dict | set) -> tuple[float, str] | None:
+    """ "30 minutes" as (30.0, "minutes"); None where it is no such text."""
+    if not isinstance(x, str):
+        return None
+    parts = x.split()
+    if len(parts) != 2 or parts[1] not in units:
+        return None
+    try:
+        value = float(parts[0])
+    except ValueError:
+        return None
+    return (value, parts[1]) if value > 0 and math.isfinite(value) else None
+
+
+def _is_size(x: object) -> bool:
+    found = _quantity(x, _UNITS)
+    return found is not None and found[0] * _UNITS[found[1]] <= MOST
+
+
+def _is_interval(x: object) -> bool:
+    found = _quantity(x, _EVERY)
+    return found is not None and (found[1].startswith("minute") or found[0] == int(found[0]))
+
+
+# What values mean that have been accepted
+
+
+def bytes_of(x: str) -> int:
+    """The bytes of a size."""
+    value, unit = x.split()
+    return int(float(value) * _UNITS[unit])
+
+
+def seconds_of(x: str) -> float:
+    """The seconds of a duration; infinity for "", which is none."""
+    if not x:
+        return math.inf
+    value, unit = x.split()
+    return float(value) * _SECONDS[unit]
+
+
+def interval_of(x: str) -> tuple[float, str]:
+    """An interval as (3.0, "epoch"), the unit in the singular."""
+    value, unit = x.split()
+    return float(value), unit.removesuffix("s")

@@ -1,0 +1,131 @@
+"""The sections of a config, as frozen dataclasses: every key is declared here, with its default and its test."""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from distmlp.config import keys
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """[network]: the network, and how its first v is drawn."""
+
+    layers: tuple[int, ...] = keys.key(
+        None,
+        "a list of at least two whole numbers below 2**31, the neurons per layer, the input first, such as [64, 30, 10]",
+        lambda x: (
+            isinstance(x, list)
+            and len(x) >= 2
+            and all(keys.is_int(n) and 1 <= n < 2**31 for n in x)
+        ),
+    )
+    activation: str = keys.choice(
+        "sigmoid", "sigmoid", "tanh", "relu", "softplus", "identity", "softmax"
+    )
+    output: str = keys.choice(
+        "sigmoid", "sigmoid", "tanh", "relu", "softplus", "identity", "softmax"
+    )
+    cost: str = keys.choice("mse", "mse", "cross-entropy")
+    initializer: str = keys.choice(
+        "scaled-normal", "normal", "scaled-normal", "he-normal", "glorot-uniform"
+    )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """[data]: the sets, and how their rows are read."""
+
+    train: str = keys.text(None, 'a file and a group in it, such as "digits.h5:/train"', free=True)
+    validation: str = keys.text(
+        "", 'a file and a group in it, such as "digits.h5:/test"', free=True
+    )
+    inputs: str = keys.text("x", "the name of a dataset in the group")
+    targets: str = keys.text("y", "the name of a dataset in the group")
+    scale: float = keys.number(1.0)
+    chunk_rows: int = keys.count(0, least=0)
+    window: str = keys.size("256 MB")
+    scan: bool = keys.flag(True, free=True)
+
+    @property
+    def window_bytes(self) -> int:
+        """`window` in bytes."""
+        return keys.bytes_of(self.window)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """[training]: how much of the set makes a step, and how long the training goes on."""
+
+    batch_size: int | str = keys.key(
+        32,
+        'a whole number of at least 1, or "all"',
+        lambda x: x == "all" or (keys.is_int(x) and x >= 1),
+    )
+    micro_batch_size: int = keys.count(0, least=0)
+    epochs: int = keys.count(30, least=1, free=True)
+    epsilon: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0, free=True)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """[optimizer]: how v follows from the gradient."""
+
+    name: str = keys.choice("sgd", "sgd", "adam")
+    learning_rate: float = keys.number(None, "a number above 0", lambda x: x > 0)
+    schedule: str = keys.choice("constant", "constant", "linear", "exponential")
+    decay: float = keys.number(1.0, "a number above 0 and at most 1", lambda x: 0 < x <= 1)
+    momentum: float = keys.number(0.0, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
+    nesterov: bool = keys.flag(False)
+    beta1: float = keys.number(0.9, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
+    beta2: float = keys.number(0.999, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
+    epsilon: float = keys.number(1e-8, "a number above 0", lambda x: x > 0)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """[run]: where a run leaves what it has, how often, and what it does when something breaks."""
+
+    directory: str = keys.text(None, "a directory, which is made where it is missing", free=True)
+    checkpoint_every: str = keys.interval("1 epoch", free=True)
+    keep: int = keys.count(3, free=True)
+    time_limit: str = keys.duration("", free=True)
+    check_every: int = keys.count(100, least=0, free=True)
+    on_corruption: str = keys.choice("repair", "repair", "stop", free=True)
+    audit_every: int = keys.count(0, least=0, free=True)
+    stall_timeout: str = keys.duration("10 minutes", free=True)
+
+    @property
+    def time_limit_seconds(self) -> float:
+        """Infinity where there is none."""
+        return keys.seconds_of(self.time_limit)
+
+    @property
+    def stall_seconds(self) -> float:
+        """Infinity where a wait has no end."""
+        return keys.seconds_of(self.stall_timeout)
+
+    @property
+    def every(self) -> tuple[float, str]:
+        """checkpoint_every as (3.0, "epoch"), the unit in the singular."""
+        return keys.interval_of(self.checkpoint_every)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration; every key has been checked by itself, and keys against one another."""
+
+    seed: int = keys.key(
+        1, "a whole number from 0 to 2**64 - 1", lambda x: keys.is_int(x) and 0 <= x < 2**64
+    )
+    dtype: str = keys.choice("float32", "float32", "float64")
+    reduction: str = keys.choice("exact", "exact", "float")
+    arithmetic: str = keys.choice("portable", "portable", "native")
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def to_json(self) -> str:
+        """The config as one line of JSON, which `reading.from_json` reads."""
+        return json.dumps(asdict(self), sort_keys=True)
