@@ -1,5 +1,6 @@
 """What the tests have in place of data and ranks: passes and micro-batches of arrays, and ranks within one process."""
 
+import pickle
 import threading
 
 import numpy as np
@@ -88,6 +89,31 @@ class _Thread(SingleProcess):
 
     def max(self, buffer):
         self._exchange(buffer, lambda all_ranks: np.max(all_ranks, axis=0))
+
+    @property
+    def hosts(self):
+        return [f"host-{rank}" for rank in range(self.size)]
+
+    @property
+    def pids(self):
+        return list(range(100, 100 + self.size))
+
+    def all_gather(self, value):
+        self._slots[self.rank] = pickle.dumps(value)
+        self._barrier.wait()
+        found = [pickle.loads(there) for there in self._slots]
+        self._barrier.wait()
+        return found
+
+    def gather(self, value):
+        found = self.all_gather(value)
+        return found if self.rank == 0 else None
+
+    def broadcast(self, value, root=0):
+        return self.all_gather(value)[root]
+
+    def barrier(self):
+        self._barrier.wait()
 
 
 def on_ranks(size, function):

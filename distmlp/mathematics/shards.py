@@ -83,11 +83,11 @@ class Shards:
         """S, the number of logical shards."""
         return -(-self.batch_size // self.micro_batch_size)
 
-    @property
+    @cached_property
     def full_steps(self) -> int:
         return self.samples // self.batch_size
 
-    @property
+    @cached_property
     def steps_per_epoch(self) -> int:
         """Steps an epoch; the last is smaller where the batch size does not divide n."""
         return -(-self.samples // self.batch_size)

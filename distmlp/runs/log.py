@@ -1,4 +1,4 @@
-"""log.jsonl: one JSON object an epoch, appended by rank 0; read by whoever asks what a run has done."""
+"""log.jsonl: one JSON object an epoch, which rank 0 appends and anybody may read."""
 
 import contextlib
 import json

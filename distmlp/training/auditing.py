@@ -1,6 +1,6 @@
-"""Finding wrong bits: states are compared between ranks, and one rank adds up again what another has.
+"""Finding wrong bits: ranks compare their states, and one rank computes again a part of another's.
 
-All ranks hold the same state between steps, so a rank whose state differs is at fault.
+All ranks hold the same state between steps.  A rank whose state differs is therefore at fault.
 """
 
 import zlib
@@ -12,7 +12,7 @@ import numpy as np
 from distmlp.data.feed import MicroBatches
 from distmlp.errors import Corrupted
 from distmlp.mathematics.exact import Grid
-from distmlp.parallel.communicator import SingleProcess
+from distmlp.parallel.communicator import Communicator, SingleProcess
 from distmlp.training.preparation import Prepared
 from distmlp.training.resuming import last_good_state
 from distmlp.training.saving import Saver
@@ -24,10 +24,10 @@ MOST_REPAIRS = 5
 
 
 def digest(state: State) -> int:
-    """CRC-32 of all that decides what happens next: one flipped bit anywhere gives another one."""
-    crc = zlib.crc32(state.v)
+    """CRC-32 of all that decides what happens next; one flipped bit anywhere changes it."""
+    crc = zlib.crc32(state.v.data)
     for name in sorted(state.arrays):
-        crc = zlib.crc32(state.arrays[name], crc)
+        crc = zlib.crc32(state.arrays[name].data, crc)
     grid = state.grid and state.grid.exponents
     rest = (
         sorted(state.scalars.items()),
@@ -40,8 +40,8 @@ def digest(state: State) -> int:
     return zlib.crc32(repr(rest).encode(), crc)
 
 
-def odd_ones_out(state: State, comm) -> list[int] | None:
-    """The ranks whose state is not the majority's: [] where all are equal, None where there is no majority."""
+def odd_ones_out(state: State, comm: Communicator) -> list[int] | None:
+    """The ranks whose state is not the majority's; None where there is no majority.  Collective."""
     mine = digest(state)
     both = np.array([mine, -mine], np.int64)
     comm.max(both)
@@ -67,11 +67,11 @@ class Auditor:
         return bool(every) and state.step % every == 0
 
     def repair(self, state: State) -> bool:
-        """Compares the ranks' states; where they differ, all go back to the last good one, and it is True.
+        """Compares the ranks' states, and returns whether all went back to the last good one.
 
-        A wrong bit in one rank's state has been in its gradients since it flipped, and so in everyone's
-        v; what is right is what was saved before, since states are compared before they are saved.
-        Raises Corrupted where the config says so, and where nobody can tell what is right.
+        A wrong bit in one rank's state has been in its gradients since it flipped, and so in every
+        rank's v.  The last checkpoint is right, since states are compared before they are saved.
+        Raises Corrupted where the config says so, and where no majority tells what is right.
         """
         run, saver = self._run, self._saver
         odd = odd_ones_out(state, run.comm)
@@ -81,13 +81,17 @@ class Auditor:
         hosts = run.comm.hosts
         if odd is None:
             raise Corrupted(
-                f"the ranks' states differ at step {state.step}, and with {run.comm.size} ranks on {', '.join(sorted(set(hosts)))} "
-                f"no majority tells which is wrong; {saver.last_good()}"
+                f"the ranks' states differ at step {state.step}, and with {run.comm.size} ranks on "
+                f"{', '.join(sorted(set(hosts)))} no majority tells which is wrong; "
+                f"{saver.last_good()}"
             )
         names = ", ".join(
             f"rank {rank} on {hosts[rank]} (process {run.comm.pids[rank]})" for rank in odd
         )
-        fault = f"{names} has another state than the others at step {state.step}: a bit has flipped there"
+        fault = (
+            f"{names}: a state different from the other ranks' at step {state.step}; "
+            "a bit has flipped there"
+        )
         self._repairs += 1
         if run.config.run.on_corruption == "stop" or self._repairs > MOST_REPAIRS:
             raise Corrupted(f"{fault}; {saver.last_good()}")
@@ -102,9 +106,9 @@ class Auditor:
     def gradient(
         self, step: Step, state: State, batches: list[MicroBatches], stop: bool, save: bool
     ) -> Grid | None:
-        """`Step.gradient`; where an audit is due, another rank checks it, and a wrong one is made again, once.
+        """What `Step.gradient` returns; where an audit is due, a second rank checks the sum.
 
-        Raises Corrupted where it is wrong again.
+        A wrong sum is made again, once.  Raises Corrupted where it is wrong again.
         """
         every, size = self._run.config.run.audit_every, self._run.comm.size
         step.audited = bool(every) and state.step % every == 0 and size > 1
@@ -124,31 +128,30 @@ class Auditor:
         )
 
     def _audit(self, step: Step, state: State, grid: Grid | None) -> str | None:
-        """Another rank computes one rank's part of this step's sum; what is wrong where they differ."""
+        """What is wrong with one rank's part of this step's sum, which a second rank computes too."""
         run, comm = self._run, self._run.comm
         busy = min(comm.size, run.sharding.count)
         victim = state.step // run.config.run.audit_every % busy
         auditor = (victim + 1) % comm.size
-        found = step.contribution
-        if comm.rank == auditor:
-            found = _contribution_of(victim, run, state, grid)
-        found = comm.all_gather((step.contribution, found))
+        again = _contribution_of(victim, run, state, grid) if comm.rank == auditor else None
+        found = comm.all_gather((step.contribution, again))
         if found[victim][0] == found[auditor][1]:
             return None
         return (
-            f"rank {victim} on {comm.hosts[victim]} added up another gradient at step {state.step + 1} than "
-            f"rank {auditor} on {comm.hosts[auditor]} gets for the same micro-batches"
+            f"rank {victim} on {comm.hosts[victim]} added up another gradient at step "
+            f"{state.step + 1} than rank {auditor} on {comm.hosts[auditor]} gets for the same "
+            "micro-batches"
         )
 
 
-def _contribution_of(rank: int, run: Prepared, state: State, grid: Grid | None) -> int:
+def _contribution_of(rank: int, run: Prepared, state: State, grid: Grid | None) -> int | None:
     """The checksum of what a rank must add up in this step, computed here."""
     shards = run.shards_of(rank)
     feed = run.feed(shards)
     try:
         step = run.step(shards, SingleProcess())
         step.audited = True
-        place = divmod(state.step, run.sharding.steps_per_epoch)
+        place = divmod(state.step, run.steps_per_epoch)
         step.gradient(replace(state, grid=grid), feed.step(*place))
         return step.contribution
     finally:

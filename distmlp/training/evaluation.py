@@ -4,7 +4,7 @@ A set is cut into blocks of BLOCK rows, whatever the number of ranks; a rank tak
 of blocks.  Costs and hits are summed exactly, so the metrics are the same bits for any rank count.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy as np
 from distmlp.data.dataset import DataSet
 from distmlp.mathematics import exact
 from distmlp.mathematics.metrics import count_hits
-from distmlp.mathematics.network import Network, Workspace, forward
+from distmlp.mathematics.network import Network, Pass, Workspace, forward
 from distmlp.mathematics.shards import deal
+from distmlp.parallel.communicator import Communicator
 from distmlp.runs import checkpoint
 from distmlp.training.preparation import Prepared
 from distmlp.training.state import State
@@ -24,22 +25,30 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class Metrics:
-    """cost: the mean over the samples.  accuracy: the share of right classes, None without classes."""
+    """What a set says of a v.
+
+    cost: the mean over the samples.  accuracy: the share of right classes, None without classes.
+    """
 
     samples: int
     cost: float
     accuracy: float | None
 
 
-def _blocks(rows: int, comm) -> range:
+def _blocks(rows: int, comm: Communicator) -> range:
     """This rank's blocks."""
     return deal(-(-rows // BLOCK), comm.size)[comm.rank]
 
 
 def _outputs(
-    network: Network, v, data: DataSet, scale: float, blocks: range, workspace
-) -> Iterator[tuple]:
-    """(pass, stored targets) of each block, one after the other; the pass is overwritten by the next."""
+    network: Network,
+    v: np.ndarray,
+    data: DataSet,
+    scale: float,
+    blocks: range,
+    workspace: Workspace,
+) -> Iterator[tuple[Pass, np.ndarray | None]]:
+    """Yields (pass, stored targets) of each block; the next block overwrites the pass."""
     w, b = network.layout.views(v)
     for block in blocks:
         start, stop = block * BLOCK, min((block + 1) * BLOCK, data.rows)
@@ -50,13 +59,16 @@ def _outputs(
         yield p, y
 
 
-def evaluate(network: Network, v: np.ndarray, data: DataSet, scale: float, comm) -> Metrics:
+def evaluate(
+    network: Network, v: np.ndarray, data: DataSet, scale: float, comm: Communicator
+) -> Metrics:
     """The mean cost and the accuracy of v on a set; collective, the same on every rank."""
     totals = exact.no_totals()
     outputs = network.layers[-1]
     workspace = Workspace(network.layers, BLOCK, v.dtype)
     not_finite = 0
     for p, y in _outputs(network, v, data, scale, _blocks(data.rows, comm), workspace):
+        assert y is not None  # it is None in a set that is opened without its targets
         a = p.a[-1]
         cost = float(network.C.value(p.z, a, data.targets_as(y, outputs, v.dtype)[None])[0])
         finite = cost < exact.LARGEST_COST
@@ -75,8 +87,9 @@ def evaluate(network: Network, v: np.ndarray, data: DataSet, scale: float, comm)
 
 
 def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dict:
-    """The log's record of the epoch that ends with a state; collective, the same on every rank but for the clock.
+    """The log's record of the epoch that ends with a state; collective.
 
+    Ranks may differ in what the clock says and in nothing else.
     steps, seconds: how many of its steps were timed together, and how long they took.
     """
     metrics = None
@@ -84,7 +97,7 @@ def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dic
         metrics = evaluate(run.network, state.v, run.validation, run.config.data.scale, run.comm)
     samples, hits = state.totals[:2].tolist()
     training_accuracy = hits / samples if run.data.classes else None
-    steps_per_epoch = run.sharding.steps_per_epoch
+    steps_per_epoch = run.steps_per_epoch
     epoch = state.step // steps_per_epoch
     return {
         "epoch": epoch,
@@ -102,8 +115,15 @@ def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dic
     }
 
 
-def predict(network: Network, v: np.ndarray, data: DataSet, scale: float, comm, write) -> None:
-    """Calls write(first row, outputs (rows, k)) on rank 0 for all rows of the set, once each; collective.
+def predict(
+    network: Network,
+    v: np.ndarray,
+    data: DataSet,
+    scale: float,
+    comm: Communicator,
+    write: Callable[[int, np.ndarray], None],
+) -> None:
+    """Calls write(first row, outputs (rows, k)) on rank 0, so that each row comes once; collective.
 
     Rank 0 holds one block of each rank at a time.
     """

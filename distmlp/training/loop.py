@@ -1,7 +1,7 @@
 """The training loop: steps, epochs, and what is due between them.
 
-Everything that decides what happens next is equal on every rank: it comes from the config, from the
-state, or from a sum.  So no rank ever waits for one that has gone a different way.
+Whatever decides what happens next is equal on every rank: it comes from the config, the state or a
+sum.  So no rank ever waits for a rank that has gone a different way.
 """
 
 import time
@@ -17,7 +17,7 @@ from distmlp.config.sections import Config
 from distmlp.data.feed import MicroBatches
 from distmlp.errors import Diverged, InputError, RankFault
 from distmlp.mathematics import exact
-from distmlp.parallel.communicator import RanksLost
+from distmlp.parallel.communicator import Communicator, RanksLost
 from distmlp.runs import checkpoint
 from distmlp.training.auditing import Auditor
 from distmlp.training.evaluation import epoch_record
@@ -48,7 +48,7 @@ class Result:
 
 def train(
     config: Config,
-    comm,
+    comm: Communicator,
     *,
     resume: str = "auto",
     report: Silent | None = None,
@@ -57,12 +57,13 @@ def train(
 ) -> Result:
     """Trains as configured, on every rank of comm, and returns the same Result on each.
 
-    resume: "auto" (the run directory's newest good checkpoint, or from the start), "never", or the path
-    of a checkpoint.  report: what is said and logged, by the one of them that rank 0 has.  should_stop:
-    asked once a step on every rank; where any rank's says True, all stop after that step, with a checkpoint.
-    until: the step to end with, instead of the last of the config's epochs.
+    resume: "auto" (the run directory's newest good checkpoint, or from the start), "never", or a
+    checkpoint's path.  report: only rank 0's is told anything.  should_stop: asked once a step on
+    every rank; where one says True, all stop after that step, with a checkpoint.  until: the step to
+    end with, instead of the last of the config's epochs.
 
-    Raises InputError for what cannot be trained, Diverged for a NaN or infinity, each on every rank.
+    Raises InputError for what cannot be trained and Diverged for a NaN or infinity, each on every
+    rank; CheckpointFailed, Corrupted, Divided, and RankFault on one rank, as distmlp.errors says.
     """
     report = report or Silent()
     with ExitStack() as stack:
@@ -72,7 +73,8 @@ def train(
         )
         if comm.rank == 0 and comm.missed:
             report.warn(
-                f"lost {comm.missed} of the ranks that were started, while MPI came up; {comm.size} begin"
+                f"lost {comm.missed} of the ranks that were started, while MPI came up; "
+                f"{comm.size} begin"
             )
         while True:
             try:
@@ -90,8 +92,19 @@ def train(
         return loop.to_the_end()
 
 
-def _begin(config, comm, resume, report, should_stop, until, stack: ExitStack) -> "Loop":
-    """A loop about to begin, on every rank; where a rank is lost, RanksLost on every rank, and nothing is left open."""
+def _begin(
+    config: Config,
+    comm: Communicator,
+    resume: str,
+    report: Silent,
+    should_stop: Callable[[], bool],
+    until: int | None,
+    stack: ExitStack,
+) -> "Loop":
+    """A loop about to begin, on every rank.
+
+    Raises RanksLost on every rank where one is lost; then nothing is left open.
+    """
     with ExitStack() as opened:
         run = prepare(config, comm, report, until, opened)
         saver = Saver(run)
@@ -112,10 +125,9 @@ class Loop:
         self._run, self._saver, self._state = run, saver, state
         self._should_stop = should_stop
         self._auditor = Auditor(run, saver)
-        self._stops_at = time.monotonic() + run.config.run.time_limit_seconds
 
     def to_the_end(self) -> Result:
-        """Trains until the run is complete or asked to stop, without the ranks that are lost on the way."""
+        """Trains until the run is complete or asked to stop; lost ranks are left behind."""
         while True:
             try:
                 with ExitStack() as stack:
@@ -127,7 +139,7 @@ class Loop:
                 survive(self._run, self._saver, self._state)
 
     def _share_out(self, stack: ExitStack) -> None:
-        """Makes what depends on the ranks that there are now: this one's shards, and who watches whom."""
+        """Makes what depends on the ranks that there are now: this rank's feed, step and watch."""
         run = self._run
         mine = run.shards_of(run.comm.rank)
         self._feed = run.feed(mine)
@@ -143,17 +155,17 @@ class Loop:
                 return result
 
     def _train_an_epoch(self) -> Result | None:
-        """Takes steps until the epoch ends, and settles it; a Result where the run has come to its end.
+        """Takes steps until the epoch ends, and settles it; returns a Result where the run ends.
 
-        Where a wrong bit is found, all ranks have gone back, to go on from there.
+        Returns early where a wrong bit was found and all ranks have gone back.
         """
         run, state = self._run, self._state
         began, first_step = time.perf_counter(), state.step
-        alpha = run.alpha(state.step // run.sharding.steps_per_epoch)
-        while state.is_settled or state.step % run.sharding.steps_per_epoch:
-            complete = state.step >= run.last_step or meets_stop_rule(
-                state, run.sharding.steps_per_epoch, run.config.training.epsilon
-            )
+        steps_per_epoch, epsilon = run.steps_per_epoch, run.config.training.epsilon
+        alpha = run.alpha(state.step // steps_per_epoch)
+        while state.is_settled or state.step % steps_per_epoch:
+            stops = meets_stop_rule(state, steps_per_epoch, epsilon)
+            complete = stops or state.step >= run.last_step
             last = complete or state.stop
             saving = last or self._saver.is_due(state)
             if saving or self._auditor.compares(state):
@@ -172,7 +184,7 @@ class Loop:
     def _take_step(self, alpha: float) -> None:
         """The notes' four steps (section 3.4) with the next batch."""
         state, step = self._state, self._step
-        stop = self._should_stop() or time.monotonic() > self._stops_at
+        stop = self._should_stop() or time.monotonic() > self._run.stops_at
         batches = self._next_batch()
         self._watch.beat(f"step {state.step + 1}")
         try:
@@ -186,7 +198,7 @@ class Loop:
     def _next_batch(self) -> list[MicroBatches]:
         """This rank's micro-batches of the next step; a RankFault where it cannot read them."""
         self._watch.beat(f"the reading for step {self._state.step + 1}")
-        place = divmod(self._state.step, self._run.sharding.steps_per_epoch)
+        place = divmod(self._state.step, self._run.steps_per_epoch)
         try:
             return self._feed.step(*place)
         except InputError as error:
@@ -198,9 +210,10 @@ class Loop:
         steps, seconds: how many of its steps were taken together, and how long they took.
         """
         run, state = self._run, self._state
-        self._watch.beat(f"the evaluation after epoch {state.step // run.sharding.steps_per_epoch}")
-        state.end_epoch(epoch_record(run, state, steps, seconds))
-        run.report.epoch(state.record, run.config.training.epochs)
+        self._watch.beat(f"the evaluation after epoch {state.step // run.steps_per_epoch}")
+        record = epoch_record(run, state, steps, seconds)
+        state.end_epoch(record)
+        run.report.epoch(record, run.config.training.epochs)
 
     def _result(self, complete: bool) -> Result:
         state = self._state
@@ -211,13 +224,17 @@ class Loop:
         run, step = self._run, self._state.step
         self._saver.wait()
         return (
-            f"the training diverged at step {step + 1}, in epoch {step // run.sharding.steps_per_epoch + 1}: {error}; "
-            f"{self._saver.last_good()}; a smaller optimizer.learning_rate than {run.config.optimizer.learning_rate} may help"
+            f"the training diverged at step {step + 1}, in epoch "
+            f"{step // run.steps_per_epoch + 1}: {error}; {self._saver.last_good()}; "
+            f"a smaller optimizer.learning_rate than {run.config.optimizer.learning_rate} may help"
         )
 
 
 def meets_stop_rule(state: State, steps_per_epoch: int, epsilon: float) -> bool:
-    """The notes' stop rule (section 3.2), at the end of an epoch: the cost has changed by less than epsilon."""
+    """Whether an epoch has ended whose cost differs by less than epsilon from the one before.
+
+    It is the notes' stop rule (section 3.2).
+    """
     if state.step % steps_per_epoch or state.last_change is None:
         return False
     return state.last_change < epsilon  # notes: |f(x_n) - f(x_(n-1))| < epsilon

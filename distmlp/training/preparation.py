@@ -1,9 +1,10 @@
-"""Before a training: what a config asks for is made, opened, looked through and compared, on every rank.
+"""Before a training: what a config asks for is made, opened, looked through and compared.
 
-What is wrong becomes an InputError on every rank, found by rank 0, before anything takes long.
+What is wrong becomes an InputError on every rank before anything takes long.
 """
 
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,9 +33,10 @@ HELD_PART = 1 / 8
 class Prepared:
     """A training that is ready to begin: all that stays as it is until its end.
 
-    comm: the ranks; their number may shrink.  report: what rank 0 says.  data, validation: the open sets, the second
-    None where there is none.  sharding: of the training set.  fingerprint: of the arithmetic.  last_step: the step
-    that completes the run.
+    comm: the ranks; their number may shrink.  report: what rank 0 says.  data, validation: the open
+    sets; validation may be None.  sharding: of the training set.  fingerprint: of the arithmetic.
+    last_step: the step that completes the run.  stops_at: when time.monotonic() says that the run's
+    time is up.
     """
 
     config: Config
@@ -48,6 +50,11 @@ class Prepared:
     fingerprint: str
     directory: RunDirectory
     last_step: int
+    stops_at: float
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.sharding.steps_per_epoch
 
     @property
     def chunk_rows(self) -> int:
@@ -69,8 +76,8 @@ class Prepared:
         c = self.config
         return Feed(self.data, self.sharding, shards, c.data, c.seed, c.network.layers[-1], c.dtype)
 
-    def step(self, shards: range, comm) -> Step:
-        """What takes steps over a communicator, with a rank's micro-batches of these shards; collective."""
+    def step(self, shards: range, comm: Communicator) -> Step:
+        """What takes steps over a communicator, for the rank that has these shards; collective."""
         samples = sum(self.sharding.sizes[shard] for shard in shards)
         exactly = self.config.reduction == "exact"
         return Step(
@@ -84,7 +91,9 @@ class Prepared:
         )
 
 
-def prepare(config: Config, comm, report: Silent, until: int | None, stack: ExitStack) -> Prepared:
+def prepare(
+    config: Config, comm: Communicator, report: Silent, until: int | None, stack: ExitStack
+) -> Prepared:
     """What a config asks for, ready on every rank; what must be closed again is put on the stack.
 
     until: the step to end with, instead of the last of the config's epochs.  Raises InputError.
@@ -107,6 +116,7 @@ def prepare(config: Config, comm, report: Silent, until: int | None, stack: Exit
         same_arithmetic(config, comm, sharding),
         RunDirectory(config.run.directory),
         min(until or sys.maxsize, sharding.steps_per_epoch * config.training.epochs),
+        time.monotonic() + config.run.time_limit_seconds,
     )
 
 
@@ -115,34 +125,40 @@ def network_of(config: Config) -> Network:
     return Network(tuple(n.layers), n.activation, n.output, n.cost)
 
 
-def optimizer_of(config: Config):
+def optimizer_of(config: Config) -> SGD | Adam:
     o = config.optimizer
     return SGD(o.momentum, o.nesterov) if o.name == "sgd" else Adam(o.beta1, o.beta2, o.epsilon)
 
 
 def sharding_of(config: Config, samples: int) -> Shards:
     """How a training set of so many samples is cut into shards.  Raises InputError."""
-    batch = samples if config.training.batch_size == "all" else config.training.batch_size
+    asked = config.training.batch_size
+    batch = asked if isinstance(asked, int) else samples  # "all"
     if batch > samples:
         raise InputError(
-            f'training.batch_size is {batch}, but data.train has {samples} samples; it can be at most that (or "all")'
+            f"training.batch_size is {batch}, but data.train has {samples} samples; "
+            'it can be at most that (or "all")'
         )
     micro = config.training.micro_batch_size or default_micro_batch_size(batch)
     if micro > batch:
         raise InputError(
-            f"training.micro_batch_size is {micro}, but it can be at most the batch, {batch} samples"
+            f"training.micro_batch_size is {micro}, "
+            f"but it can be at most the batch, {batch} samples"
         )
     sharding = Shards(samples, batch, micro)
     if sharding.count > exact.MOST_MICRO_BATCHES:
         raise InputError(
-            f"training.micro_batch_size is {micro}, which makes {sharding.count} micro-batches of a batch of {batch}, "
-            f"but {exact.MOST_MICRO_BATCHES} is the most; expected at least {-(-batch // exact.MOST_MICRO_BATCHES)}"
+            f"training.micro_batch_size is {micro}, which makes {sharding.count} micro-batches of a "
+            f"batch of {batch}, but {exact.MOST_MICRO_BATCHES} is the most; "
+            f"expected at least {-(-batch // exact.MOST_MICRO_BATCHES)}"
         )
     return sharding
 
 
-def open_sets(config: Config, comm, stack: ExitStack) -> tuple[DataSet, DataSet | None]:
-    """The training and the validation set (or None), checked on rank 0 before any other rank opens them."""
+def open_sets(
+    config: Config, comm: Communicator, stack: ExitStack
+) -> tuple[DataSet, DataSet | None]:
+    """The training and the validation set (or None); rank 0 checks them before the others open them."""
 
     def open_both() -> list[DataSet]:
         sets = []
@@ -154,7 +170,8 @@ def open_sets(config: Config, comm, stack: ExitStack) -> tuple[DataSet, DataSet 
                 sets.append(data)
         if len(sets) == 2 and sets[0].classes != sets[1].classes:
             raise InputError(
-                f"{sets[0].spec} and {sets[1].spec}: one has classes as targets and the other numbers; expected the same of both"
+                f"{sets[0].spec} and {sets[1].spec}: one has classes as targets and the other "
+                "numbers; expected the same of both"
             )
         sharding_of(config, sets[0].rows)
         return sets
@@ -171,7 +188,7 @@ def open_sets(config: Config, comm, stack: ExitStack) -> tuple[DataSet, DataSet 
     return sets[0], sets[1] if len(sets) == 2 else None
 
 
-def scan_all(config: Config, comm, sets: Iterable[DataSet | None]) -> None:
+def scan_all(config: Config, comm: Communicator, sets: Iterable[DataSet | None]) -> None:
     """InputError, on every rank, for the first row of a set that cannot be trained on."""
     for data in filter(None, sets):
         chunk = chunk_rows(data, config.data)
@@ -186,14 +203,17 @@ def scan_all(config: Config, comm, sets: Iterable[DataSet | None]) -> None:
             raise InputError(min(faults)[1])
 
 
-def same_arithmetic(config: Config, comm, sharding: Shards) -> str:
-    """This job's fingerprint.  InputError where the ranks' differ, naming hosts and what each computes with."""
+def same_arithmetic(config: Config, comm: Communicator, sharding: Shards) -> str:
+    """This job's fingerprint.
+
+    Raises InputError where the ranks' differ, which names hosts and what each computes with.
+    """
     mine = arithmetic.fingerprint(config.network.layers, max(sharding.sizes), config.dtype)
     words = (
         "; ".join(arithmetic.departures(config.arithmetic)) or f"as asked, {arithmetic.describe()}"
     )
     found = comm.all_gather((mine, words))
-    kinds = {}
+    kinds: dict[str, str] = {}
     for rank, (fingerprint, words) in enumerate(found):
         kinds.setdefault(fingerprint, f"rank {rank} on {comm.hosts[rank]}: {words}")
     if len(kinds) > 1:

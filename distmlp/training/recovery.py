@@ -1,12 +1,12 @@
-"""Going on without ranks that are lost: the survivors agree on a state, and one of them on rank 0's work.
+"""Going on without lost ranks: the survivors agree on a state, and one takes over rank 0's work.
 
-All ranks hold the same state between steps, so a lost rank takes nothing with it.
+All ranks hold the same state between steps, so losing one loses nothing.
 """
 
 import time
 
 from distmlp.errors import Divided, InputError
-from distmlp.parallel.communicator import RanksLost
+from distmlp.parallel.communicator import Communicator, RanksLost
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
@@ -19,15 +19,16 @@ def survive(run: Prepared, saver: Saver, state: State) -> None:
 
     Raises Divided where this part of the job cannot have the run directory.
     """
-    began, unsaid = time.monotonic(), []
-    logged = state.record
+    began, logged = time.monotonic(), state.record
+    unsaid: list[str] = []
 
     def lead() -> None:
         nonlocal logged
         _lead(run, saver, state, logged)
         logged = state.record
         run.report.warn(
-            f"lost {', '.join(unsaid)}; {run.comm.size} go on from step {state.step} after {time.monotonic() - began:.2f} s"
+            f"lost {', '.join(unsaid)}; {run.comm.size} go on from step {state.step} "
+            f"after {time.monotonic() - began:.2f} s"
         )
 
     with within(run.config.run.stall_seconds, "going on without lost ranks", run.comm):
@@ -46,8 +47,8 @@ def survive(run: Prepared, saver: Saver, state: State) -> None:
                 continue
 
 
-def furthest(state: State, comm) -> State:
-    """The state of the survivor that is furthest, on every rank; they differ by one step at most."""
+def furthest(state: State, comm: Communicator) -> State:
+    """The furthest survivor's state, on every rank; states differ by one step at most."""
     places = comm.all_gather(state.progress)
     if len(set(places)) == 1:
         return state
@@ -71,8 +72,8 @@ def _lead(run: Prepared, saver: Saver, state: State, logged: dict | None) -> Non
 def _take_over(run: Prepared, saver: Saver, state: State) -> None:
     """What a new rank 0 does: takes the directory's lock, and goes on with its log.
 
-    Raises InputError where the old rank 0 lives, or has come to the end without this part: it is the
-    network that broke, and both sides think that the other has died.  The lock tells which one goes on.
+    Raises InputError where the old rank 0 lives, or has come to the end without this part.  Then the
+    network broke, and each part believes that the other died; the lock tells which one goes on.
     """
     directory = run.directory
     directory.lock(patience=5.0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from distmlp.parallel.communicator import Communicator
 from distmlp.runs.log import Log
 
 
@@ -42,7 +43,7 @@ class Silent:
 class OnRank0(Silent):
     """A report that only rank 0 makes; every rank has one, since any may become rank 0."""
 
-    def __init__(self, report: Silent, comm) -> None:
+    def __init__(self, report: Silent, comm: Communicator) -> None:
         self._report, self._comm = report, comm
 
     def warn(self, text: str) -> None:

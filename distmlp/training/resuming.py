@@ -17,8 +17,8 @@ from distmlp.training.state import State
 def first_state(run: Prepared, saver: Saver, resume: str) -> State:
     """The state to begin with, equal on every rank; makes the run directory and starts the report.
 
-    resume: "auto" (the run directory's newest good checkpoint, or a new state), "never", or a checkpoint's
-    path.  Raises InputError.
+    resume: "auto" (the run directory's newest good checkpoint, or a new state), "never", or a
+    checkpoint's path.  Raises InputError.
     """
     comm, directory = run.comm, run.directory
     found = on_rank_0(comm, lambda: _to_resume(run, resume))
@@ -30,8 +30,8 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
         saver.resumed(found)
         if found.facts["fingerprint"] != run.fingerprint:
             run.report.warn(
-                f"{found.path} was made with other arithmetic (numpy, BLAS or CPU kernels) than this process has; "
-                "from here on the bits of v are not those of the uninterrupted run"
+                f"{found.path} was made with other arithmetic (numpy, BLAS or CPU kernels) than this "
+                "process has; from here on the bits of v are not those of the uninterrupted run"
             )
     _say_what_the_ranks_are_for(run)
     run.report.start(directory.log, state.step, run.last_step)
@@ -75,7 +75,8 @@ def _to_resume(run: Prepared, resume: str) -> Checkpoint | None:
         found, passed_over = checkpoint.newest_good(run.directory.checkpoints)
         if found is None and passed_over:
             raise checkpoint.Damaged(
-                f"{run.directory.path}: none of its checkpoints is good: {'; '.join(passed_over)}; --resume never begins anew"
+                f"{run.directory.path}: none of its checkpoints is good: {'; '.join(passed_over)}; "
+                "--resume never begins anew"
             )
     else:
         found, passed_over = checkpoint.find(resume)
@@ -91,7 +92,8 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
     """InputError where a checkpoint is of another training than this one."""
     for key, old, new in differences(from_json(found.facts["config"]), run.config):
         raise InputError(
-            f"{found.path}: the checkpoint has {key} = {old}, but the config has {new}; a resumed run must have the same"
+            f"{found.path}: the checkpoint has {key} = {old}, but the config has {new}; "
+            "a resumed run must have the same"
         )
     for fact, words, here in (
         ("samples", "training samples", run.data.rows),
@@ -99,7 +101,8 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
     ):
         if found.facts[fact] != here:
             raise InputError(
-                f"{found.path}: the checkpoint was made with {found.facts[fact]} {words}, but {run.data.spec} has {here}"
+                f"{found.path}: the checkpoint was made with {found.facts[fact]} {words}, "
+                f"but {run.data.spec} has {here}"
             )
 
 
@@ -109,12 +112,13 @@ def _say_what_the_ranks_are_for(run: Prepared) -> None:
     idle = comm.size - sharding.count
     if idle > 0:
         run.report.warn(
-            f"{comm.size} ranks, but a batch has {sharding.count} micro-batches: {idle} {'rank' if idle == 1 else 'ranks'} will idle "
-            f"(training.micro_batch_size is {sharding.micro_batch_size}; {max(1, sharding.batch_size // comm.size)} "
+            f"{comm.size} ranks, but a batch has {sharding.count} micro-batches: "
+            f"{idle} {'rank' if idle == 1 else 'ranks'} will idle (training.micro_batch_size is "
+            f"{sharding.micro_batch_size}; {max(1, sharding.batch_size // comm.size)} "
             "would use them all, and give another v)"
         )
     if comm.size > 1 and not comm.resilient:
         run.report.note(
-            f"{comm.mpi} was started without fault tolerance: a lost rank ends the job, and the same command "
-            "goes on from the last checkpoint (docs/reliability.md)"
+            f"{comm.mpi} was started without fault tolerance: a lost rank ends the job, "
+            "and the same command goes on from the last checkpoint"
         )

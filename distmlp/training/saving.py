@@ -25,7 +25,8 @@ class Saver:
         self._run = run
         self._every, self._unit = run.config.run.every
         self._writer = Writer(run.directory.checkpoints, run.config.run.keep)
-        self._saved_at, self._saved_step = time.monotonic(), None
+        self._saved_at = time.monotonic()
+        self._saved_step: int | None = None
         self._warned_of_slow_disk = self._warned_of_writing = False
         self.written: Path | None = None
 
@@ -64,14 +65,14 @@ class Saver:
             return False
         if self._unit == "minute":
             return state.save
-        steps = self._run.sharding.steps_per_epoch if self._unit == "epoch" else 1
+        steps = self._run.steps_per_epoch if self._unit == "epoch" else 1
         return state.step % (self._every * steps) == 0
 
     def save(self, state: State, last: bool, complete: bool) -> None:
         """Writes a checkpoint while training goes on.
 
-        One that fails is a warning, for there will be others.  The last one is waited for; its failure is a
-        CheckpointFailed on every rank.
+        Where it fails, rank 0 warns, for there will be others.  The last one is waited for; where that
+        fails, every rank raises CheckpointFailed.
         """
         comm, fault = self._run.comm, None
         self._saved_step, self._saved_at = state.step, time.monotonic()
@@ -80,7 +81,8 @@ class Saver:
             if fault and not last and not self._warned_of_writing:
                 self._warned_of_writing = True
                 self._run.report.warn(
-                    f"{fault}; {self.last_good()}; the training goes on, and tries again when the next one is due"
+                    f"{fault}; {self.last_good()}; the training goes on, "
+                    "and tries again when the next one is due"
                 )
         if last:
             fault, self.written = comm.broadcast((fault, self.written))
@@ -89,7 +91,7 @@ class Saver:
             comm.agree()
 
     def wait(self) -> None:
-        """Waits for the write under way, so that `last_good` is true (rank 0; other ranks have none)."""
+        """Waits for the write under way, if any, so that `last_good` is true."""
         fault = self._wait()
         if fault:
             self._run.report.warn(fault)
@@ -103,12 +105,13 @@ class Saver:
         if self._writer.seconds > SLOW_WRITE and not self._warned_of_slow_disk:
             self._warned_of_slow_disk = True
             self._run.report.warn(
-                f"writing a checkpoint has taken {self._writer.seconds:.0f} s already; those due in the meantime are left out"
+                f"writing a checkpoint has taken {self._writer.seconds:.0f} s already; "
+                "those due in the meantime are left out"
             )
         return None
 
     def _finish(self, state: State, complete: bool) -> str | None:
-        """Writes the last checkpoint on rank 0, and marks the run as complete; returns what went wrong."""
+        """Writes the last checkpoint on rank 0 and marks a complete run; returns what went wrong."""
         self._wait()
         fault = self._start(state) or self._wait()
         if fault is None and complete:
@@ -142,7 +145,7 @@ class Saver:
 
 def facts_of(run: Prepared, state: State) -> dict:
     """What a checkpoint keeps beside v and the optimizer's arrays; `resuming.restored` reads it."""
-    epoch, step_in_epoch = divmod(state.step, run.sharding.steps_per_epoch)
+    epoch, step_in_epoch = divmod(state.step, run.steps_per_epoch)
     return {
         "config": run.config.to_json(),
         "layers": list(run.network.layers),

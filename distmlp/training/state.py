@@ -9,13 +9,13 @@ from distmlp.mathematics import exact
 
 @dataclass
 class State:
-    """What training changes: equal on every rank, bit for bit, whenever no step is under way.
+    """All that training changes: equal on every rank, bit for bit, whenever no step is under way.
 
     v: (k,).  arrays, scalars: the optimizer's.  grid: of the next step's sums, None before the first.
-    step: steps done since the start.  totals: of the epoch under way.  last_cost: of the epoch before,
-    last_change: |its cost − the one's before it|, each None until there is one.  stop, save: whether a
-    rank asked for it in the last step.  record: the last epoch's line of the log, None before this process
-    has seen one end; only its clock may differ between ranks.
+    step: steps done since the start.  totals: of the epoch under way.  last_cost: of the epoch
+    before; last_change: |that cost − the cost before it|; each None until there is one.  stop, save:
+    whether a rank asked for it in the last step.  record: the last epoch's line of the log, None until
+    this process has seen an epoch end; ranks may differ in what its clock says.
     """
 
     v: np.ndarray
@@ -37,11 +37,11 @@ class State:
 
     @property
     def progress(self) -> tuple[int, bool]:
-        """How far it is, for comparing: the step, and whether the epoch that ends with it is on record."""
+        """How far the state is, for comparing: the step, and whether its epoch is on record."""
         return self.step, self.is_settled
 
     def end_epoch(self, record: dict) -> None:
-        """Keeps the record of the epoch that has ended, and its cost, and sets the totals to nothing."""
+        """Keeps the record and the cost of the epoch that has ended; the totals begin anew."""
         cost = record["cost"]
         self.last_change = None if self.last_cost is None else abs(cost - self.last_cost)
         self.last_cost = cost
@@ -49,5 +49,5 @@ class State:
         self.record = record
 
     def become(self, other: "State") -> None:
-        """Takes on all of another state: the one that a run goes back to, or the furthest rank's."""
+        """Takes on all that is in a second state."""
         vars(self).update(vars(other))

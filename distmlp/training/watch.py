@@ -7,13 +7,17 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from types import TracebackType
+
+from distmlp.parallel.communicator import Communicator
 
 
 @contextlib.contextmanager
-def within(seconds: float, what: str, comm):
+def within(seconds: float, what: str, comm: Communicator) -> Iterator[None]:
     """Ends the job where what is done inside takes longer, for what it waits for may never come."""
 
-    def end():
+    def end() -> None:
         print(
             f"distmlp: {what} has taken {seconds:g} s; the job ends (run.stall_timeout)",
             file=sys.stderr,
@@ -33,12 +37,12 @@ def within(seconds: float, what: str, comm):
 class Watch:
     """A thread of each rank that ends a wait that has lasted too long, and says who was waited for.
 
-    comm: the ranks.  seconds: how long one step may take.  `beat` says that this rank has gone on, and
-    where it is now.  When no beat has come for that long, the thread tells every other rank where its
-    own is, over a channel of its own; the ranks that stay silent are stopped or gone.
+    comm: the ranks.  seconds: how long one step may take.  `beat` says that this rank has gone on,
+    and where it is now.  When no beat has come for that long, the thread tells the other ranks where
+    this one is, over a channel of its own.  The ranks that stay silent are stopped or gone.
 
-    A process of this host that has ended though MPI has not noticed (one that called exit, under ULFM
-    without a failure detector) is found sooner.
+    A process of this host that has ended without MPI noticing is found sooner.  One that called exit
+    is such a process, under ULFM without a failure detector.
     """
 
     #: Seconds that a rank is given to answer once a wait has lasted too long.
@@ -47,13 +51,13 @@ class Watch:
     #: Seconds that MPI is given to notice that a process has ended.
     NOTICE = 10.0
 
-    def __init__(self, comm, seconds: float):
+    def __init__(self, comm: Communicator, seconds: float) -> None:
         self._comm, self._seconds = comm, seconds
         self._bounded = math.isfinite(seconds) and comm.size > 1
         self._channel = comm.channel() if self._bounded else None
         self._beat = time.monotonic(), "at the start"
         self._ended = threading.Event()
-        self._killed = set()
+        self._killed: set[int] = set()
         here = comm.hosts[comm.rank]
         # Only processes that can be seen from here: hosts may be containers that share a name.
         self._neighbours = [
@@ -68,10 +72,15 @@ class Watch:
         """This rank has come to a place, such as "the sum of step 12"."""
         self._beat = time.monotonic(), place
 
-    def __enter__(self):
+    def __enter__(self) -> "Watch":
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._ended.set()
         if error is not None:
             error.add_note(f"this was in {self._beat[1]}")
@@ -92,7 +101,8 @@ class Watch:
             if self._comm.rank == min(set(self._neighbours).difference(gone)):
                 words = "; ".join(map(self._name, gone))
                 print(
-                    f"distmlp: {words} has ended, and MPI has not noticed, in {place}; the job ends",
+                    f"distmlp: {words} has ended, and MPI has not noticed, in {place}; "
+                    "the job ends",
                     file=sys.stderr,
                     flush=True,
                 )

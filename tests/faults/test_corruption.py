@@ -28,6 +28,18 @@ def test_a_flipped_bit_is_named_and_repaired(rank, what, bench, openmpi):
     )
 
 
+def test_a_loss_after_a_repair_goes_on_from_the_repaired_state(bench, ulfm):
+    """Not from the state that had the wrong bit, which would be found, and repaired, a second time."""
+    faults = [kill(2, "computing", 13, "flip v"), kill(3, "before the sum", 17)]
+    outcome = bench.run(ulfm, 4, faults, OFTEN)
+    same = outcome.is_complete and outcome.log == bench.undisturbed()
+    tell("flip v on rank 2, then kill rank 3", "training, repaired", 4, 3, same)
+    assert outcome.done.status == 0 and same, outcome.explain()
+    assert len([line for line in outcome.done.said if "a bit has flipped" in line]) == 1
+    (lost,) = [line for line in outcome.done.said if "lost rank 3" in line]
+    assert "3 go on from step 17" in lost
+
+
 @pytest.mark.parametrize("what", ["flip v", "flip optimizer"])
 @pytest.mark.parametrize(
     "ranks, changes",

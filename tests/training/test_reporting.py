@@ -1,0 +1,63 @@
+"""What is said: by rank 0 alone, and in which words."""
+
+from types import SimpleNamespace
+
+from preparing import Heard
+
+from distmlp.training.reporting import OnRank0, Report
+
+RECORD = {
+    "epoch": 3,
+    "step": 63,
+    "cost": 0.25,
+    "validation_cost": 0.5,
+    "accuracy": 0.875,
+    "accuracy_of": "validation",
+    "samples_per_second": 12345.6,
+}
+
+
+def tell_everything(report, log):
+    report.start(log, 5, 63)
+    report.warn("a warning")
+    report.say("a sentence")
+    report.note("a note")
+    report.advance()
+    report.epoch(RECORD, 30)
+
+
+def test_only_rank_0_is_heard_also_one_that_becomes_rank_0(tmp_path):
+    comm, heard = SimpleNamespace(rank=1), Heard()
+    report = OnRank0(heard, comm)
+    tell_everything(report, tmp_path / "log.jsonl")
+    assert heard.said == []
+    comm.rank = 0
+    tell_everything(report, tmp_path / "log.jsonl")
+    assert heard.said == [
+        ("start", 5, 63),
+        ("warn", "a warning"),
+        ("say", "a sentence"),
+        ("note", "a note"),
+        ("epoch", 3, 30),
+    ]
+
+
+def test_every_rank_closes_its_own(tmp_path):
+    heard = Heard()
+    OnRank0(heard, SimpleNamespace(rank=2)).close()
+    assert heard.said == [("close",)]
+
+
+def test_lines_for_people(tmp_path, capsys):
+    report = Report(bar=False)
+    tell_everything(report, tmp_path / "log.jsonl")
+    report.epoch({**RECORD, "epoch": 30, "validation_cost": None, "accuracy": None}, 30)
+    report.close()
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "a sentence",
+        "epoch  3/30  cost 0.250000  validation cost 0.500000  validation accuracy 87.50 %  "
+        "12,346 samples/s",
+        "epoch 30/30  cost 0.250000  12,346 samples/s",
+    ]
+    assert err.splitlines() == ["distmlp: a warning", "distmlp: a note"]
