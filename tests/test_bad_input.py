@@ -4,7 +4,6 @@ CASES has every kind of it.  All of them go through the command's own code in on
 fast; then the first of each kind goes through the real command, alone and on three ranks.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -17,9 +16,6 @@ import numpy as np
 import pytest
 from example import CLASSES, COLUMNS, ROWS, checkpoint, lawful, rows, steps, write_config, write_set
 from launching import distmlp, run_ranks, started
-
-from distmlp.runs.log import read_log
-from distmlp.training.reporting import LogOnly
 
 SECONDS = 30  # "within seconds", on a machine that does other things as well
 
@@ -652,39 +648,6 @@ def test_disk_that_fills_up_and_is_freed_again(mounted, tmp_path):
         == 0
     )
     assert lawful(run) == lawful(tmp_path / "good")
-
-
-def test_half_lines_of_the_log_are_taken_back(tmp_path):
-    """A disk that takes part of a line and then no more, again and again, as tmpfs and ext4 do up to a page's end."""
-    path, log = tmp_path / "log.jsonl", LogOnly()
-    log.start(path, 0, 1)
-
-    class Full:
-        """The log, on a disk with room for so many bytes."""
-
-        def __init__(self, file, room):
-            self._file, self.room = file, room
-
-        def __getattr__(self, name):
-            return getattr(self._file, name)
-
-        def write(self, data):
-            left = self.room - path.stat().st_size
-            if left <= 0:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return self._file.write(data[:left])
-
-    log._log._file = Full(log._log._file, 50)
-    lines = []
-    with pytest.warns(UserWarning, match="log cannot be written"):
-        for epoch in range(1, 6):
-            log.epoch({"epoch": epoch, "step": epoch}, 10)
-            lines = path.read_text().splitlines()
-            assert [json.loads(line)["epoch"] for line in lines] == [1, 2][:epoch]
-    log._log._file.room = 10**6
-    log.epoch({"epoch": 6, "step": 6}, 10)
-    log.close()
-    assert [record["epoch"] for record in read_log(path)] == [1, 2, 3, 4, 5, 6]
 
 
 def fill(place):
