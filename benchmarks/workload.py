@@ -1,4 +1,4 @@
-"""What the benchmarks train: four networks, sets like MNIST, and the trainer with a stopwatch.
+"""How the benchmarks train: the trainer with a stopwatch, where its time goes, what the machine can do.
 
 Steps are timed from inside `distmlp.training.loop.train`, through its report, which is told after every
 step: the loop, the feed and the step are the ones that users run, and nothing is added to them but
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
 
-import h5py
 import numpy as np
+from networks import Case
 
 from distmlp.config.reading import from_tables
 from distmlp.config.sections import Config
@@ -26,113 +26,29 @@ from distmlp.training import loop as training
 from distmlp.training.reporting import Silent
 
 
-@dataclass(frozen=True)
-class Case:
-    """A network and a batch size.  steps: in one round, enough for about a second on two cores of 2022."""
-
-    layers: tuple[int, ...]
-    batch: int
-    steps: int
-
-    @property
-    def name(self) -> str:
-        return "-".join(map(str, self.layers))
-
-    @property
-    def warm_up(self) -> int:
-        return max(3, self.steps // 20)
-
-    @property
-    def weights(self) -> int:
-        return sum(m * n for m, n in pairwise(self.layers))
-
-    @property
-    def parameters(self) -> int:
-        return self.weights + sum(self.layers[1:])
-
-    @property
-    def flop(self) -> int:
-        """Of a step's GEMMs: forward, backward to every layer but the input, and the gradient."""
-        return 2 * self.batch * (3 * self.weights - self.layers[0] * self.layers[1])
-
-    def shortened(self, quick: bool) -> "Case":
-        return Case(self.layers, self.batch, max(3, self.steps // 20)) if quick else self
-
-
-CASES = {
-    case.name: case
-    for case in (
-        Case((784, 30, 10), 10, 6000),
-        Case((784, 100, 10), 128, 900),
-        Case((784, 512, 512, 10), 512, 40),
-        Case((784, 2048, 2048, 10), 512, 8),
-    )
-}
-
-
-def case(text: str) -> Case:
-    """A case by its name, "784-30-10", or any "LAYERS@BATCH", "LAYERS@BATCH@STEPS"."""
-    if text in CASES:
-        return CASES[text]
-    layers, batch, *steps = text.split("@")
-    return Case(tuple(map(int, layers.split("-"))), int(batch), int(steps[0]) if steps else 100)
-
-
-def images(
-    random: np.random.Generator, rows: int, width: int, classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, width) uint8 of which about a fifth is not zero, and (rows,) classes, which can be learnt from them.
-
-    A class lights a third of the pixels of its own, a sample a part of those: MNIST's share of zeros.
-    """
-    lit = np.random.default_rng(0).random((classes, width)) < 1 / 3
-    labels = random.integers(0, classes, rows, dtype=np.uint8)
-    x = random.integers(1, 256, (rows, width), dtype=np.uint8)
-    x *= lit[labels]
-    x *= random.integers(0, 5, (rows, width), dtype=np.uint8) > 1
-    return x, labels
-
-
-def write_set(path, rows: int, width: int, classes: int, dtype="uint8", **storage) -> None:
-    """A training set at /train of an HDF5 file, x as `images` or, for floats, those over 256.
-
-    storage: h5py's, for x; chunks: their rows.  No more than 65536 samples are different.
-    """
-    random = np.random.default_rng(1)
-    if "chunks" in storage:
-        storage["chunks"] = (min(storage["chunks"], rows), width)
-    with h5py.File(path, "w") as file:
-        group = file.create_group("train")
-        x = group.create_dataset("x", (rows, width), dtype, **storage)
-        y = group.create_dataset("y", (rows,), "uint8")
-        blocks = []
-        for start in range(0, rows, 4096):
-            if len(blocks) < 16:
-                pixels, labels = images(random, 4096, width, classes)
-                blocks.append(
-                    (pixels if x.dtype.kind in "iu" else pixels / np.float32(256), labels)
-                )
-            pixels, labels = blocks[start // 4096 % 16]
-            part = slice(start, min(start + 4096, rows))
-            x[part], y[part] = pixels[: part.stop - start], labels[: part.stop - start]
-
-
-def rows_of(case: Case) -> int:
-    """Samples of the set with which one epoch is the steps of a round and those before it."""
-    return case.batch * (case.steps + case.warm_up)
-
-
-def write_set_of(case: Case, path) -> None:
-    write_set(path, rows_of(case), case.layers[0], case.layers[-1])
-
-
 def config(case: Case, file, directory, **changes) -> Config:
     """Trains the case on a file's /train; changes: section_key=value, such as data_window="64 MB"."""
     tables = {
-        "network": {"layers": list(case.layers)},
-        "data": {"train": f"{file}:/train", "scale": 1 / 256, "scan": False},
+        "dtype": case.dtype,
+        "network": {
+            "layers": list(case.layers),
+            "activation": case.activation,
+            "output": case.output,
+            "cost": case.cost,
+            "initializer": "he-normal" if case.activation == "relu" else "scaled-normal",
+        },
+        "data": {
+            "train": f"{file}:/train",
+            "scale": 1.0 if case.is_regression else 1 / 256,
+            "scan": False,
+        },
         "training": {"batch_size": case.batch, "epochs": 1},
-        "optimizer": {"learning_rate": 0.5},
+        "optimizer": {
+            "name": "adam" if case.optimizer == "adam" else "sgd",
+            "learning_rate": case.rate,
+            "momentum": case.momentum,
+            "nesterov": case.optimizer == "nesterov",
+        },
         "run": {"directory": str(directory), "checkpoint_every": "1000000 epochs"},
     }
     for name, value in changes.items():

@@ -1,0 +1,25 @@
+"""distmlp, as its users run it: the trainer's own loop, feed included, timed by its report."""
+
+# ruff: noqa: E402  (the arithmetic is pinned before anything imports numpy)
+
+import machine
+
+machine.pin()
+
+import workload
+from trainers import problem
+
+from distmlp.mathematics.layout import Layout
+from distmlp.parallel import launchers
+
+
+def train(task: dict) -> dict | None:
+    comm = launchers.world()
+    case = problem.case_of(task)
+    trainer = workload.Trainer(comm, task["directory"])
+    timed = trainer.time(case, task["data"], reduction=task["reduction"], data_scale=1.0)
+    if comm.rank:
+        return None
+    w, b = Layout(case.layers).views(timed.v)
+    parameters = list(zip(w[1:], b[1:], strict=True))
+    return problem.answer(problem.load(task), timed.per_step, parameters)
