@@ -1,6 +1,6 @@
 """reading.py: a config from TOML, overrides and JSON; how faults are named; what a resumed run must share.
 
-Faults of single keys, as users see them, are in tests/test_bad_input.py.
+Faults of single keys, as users see them, are in tests/bad_input/.
 """
 
 import re
