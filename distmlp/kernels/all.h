@@ -9,8 +9,27 @@
 #include "updates.h"
 #include "random.h"
 #include "functions_table.h"
+#if WIDTH == 0
+#include "plain_products.h"
+#else
+#include "packing.h"
+#include "tile.h"
+#include "products.h"
+#include "gradient.h"
+#endif
 
 #define table NAME(table)
+#define fma_of_arrays NAME(fma_of_arrays)
+
+/* out = x y + c, each rounded once, of n entries. */
+static void fma_of_arrays(const void *x, const void *y, const void *c, void *out, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store((real *)out + i, v_fma(v_load((const real *)x + i), v_load((const real *)y + i), v_load((const real *)c + i)));
+    for (; i < n; i++)
+        ((real *)out)[i] = real_fma(((const real *)x)[i], ((const real *)y)[i], ((const real *)c)[i]);
+}
 
 static const struct kernels table = {
     .lanes = LANES,
@@ -23,4 +42,8 @@ static const struct kernels table = {
     .cost_values = cost_values,
     .normals = normals,
 #endif
+    .fma = fma_of_arrays,
+    .forward = make_forward,
+    .backward = make_backward,
+    .gradient = make_gradient,
 };

@@ -27,6 +27,16 @@ struct update_call {
     double factor, alpha, constants[6];
 };
 
+/* What a gradient is made of and added to; see gradient.h. */
+struct gradient_call {
+    const void *delta, *a;
+    ptrdiff_t s, M, n, m;
+    void *total_w, *total_b, *largest_w, *largest_b;
+    double scale_w, scale_b;
+    int first, last, exact;
+    ptrdiff_t kept, kept_end;
+};
+
 struct kernels {
     int lanes;
     void (*function)(int function, void *x, ptrdiff_t n);
@@ -34,6 +44,10 @@ struct kernels {
     void (*chain)(int activation, const void *a, void *g, ptrdiff_t rows, ptrdiff_t n);
     void (*gradient_of_cost)(int cost, const void *a, const void *y, void *out, ptrdiff_t n);
     void (*update)(const struct update_call *call);
+    void (*fma)(const void *x, const void *y, const void *c, void *out, ptrdiff_t n);
+    void (*forward)(const void *w, const void *b, const void *below, void *a, void *z, ptrdiff_t S, ptrdiff_t n, ptrdiff_t m, int activation);
+    void (*backward)(const void *w, const void *above, const void *a, void *delta, ptrdiff_t S, ptrdiff_t n, ptrdiff_t m, int activation);
+    int (*gradient)(const struct gradient_call *call);
     /* Of the table for doubles only. */
     void (*cost_values)(int cost, const void *z, const void *a, const void *y, ptrdiff_t s, ptrdiff_t M, ptrdiff_t n, int floats, double *values);
     void (*normals)(const uint64_t *words, double *out, ptrdiff_t n);

@@ -50,21 +50,26 @@ INLINE void v_store(real *p, vec x) { *(vec_in_memory *)p = x; }
 INLINE ivec v_load_whole(const whole *p) { return *(const ivec_in_memory *)p; }
 INLINE void v_store_whole(whole *p, ivec x) { *(ivec_in_memory *)p = x; }
 
-/* The first n lanes, 0 ≤ n ≤ LANES, the others +0; nothing behind them is read. */
+/* The first n lanes, 0 ≤ n < LANES, the others +0; nothing behind them is read. */
 INLINE vec v_load_first(const real *p, ptrdiff_t n)
 {
 #if defined(FOR_AVX512) && BITS == 32
     return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 #elif defined(FOR_AVX512) && BITS == 64
     return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#elif defined(FOR_AVX2) && BITS == 32
+    return (vec)_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+#elif defined(FOR_AVX2) && BITS == 64
+    return (vec)_mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)));
 #else
-    vec x = {0};
-    memcpy(&x, p, (size_t)n * sizeof(real));
-    return x;
+    real lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++)
+        lanes[i] = p[i];
+    return v_load(lanes);
 #endif
 }
 
-/* Stores the first n lanes, and nothing behind them. */
+/* Stores the first n lanes, 0 ≤ n < LANES, and nothing behind them. */
 INLINE void v_store_first(real *p, vec x, ptrdiff_t n)
 {
 #if defined(FOR_AVX512) && BITS == 32
@@ -72,7 +77,15 @@ INLINE void v_store_first(real *p, vec x, ptrdiff_t n)
 #elif defined(FOR_AVX512) && BITS == 64
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)x);
 #else
-    memcpy(p, &x, (size_t)n * sizeof(real));
+    /* In pieces of a constant size, which are single instructions. */
+    real lanes[LANES];
+    v_store(lanes, x);
+    ptrdiff_t done = 0;
+    for (ptrdiff_t piece = LANES / 2; piece; piece /= 2)
+        if (n & piece) {
+            memcpy(p + done, lanes + done, (size_t)piece * sizeof(real));
+            done += piece;
+        }
 #endif
 }
 

@@ -1,0 +1,347 @@
+/* The gradients of micro-batches, G = Σ δ aᵀ and Σ δ, counted on the grid and added to the message as they are made.
+
+   δ times the grid's scale is a number of units; each entry of a G is rounded to a whole number of them, and whole numbers
+   are added in any order.  The largest |entry| of each G is kept, a NaN or an infinity too.  With plain floats as totals
+   nothing is counted, and nothing looked at. */
+
+/* Samples of the micro-batches that are taken at a time, and bytes of their activations that are packed at a time, for
+   which there is room on the stack; a micro-batch of more samples brings its own. */
+#define GROUP 512
+#define PACKED_BYTES (128 * 1024)
+
+/* Columns of a strip of the message that is made before it is stored past the caches. */
+#undef STRIP
+#define STRIP (32 * PANEL)
+
+#define count_tile NAME(count_tile)
+#define count_rows NAME(count_rows)
+#define count_tiles NAME(count_tiles)
+#define counted NAME(counted)
+#define job NAME(job)
+#define pack_scaled NAME(pack_scaled)
+#define group_of_biases NAME(group_of_biases)
+#define deliver NAME(deliver)
+#define group_of_gradients NAME(group_of_gradients)
+#define rows_of_gradients NAME(rows_of_gradients)
+#define count_part NAME(count_part)
+#define count_through_memory NAME(count_through_memory)
+#define copy_past_caches NAME(copy_past_caches)
+#define raise_largest NAME(raise_largest)
+#define make_gradient NAME(make_gradient)
+#define magnitude NAME(magnitude)
+
+/* A tile of chains for each of `batches` micro-batches, one after another in the rows and the panel of t, whose out is
+   the message: whole numbers, or, where not exact, numbers. */
+struct counted {
+    struct tile t;
+    ptrdiff_t batches, M;
+    int first, exact;
+    ivec *largest;           /* of each micro-batch, lane by lane, as the bits of a magnitude */
+};
+
+/* All bits but the sign.  Of numbers without a sign the bits have the numbers' order, infinity comes after, then NaN. */
+INLINE ivec magnitude(void)
+{
+    return v_all_whole((whole)((unsigned_whole)~(unsigned_whole)0 >> 1));
+}
+
+/* R rows of PANEL sums of one micro-batch are counted and added, where that cannot be done in registers. */
+static void count_part(ptrdiff_t R, const struct counted *c, ptrdiff_t batch, const real *made)
+{
+    const int first = c->first && batch == 0;
+    const ptrdiff_t columns = c->t.columns;
+    for (ptrdiff_t i = 0; i < R; i++)
+        for (int v = 0; v * LANES < columns; v++) {
+            real *const row = c->t.out + i * c->t.out_step;
+            /* What stands behind the columns is not looked at. */
+            vec sum = load_part(made + i * PANEL, v, columns);
+            if (c->exact) {
+                c->largest[batch] = v_max_whole(c->largest[batch], (ivec)sum & magnitude());
+                const ivec units = v_to_whole(sum);
+                sum = (vec)(first ? units : (ivec)load_part(row, v, columns) + units);
+            } else if (!first)
+                sum = load_part(row, v, columns) + sum;
+            store_part(row, v, columns, sum);
+        }
+}
+
+/* As count_tile, where it is not fit for registers: totals of floats, and micro-batches longer than a chain. */
+static void count_through_memory(ptrdiff_t R, const struct counted *c)
+{
+    static const real zeros[PANEL];
+    real made[TILE_ROWS * PANEL];
+    struct tile t = c->t;
+    t.start = zeros;
+    t.out = made;
+    t.out_step = PANEL;
+    t.columns = t.columns > LANES ? PANEL : LANES;
+    for (ptrdiff_t batch = 0; batch < c->batches; batch++) {
+        for (ptrdiff_t k = 0; k < c->M; k += CHAIN) {
+            t.links = c->M - k < CHAIN ? c->M - k : CHAIN;
+            t.later = k > 0;
+            sum_tiles(R, &t);
+            t.rows += t.links * t.link_step;
+            t.panel += t.links * t.panel_step;
+        }
+        count_part(R, c, batch, made);
+    }
+}
+
+/* A tile of R rows and V vectors for each micro-batch, made, looked at, rounded and added in registers. */
+INLINE void count_tile(const int R, const int V, const struct counted *c)
+{
+    struct tile t = c->t;
+    const int whole_vectors = t.columns == V * LANES;
+    for (ptrdiff_t batch = 0; batch < c->batches; batch++) {
+        vec sum[TILE_ROWS][2];
+#pragma GCC unroll 16
+        for (int i = 0; i < R; i++)
+            for (int v = 0; v < V; v++)
+                sum[i][v] = v_all(0);
+        go_on(R, V, &t, sum);
+        t.rows += t.links * t.link_step;
+        t.panel += t.links * t.panel_step;
+        if (!whole_vectors) {
+            real made[TILE_ROWS * PANEL];
+#pragma GCC unroll 16
+            for (int i = 0; i < R; i++)
+                for (int v = 0; v < V; v++)
+                    v_store(made + i * PANEL + v * LANES, sum[i][v]);
+            count_part(R, c, batch, made);
+            continue;
+        }
+        ivec largest = c->largest[batch];
+        const int first = c->first && batch == 0;
+        whole *const out = (whole *)t.out;
+#pragma GCC unroll 16
+        for (int i = 0; i < R; i++)
+            for (int v = 0; v < V; v++) {
+                largest = v_max_whole(largest, (ivec)sum[i][v] & magnitude());
+                const ivec units = v_to_whole(sum[i][v]);
+                whole *const row = out + i * t.out_step + v * LANES;
+                v_store_whole(row, first ? units : v_load_whole(row) + units);
+            }
+        c->largest[batch] = largest;
+    }
+}
+
+/* Here R becomes a constant; V is one already. */
+INLINE void count_rows(ptrdiff_t R, const int V, const struct counted *c)
+{
+    switch (R) {
+    case 1: count_tile(1, V, c); break;
+    case 2: count_tile(2, V, c); break;
+    case 3: count_tile(3, V, c); break;
+    case 4: count_tile(4, V, c); break;
+#if TILE_ROWS > 4
+    case 5: count_tile(5, V, c); break;
+    case 6: count_tile(6, V, c); break;
+#endif
+#if TILE_ROWS > 6
+    case 7: count_tile(7, V, c); break;
+    case 8: count_tile(8, V, c); break;
+    case 9: count_tile(9, V, c); break;
+    case 10: count_tile(10, V, c); break;
+    case 11: count_tile(11, V, c); break;
+    case 12: count_tile(12, V, c); break;
+#endif
+#if TILE_ROWS > 12
+    case 13: count_tile(13, V, c); break;
+    case 14: count_tile(14, V, c); break;
+#endif
+    }
+}
+
+static void count_tiles(ptrdiff_t R, const struct counted *c)
+{
+    if (!c->exact || c->M > CHAIN)
+        count_through_memory(R, c);
+    else if (c->t.columns > LANES)
+        count_rows(R, 2, c);
+    else
+        count_rows(R, 1, c);
+}
+
+/* rows[s * TILE_ROWS + i] = scale · delta[s * n + i] for i < R; nothing from `end` on is read. */
+static void pack_scaled(const real *delta, const real *end, ptrdiff_t n, ptrdiff_t samples, ptrdiff_t R, real scale, real *rows)
+{
+    const ptrdiff_t read = (R + LANES - 1) / LANES * LANES;
+    ptrdiff_t s = 0;
+    for (; s < samples && end - delta >= read; s++, delta += n)
+        for (ptrdiff_t i = 0; i < R; i += LANES)
+            v_store(rows + s * TILE_ROWS + i, v_load(delta + i) * v_all(scale));
+    for (; s < samples; s++, delta += n)
+        for (ptrdiff_t i = 0; i < R; i++)
+            rows[s * TILE_ROWS + i] = scale * delta[i];
+}
+
+/* What is called with: see `gradient`, and `largest` lane by lane, of the micro-batches at hand. */
+struct job {
+    const real *delta, *a, *end;
+    ptrdiff_t batches, M, n, m;
+    real scale;
+    real *total;
+    ptrdiff_t kept, kept_end;
+    int first, last, exact;
+    ivec *largest;
+    real *packed, *scaled;
+    ptrdiff_t packed_size;
+};
+
+/* Copies n entries; those that another core reads next go past this one's caches, and wait for no line of them. */
+static void copy_past_caches(void *to, const void *from, ptrdiff_t n)
+{
+    char *out = to;
+    const char *in = from;
+    size_t bytes = (size_t)n * sizeof(real), done = 0;
+#if defined(__SSE2__)
+    const size_t before = -(uintptr_t)out & 15;
+    done = before < bytes ? before : bytes;
+    memcpy(out, in, done);
+    for (; done + 16 <= bytes; done += 16)
+        _mm_stream_si128((__m128i *)(out + done), _mm_loadu_si128((const __m128i *)(in + done)));
+#endif
+    memcpy(out + done, in + done, bytes - done);
+}
+
+/* n entries of the message from `at` on become those of a row of the strip. */
+static void deliver(const struct job *g, ptrdiff_t at, const real *row, ptrdiff_t n)
+{
+    const ptrdiff_t end = at + n;
+    const ptrdiff_t kept = g->kept < at ? at : g->kept > end ? end : g->kept;
+    const ptrdiff_t kept_end = g->kept_end < kept ? kept : g->kept_end > end ? end : g->kept_end;
+    copy_past_caches(g->total + at, row, kept - at);
+    memcpy(g->total + kept, row + (kept - at), (size_t)(kept_end - kept) * sizeof(real));
+    copy_past_caches(g->total + kept_end, row + (kept_end - at), end - kept_end);
+}
+
+/* Rows j … j + R of the gradients, columns from … to, whose panels are packed. */
+static void rows_of_gradients(const struct job *g, ptrdiff_t j, ptrdiff_t R, ptrdiff_t from, ptrdiff_t to)
+{
+    real strip[TILE_ROWS * STRIP] __attribute__((aligned(64)));
+    const ptrdiff_t at = j * g->m + from, end = (j + R - 1) * g->m + to, samples = g->batches * g->M;
+    const int past = g->last && (at < g->kept || end > g->kept_end);
+    struct counted c = {.batches = g->batches, .M = g->M, .first = g->first, .exact = g->exact, .largest = g->largest};
+    c.t = (struct tile){.rows = g->scaled, .row_step = 1, .link_step = TILE_ROWS, .links = g->M};
+    c.t.out_step = past ? STRIP : g->m;
+    real *const out = past ? strip : g->total + at;
+    pack_scaled(g->delta + j, g->end, g->n, samples, R, g->scale, g->scaled);
+    for (ptrdiff_t i = 0; i < R && past && !g->first; i++)
+        memcpy(strip + i * STRIP, g->total + at + i * g->m, (size_t)(to - from) * sizeof(real));
+    for (ptrdiff_t k = from; k < to; k += PANEL) {
+        c.t.columns = to - k < PANEL ? to - k : PANEL;
+        c.t.panel = g->packed + (k - from) * samples;
+        c.t.panel_step = c.t.columns > LANES ? PANEL : LANES;
+        c.t.out = out + (k - from);
+        count_tiles(R, &c);
+    }
+    for (ptrdiff_t i = 0; i < R && past; i++)
+        deliver(g, at + i * g->m, strip + i * STRIP, to - from);
+}
+
+/* The weights' gradients of the micro-batches at hand. */
+static void group_of_gradients(const struct job *g)
+{
+    const ptrdiff_t samples = g->batches * g->M;
+    ptrdiff_t columns = g->packed_size / samples / PANEL * PANEL;
+    columns = columns > STRIP ? STRIP : columns;
+    for (ptrdiff_t k = 0; k < g->m; k += columns) {
+        const ptrdiff_t to = g->m - k < columns ? g->m : k + columns;
+        for (ptrdiff_t i = k; i < to; i += PANEL)
+            pack(g->a + i, g->m, to - i < PANEL ? to - i : PANEL, samples, g->packed + (i - k) * samples);
+        for (ptrdiff_t j = 0, tiles = (g->n + TILE_ROWS - 1) / TILE_ROWS, R; j < g->n; j += R, tiles--) {
+            R = (g->n - j + tiles - 1) / tiles;
+            rows_of_gradients(g, j, R, k, to);
+        }
+    }
+#if defined(__SSE2__)
+    if (g->last)
+        _mm_sfence();
+#endif
+}
+
+/* The biases' gradients of the micro-batches at hand: the samples' δ added in order, times the scale. */
+static void group_of_biases(const struct job *g)
+{
+    for (ptrdiff_t j = 0; j < g->n; j += LANES) {
+        const ptrdiff_t columns = g->n - j < LANES ? g->n - j : LANES;
+        const real *delta = g->delta + j;
+        real *const out = g->total + j;
+        for (ptrdiff_t batch = 0; batch < g->batches; batch++) {
+            vec sum = load_part(delta, 0, columns);
+            delta += g->n;
+            for (ptrdiff_t s = 1; s < g->M; s++, delta += g->n)
+                sum = sum + load_part(delta, 0, columns);
+            sum = sum * v_all(g->scale);
+            const int first = g->first && batch == 0;
+            if (g->exact) {
+                g->largest[batch] = v_max_whole(g->largest[batch], (ivec)sum & magnitude());
+                const ivec units = v_to_whole(sum);
+                sum = (vec)(first ? units : (ivec)load_part(out, 0, columns) + units);
+            } else if (!first)
+                sum = load_part(out, 0, columns) + sum;
+            store_part(out, 0, columns, sum);
+        }
+    }
+}
+
+/* T_i becomes the largest of its lanes, where that is larger. */
+static void raise_largest(real *T, const ivec *largest, ptrdiff_t batches)
+{
+    for (ptrdiff_t i = 0; i < batches; i++) {
+        whole most;
+        memcpy(&most, T + i, sizeof most);
+        for (int lane = 0; lane < LANES; lane++)
+            most = largest[i][lane] > most ? largest[i][lane] : most;
+        memcpy(T + i, &most, sizeof most);
+    }
+}
+
+/* Adds the gradients of s micro-batches of M samples to the totals, or stores them there where they are the first.
+   Returns 0 where there is no memory for it.
+
+   delta: (s M, n).  a: (s M, m).  w and b: for the weights, (n, m), and the biases, (n,), the totals, the grid's scale
+   and the largest entries, (s,), which are raised.  exact: whether totals are whole numbers.  last: nothing is added to
+   these totals after this, so entries outside of kept … kept_end of w's, which other ranks read, go past the caches. */
+static int make_gradient(const struct gradient_call *c)
+{
+    const size_t size = sizeof(real);
+    real packed[PACKED_BYTES / sizeof(real)] __attribute__((aligned(64))), scaled[GROUP * TILE_ROWS + PANEL];
+    ivec largest[GROUP];
+    const ptrdiff_t at_a_time = c->M < GROUP ? GROUP / c->M : 1;
+    struct job g = {.M = c->M, .n = c->n, .m = c->m, .exact = c->exact, .packed = packed, .scaled = scaled, .largest = largest};
+    g.packed_size = PACKED_BYTES / (ptrdiff_t)size;
+    g.end = (const real *)c->delta + c->s * c->M * c->n;
+    void *room = NULL;
+    if (c->M > GROUP) {
+        g.packed_size = g.packed_size < c->M * PANEL ? c->M * PANEL : g.packed_size;
+        room = malloc((size_t)(g.packed_size + c->M * TILE_ROWS + PANEL) * size);
+        if (!room)
+            return 0;
+        g.packed = room;
+        g.scaled = g.packed + g.packed_size;
+    }
+    for (ptrdiff_t i = 0; i < c->s; i += at_a_time) {
+        g.batches = c->s - i < at_a_time ? c->s - i : at_a_time;
+        g.delta = (const real *)c->delta + i * c->M * c->n;
+        g.a = (const real *)c->a + i * c->M * c->m;
+        g.first = c->first && i == 0;
+        g.last = c->last && i + g.batches == c->s;
+        g.kept = c->kept;
+        g.kept_end = c->kept_end;
+        g.total = c->total_w;
+        g.scale = (real)c->scale_w;
+        memset(largest, 0, (size_t)g.batches * sizeof(ivec));
+        group_of_gradients(&g);
+        if (g.exact)
+            raise_largest((real *)c->largest_w + i, largest, g.batches);
+        g.total = c->total_b;
+        g.scale = (real)c->scale_b;
+        memset(largest, 0, (size_t)g.batches * sizeof(ivec));
+        group_of_biases(&g);
+        if (g.exact)
+            raise_largest((real *)c->largest_b + i, largest, g.batches);
+    }
+    free(room);
+    return 1;
+}
