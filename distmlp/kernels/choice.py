@@ -8,7 +8,7 @@ import os
 from types import ModuleType
 
 from distmlp.errors import InputError
-from distmlp.kernels import layer_twins, random_twins, update_twins
+from distmlp.kernels import layer_twins, product_twins, random_twins, update_twins
 
 #: What DISTMLP_WIDTH may be.
 WIDTHS = ("512", "256", "128", "plain")
@@ -51,3 +51,7 @@ activate, chain_rule = _of_layers.activate, _of_layers.chain_rule
 cost_values, cost_gradient = _of_layers.cost_values, _of_layers.cost_gradient
 update = (compiled or update_twins).update
 normals, shuffle = (compiled or random_twins).normals, (compiled or random_twins).shuffle
+
+_of_products: ModuleType = compiled or product_twins
+fma = _of_products.fma
+forward, backward, gradient = _of_products.forward, _of_products.backward, _of_products.gradient
