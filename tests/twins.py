@@ -2,12 +2,11 @@
 
 import pytest
 
-from distmlp.mathematics import activations, exact, network
+from distmlp.mathematics import exact, network
 from distmlp.parallel import hostmemory
 
 #: The functions of each room; NAME_in_numpy is NAME's twin.
 COMPILED = {
-    activations: ("halve", "sigmoid_of_tanh", "sigmoid_chain"),
     exact: ("count", "count_products", "mean", "descend", "units"),
     network: ("weighted_sums", "outer_sums", "sample_sums"),
     hostmemory: ("add",),

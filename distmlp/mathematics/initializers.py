@@ -13,33 +13,34 @@ He et al., arXiv:1502.01852, eq. 10; Glorot and Bengio, AISTATS 2010, eq. 16.
 import math
 
 import numpy as np
+from numpy.random import Philox
 
 from distmlp.mathematics.layout import Layout
-from distmlp.mathematics.randomness import Purpose, generator
+from distmlp.mathematics.randomness import Purpose, normals, stream, uniform
 
 
-def _normal(random, n, m):
-    return random.standard_normal((n, m))
+def _normal(words: Philox, n: int, m: int) -> np.ndarray:
+    return normals(words, n * m)
 
 
-def _scaled_normal(random, n, m):
-    return random.standard_normal((n, m)) / math.sqrt(m)
+def _scaled_normal(words: Philox, n: int, m: int) -> np.ndarray:
+    return normals(words, n * m) / math.sqrt(m)
 
 
-def _he_normal(random, n, m):
-    return random.standard_normal((n, m)) * math.sqrt(2.0 / m)
+def _he_normal(words: Philox, n: int, m: int) -> np.ndarray:
+    return normals(words, n * m) * math.sqrt(2.0 / m)
 
 
-def _glorot_uniform(random, n, m):
-    return random.uniform(-1.0, 1.0, (n, m)) * math.sqrt(6.0 / (n + m))
+def _glorot_uniform(words: Philox, n: int, m: int) -> np.ndarray:
+    return uniform(words, n * m) * math.sqrt(6.0 / (n + m))
 
 
-def _zero(random, n):
+def _zero(words: Philox, n: int) -> np.ndarray:
     return np.zeros(n)
 
 
-def _normal_bias(random, n):
-    return random.standard_normal(n)
+def _normal_bias(words: Philox, n: int) -> np.ndarray:
+    return normals(words, n)
 
 
 INITIALIZERS = {
@@ -55,7 +56,6 @@ def initialize(layout: Layout, name: str, seed: int, dtype) -> np.ndarray:
     draw_weights, draw_biases = INITIALIZERS[name]
     v = np.empty(layout.size, dtype)
     for tensor, (part, shape) in enumerate(zip(layout.slices, layout.shapes)):
-        random = generator(seed, Purpose.INITIALIZE, tensor)
         draw = draw_weights if len(shape) == 2 else draw_biases
-        v[part] = draw(random, *shape).ravel()
+        v[part] = draw(stream(seed, Purpose.INITIALIZE, tensor), *shape)
     return v

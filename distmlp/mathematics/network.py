@@ -125,13 +125,11 @@ def backward(network: Network, w, p: Pass, y) -> None:
         np.subtract(p.a[N], y, out=p.delta[N])  # sigma'(z) cancels
     else:
         network.C.gradient(p.a[N], y, p.delta[N])
-        network.sigma[N].chain(
-            p.a[N], p.delta[N], p.scratch[N]
-        )  # notes: delta(N) = grad_a C * sigma'(z(N))
+        network.sigma[N].chain(p.a[N], p.delta[N])  # notes: delta(N) = grad_a C * sigma'(z(N))
     for l in range(N - 1, 0, -1):
         np.matmul(p.delta[l + 1], w[l + 1], out=p.delta[l])
         network.sigma[l].chain(
-            p.a[l], p.delta[l], p.scratch[l]
+            p.a[l], p.delta[l]
         )  # notes: delta(L) = (w(L+1)^T delta(L+1)) * sigma'(z(L))
 
 

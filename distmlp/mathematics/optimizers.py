@@ -1,14 +1,30 @@
-"""Optimizers: init and update on flat vectors, with all state explicit.
+"""Optimizers: updates of v from the summed gradient, with all state explicit.
 
 An optimizer names its state arrays, each (k,) and in v's order, and its state scalars.  `advance`
-steps the scalars once; `update` then changes any part of v in place, given the same part of ∇C and
-of each array.  Everything is elementwise, so the parts may be cut anywhere: cache-sized pieces, or
-the part of one rank.  g and t (scratch) are overwritten.
+steps the scalars once; `update` then changes v and the arrays.  kernels/updates.h does it in one pass,
+entry by entry, so any part of v can be updated by itself.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from distmlp.kernels import choice
+from distmlp.kernels.numbers import Rule
+
+
+@dataclass(frozen=True)
+class Mean:
+    """∇C as a sum and what each entry of it is worth: parts of v, one after another, have one factor each.
+
+    total: (k,), whole numbers as wide as v's dtype, or floats of it.  factors: (p,) float64.  ends: (p,)
+    int64, each part's end.
+    """
+
+    total: np.ndarray
+    factors: np.ndarray
+    ends: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -25,33 +41,33 @@ class SGD:
     nesterov: bool = False
 
     @property
-    def is_plain(self) -> bool:
-        """Whether an update is v' = v − α ∇C and nothing else, and so can be made in one pass with the mean."""
-        return not self.momentum
-
-    @property
     def arrays(self) -> tuple[str, ...]:
+        """The names of the state arrays."""
         return ("velocity",) if self.momentum else ()
 
     @property
     def scalars(self) -> dict[str, float]:
+        """The state scalars before the first step."""
         return {}
 
     def advance(self, scalars: dict[str, float]) -> None:
-        pass
+        """Steps the scalars: there are none."""
 
-    def update(self, v, g, t, arrays, scalars, alpha: float) -> None:
-        if self.momentum:
-            u = arrays["velocity"]
-            np.multiply(u, self.momentum, out=u)
-            np.add(u, g, out=u)
-            if self.nesterov:
-                np.multiply(u, self.momentum, out=t)
-                np.add(g, t, out=g)
-            else:
-                g = u
-        np.multiply(g, alpha, out=t)
-        np.subtract(v, t, out=v)  # notes: v' = v - alpha grad C
+    def update(
+        self,
+        v: np.ndarray,
+        mean: Mean,
+        arrays: Mapping[str, np.ndarray],
+        scalars: Mapping[str, float],
+        alpha: float,
+    ) -> None:
+        """Changes v, (k,), and the arrays in place."""
+        rule = (Rule.NESTEROV if self.nesterov else Rule.MOMENTUM) if self.momentum else Rule.SGD
+        velocity = arrays.get("velocity")
+        constants = self.momentum, 0.0, 0.0, 0.0, 0.0, 0.0
+        choice.update(
+            rule, mean.total, v, velocity, None, alpha, mean.factors, mean.ends, *constants
+        )  # notes: v' = v - alpha grad C
 
 
 @dataclass(frozen=True)
@@ -68,32 +84,44 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    is_plain = False
 
     @property
     def arrays(self) -> tuple[str, ...]:
+        """The names of the state arrays."""
         return ("mean", "square")
 
     @property
     def scalars(self) -> dict[str, float]:
+        """The state scalars before the first step."""
         return {"beta1_power": 1.0, "beta2_power": 1.0}
 
     def advance(self, scalars: dict[str, float]) -> None:
+        """Steps the scalars: βᵗ becomes βᵗ⁺¹."""
         scalars["beta1_power"] *= self.beta1
         scalars["beta2_power"] *= self.beta2
 
-    def update(self, v, g, t, arrays, scalars, alpha: float) -> None:
-        mean, square = arrays["mean"], arrays["square"]
-        np.multiply(mean, self.beta1, out=mean)
-        np.multiply(g, 1.0 - self.beta1, out=t)
-        np.add(mean, t, out=mean)
-        np.multiply(square, self.beta2, out=square)
-        np.multiply(g, g, out=t)
-        np.multiply(t, 1.0 - self.beta2, out=t)
-        np.add(square, t, out=square)
-        np.divide(square, 1.0 - scalars["beta2_power"], out=t)
-        np.sqrt(t, out=t)
-        np.add(t, self.epsilon, out=t)
-        np.divide(mean, t, out=g)
-        np.multiply(g, alpha / (1.0 - scalars["beta1_power"]), out=g)
-        np.subtract(v, g, out=v)
+    def update(
+        self,
+        v: np.ndarray,
+        mean: Mean,
+        arrays: Mapping[str, np.ndarray],
+        scalars: Mapping[str, float],
+        alpha: float,
+    ) -> None:
+        """Changes v, (k,), and the arrays in place."""
+        choice.update(
+            Rule.ADAM,
+            mean.total,
+            v,
+            arrays["mean"],
+            arrays["square"],
+            alpha / (1.0 - scalars["beta1_power"]),
+            mean.factors,
+            mean.ends,
+            self.beta1,
+            1.0 - self.beta1,
+            self.beta2,
+            1.0 - self.beta2,
+            1.0 - scalars["beta2_power"],
+            self.epsilon,
+        )

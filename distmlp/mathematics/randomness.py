@@ -1,13 +1,20 @@
 """Random numbers from counters: any number of any stream can be drawn without those before it.
 
 Philox (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011) turns a
-key and a counter into random bits.  The key is (seed, purpose), the counter begins at the place
-that asks (epoch, shard, window …), so that every rank draws the same bits for the same place.
+key and a counter into random words of 64 bits.  The key is (seed, purpose), the counter begins at the place
+that asks (epoch, shard, window …), so that every rank draws the same words for the same place.
+
+What is made of the words is written down here and in docs/arithmetic.md, and is nobody else's to change.
 """
 
 from enum import IntEnum
 
 import numpy as np
+
+from distmlp.kernels import choice
+
+#: Words that are drawn at a time; of no effect on what is made of them.
+_WORDS = 2**16
 
 
 class Purpose(IntEnum):
@@ -18,8 +25,8 @@ class Purpose(IntEnum):
     ORDER_ROWS = 3
 
 
-def generator(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:
-    """The stream of random numbers that belongs to (seed, purpose, place); place has at most three numbers.
+def stream(seed: int, purpose: Purpose, *place: int) -> np.random.Philox:
+    """The random words that belong to (seed, purpose, place); place has at most three numbers.
 
     The counter's lowest word is left to the stream: 2**64 blocks can be drawn before it would run
     into another place's.
@@ -27,4 +34,33 @@ def generator(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:
     high = [0] * (3 - len(place)) + list(place)
     # as uint64, for a list of whole numbers goes through float64 from 2**63 on
     key, counter = (np.array(words, np.uint64) for words in ([seed, int(purpose)], [0, *high]))
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+    return np.random.Philox(key=key, counter=counter)
+
+
+def permutation(words: np.random.Philox, count: int) -> np.ndarray:
+    """The numbers 0 … count − 1 in random order, (count,) int64: Fisher and Yates's shuffle.
+
+    From the last place to the second, the entry there is exchanged with the one at ⌊word · places left / 2^64⌋.
+    """
+    order = np.arange(count, dtype=np.int64)
+    left = count
+    while left > 1:
+        drawn = words.random_raw(min(_WORDS, left - 1))
+        choice.shuffle(order, drawn, left)
+        left -= len(drawn)
+    return order
+
+
+def uniform(words: np.random.Philox, count: int) -> np.ndarray:
+    """Numbers that are uniform between −1 and 1, (count,) float64: (2k + 1) 2^-52 − 1, k a word's upper 52 bits."""
+    k = (words.random_raw(count) >> np.uint64(12)).astype(np.float64)
+    return (2.0 * k + 1.0) * 2.0**-52 - 1.0
+
+
+def normals(words: np.random.Philox, count: int) -> np.ndarray:
+    """Numbers of the normal distribution N(0, 1), (count,) float64: two from two words, the last one thrown away where count is odd."""
+    made = np.empty(count + count % 2, np.float64)
+    for start in range(0, len(made), _WORDS):
+        part = made[start : start + _WORDS]
+        choice.normals(words.random_raw(len(part)), part)
+    return made[:count]

@@ -19,7 +19,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from distmlp.mathematics.randomness import Purpose, generator
+from distmlp.mathematics.randomness import Purpose, permutation, stream
 
 
 def default_micro_batch_size(batch_size: int) -> int:
@@ -147,7 +147,7 @@ class EpochOrder:
     @cached_property
     def _chunks(self) -> np.ndarray:
         count = -(-self.rows // self.chunk_rows)
-        return generator(self.seed, Purpose.ORDER_CHUNKS, self.epoch).permutation(count)
+        return permutation(stream(self.seed, Purpose.ORDER_CHUNKS, self.epoch), count)
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -172,4 +172,5 @@ class EpochOrder:
 
     def shuffle(self, shard: int, window: int, rows: int) -> np.ndarray:
         """The order, (rows,), in which a shard takes the rows of one of its windows."""
-        return generator(self.seed, Purpose.ORDER_ROWS, self.epoch, shard, window).permutation(rows)
+        words = stream(self.seed, Purpose.ORDER_ROWS, self.epoch, shard, window)
+        return permutation(words, rows)

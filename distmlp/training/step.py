@@ -27,14 +27,12 @@ from distmlp.mathematics.network import (
     forward,
     weight_gradient,
 )
+from distmlp.mathematics.optimizers import Mean
 from distmlp.training.state import State
 
 #: A weight gradient is made, cut to the grid and added in tiles of this size, which stay in a core's
 #: cache.  The rows of a tile follow from the layer alone: they are part of a GEMM's shape.
 TILE_BYTES = 2**20
-
-#: v is updated in pieces of this many entries, for the same reason; elementwise, so any size will do.
-PIECE = 2**16
 
 
 class Step:
@@ -72,9 +70,7 @@ class Step:
         self._unit_grid = exact.Grid([0] * len(layout.slices), dtype)
         self._viewed = None
         self.audited, self.contribution = False, None
-        self._pieces = [_piece(layout, start) for start in range(0, layout.size, PIECE)]
-        self._g = np.empty(min(PIECE, layout.size), self.dtype)
-        self._t = np.empty_like(self._g)
+        self._ends = np.array([part.stop for part in layout.slices], np.int64)
 
     def gradient(
         self, state: State, batches: list[MicroBatches], stop: bool = False, save: bool = False
@@ -141,31 +137,16 @@ class Step:
             ]  # notes: grad C = 1/t sum grad C_i
             state.grid = grid.next(total.units.tolist())
         self.optimizer.advance(state.scalars)
-        if self.exactly and self.optimizer.is_plain:
-            self._views(state.v)
-            for (units, v), factor in zip(self._tensors, factors):
-                exact.descend(units, factor, alpha, v)
-        else:
-            self._update_in_pieces(state, factors, alpha)
+        mean = Mean(total.gradient, np.array(factors), self._ends)
+        self.optimizer.update(state.v, mean, state.arrays, state.scalars, alpha)
         state.step += 1
         state.stop, state.save = (alarm > 0 for alarm in total.alarms[1:].tolist())
         np.add(state.totals, total.totals, out=state.totals, casting="unsafe")
 
-    def _update_in_pieces(self, state: State, factors: list[float], alpha: float) -> None:
-        mean = exact.mean if self.exactly else exact.mean_in_numpy
-        for part, tensors in self._pieces:
-            g, scratch = self._g[: part.stop - part.start], self._t[: part.stop - part.start]
-            for tensor, inside, into in tensors:
-                mean(self.total.gradient[inside], factors[tensor], g[into])
-            arrays = {name: array[part] for name, array in state.arrays.items()}
-            self.optimizer.update(state.v[part], g, scratch, arrays, state.scalars, alpha)
-
     def _views(self, v: np.ndarray):
-        """w and b of v, made anew only for another v; _tensors is each one's part of the sum, and of v."""
+        """w and b of v, made anew only for a different v."""
         if self._viewed is not v:
-            layout = self.network.layout
-            self._viewed, self._w_and_b = v, layout.views(v)
-            self._tensors = [(self.total.gradient[part], v[part]) for part in layout.slices]
+            self._viewed, self._w_and_b = v, self.network.layout.views(v)
         return self._w_and_b
 
     def _fitting_grid(self, grid: exact.Grid, largest) -> exact.Grid:
@@ -308,14 +289,3 @@ def _count_not_finite(largest, costs) -> int:
     """How many micro-batches have a cost or a gradient that is a NaN or an infinity, or a cost beyond the limbs."""
     finite = np.isfinite(largest).all(axis=1) & (np.array(costs) < exact.LARGEST_COST)
     return int(np.count_nonzero(~finite))
-
-
-def _piece(layout, start: int):
-    """One piece of v, and where each tensor lies in it: (slice of v, [(tensor, slice of v, slice of the piece)])."""
-    stop = min(start + PIECE, layout.size)
-    tensors = []
-    for tensor, part in enumerate(layout.slices):
-        a, b = max(start, part.start), min(stop, part.stop)
-        if a < b:
-            tensors.append((tensor, slice(a, b), slice(a - start, b - start)))
-    return slice(start, stop), tensors

@@ -50,7 +50,7 @@ def built(name, place, *more):
     return module
 
 
-def results(activations, exact, hostmemory, network, real):
+def results(exact, hostmemory, network, real):
     """What every function makes of the same numbers, as bytes."""
     random, whole = np.random.default_rng(1), {"float32": np.int32, "float64": np.int64}[real]
 
@@ -64,9 +64,6 @@ def results(activations, exact, hostmemory, network, real):
         network.weighted_sums(w, b, a, z)
         network.outer_sums(delta, a, G)
         network.sample_sums(delta, g, 0.125)
-        activations.halve(z)
-        activations.sigmoid_of_tanh(z)
-        activations.sigmoid_chain(z, delta, delta)
         total, largest, units, mean = (
             drawn(n * m, dtype=whole),
             np.zeros(s, real),
@@ -92,7 +89,7 @@ def results(activations, exact, hostmemory, network, real):
 @pytest.mark.parametrize("real", ["float32", "float64"])
 @pytest.mark.slow
 def test_registers_of_any_width_give_the_same_bits(tmp_path, real):
-    assert sorted(COMPILED) == ["_activations", "_exact", "_hostmemory", "_network"]
+    assert sorted(COMPILED) == ["_exact", "_hostmemory", "_network"]
     widest, narrow = (
         [built(name, tmp_path / f"{name}-{number}", *more) for name in sorted(COMPILED)]
         for number, more in enumerate(((), ("-DFOR_EACH_CPU=",)))

@@ -1,4 +1,4 @@
-"""Holds initializers.py and randomness.py: moments, streams of their own, and the seed."""
+"""Holds initializers.py: moments, streams of their own, and the seed."""
 
 import math
 
@@ -7,7 +7,6 @@ import pytest
 
 from distmlp.mathematics.initializers import INITIALIZERS, initialize
 from distmlp.mathematics.layout import Layout
-from distmlp.mathematics.randomness import Purpose, generator
 
 LAYOUT = Layout((300, 200, 100))
 
@@ -80,55 +79,3 @@ def test_each_tensor_has_a_stream_of_its_own():
     firsts = [x.ravel()[:k] for x in (w[1], w[2], b[1], b[2])]
     correlations = np.corrcoef(firsts) - np.eye(4)
     assert np.abs(correlations).max() < 5 / math.sqrt(k)
-
-
-def drawn(seed, purpose, *place):
-    return tuple(generator(seed, purpose, *place).integers(0, 2**63, 4).tolist())
-
-
-def test_every_seed_purpose_and_place_has_its_own_stream():
-    wheres = [(0,), (1,), (1, 0), (0, 1, 1), (1, 1, 0), (2, 0, 0)]
-    places = [
-        (seed, purpose, *where) for seed in (0, 1, 2) for purpose in Purpose for where in wheres
-    ]
-    # a short place is the long one with zeros before it
-    distinct = {
-        (seed, purpose, *([0] * (3 - len(place)) + place)) for seed, purpose, *place in places
-    }
-    assert len({drawn(*place) for place in places}) == len(distinct)
-
-
-def test_a_stream_is_philox_as_random123_publishes_it():
-    # Random123's known answers for philox4x64-10: key and counter all zeros.  numpy steps the counter
-    # before it draws, so the answer to counter 0 comes from a counter of 2**256 − 1.
-    counter = [2**64 - 1] * 4
-    answers = np.random.Philox(
-        key=np.zeros(2, np.uint64), counter=np.array(counter, np.uint64)
-    ).random_raw(4)
-    assert [f"{x:016x}" for x in answers.tolist()] == [
-        "16554d9eca36314c",
-        "db20fe9d672d0fdc",
-        "d7e772cee186176b",
-        "7e68b68aec7ba23b",
-    ]
-    # and the stream of a place is the one whose key is (seed, purpose), from the place's counter on
-    bits = generator(5, Purpose.ORDER_ROWS, 7, 8, 9).bit_generator.state["state"]
-    assert bits["key"].tolist() == [5, 3] and bits["counter"].tolist() == [0, 7, 8, 9]
-
-
-@pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1, 2**63 + 1, 2**64 - 1])
-def test_no_two_seeds_are_one(seed):
-    """Up to the largest that a config accepts: a seed must reach the key as the whole number that it is."""
-    assert generator(seed, Purpose.INITIALIZE, 0).bit_generator.state["state"]["key"].tolist() == [
-        seed,
-        1,
-    ]
-    assert drawn(seed, Purpose.INITIALIZE, 0) != drawn(seed - 1, Purpose.INITIALIZE, 0)
-
-
-def test_values_in_use_do_not_change():
-    assert {purpose.name: purpose.value for purpose in Purpose} == {
-        "INITIALIZE": 1,
-        "ORDER_CHUNKS": 2,
-        "ORDER_ROWS": 3,
-    }

@@ -10,7 +10,7 @@ from twins import COMPILED, compiled
 
 from distmlp.mathematics import exact
 from distmlp.mathematics.network import outer_sums
-from distmlp.mathematics.optimizers import SGD
+from distmlp.mathematics.optimizers import SGD, Mean
 from distmlp.mathematics.shards import Shards
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.training.step import Step
@@ -144,9 +144,9 @@ def test_compiled_descent_has_the_bits_of_the_mean_and_the_optimizer(dtype):
     total = random.integers(np.iinfo(whole).min, np.iinfo(whole).max, 10007, whole, endpoint=True)
     for factor, alpha in ((2.0**-31 / 3, 0.1), (2.0**-63 / 7, 3.0), (1.0, 1e-12)):
         v = random.normal(size=len(total)).astype(dtype)
-        g, expected, found = np.empty_like(v), v.copy(), [v.copy(), v.copy()]
-        exact.mean_in_numpy(total, factor, g)
-        SGD().update(expected, g, np.empty_like(v), {}, {}, alpha)
+        expected, found = v.copy(), [v.copy(), v.copy()]
+        mean = Mean(total, np.array([factor]), np.array([len(total)]))
+        SGD().update(expected, mean, {}, {}, alpha)
         exact.descend(total, factor, alpha, found[0])
         exact.descend_in_numpy(total, factor, alpha, found[1])
         assert expected.tobytes() == found[0].tobytes() == found[1].tobytes() != v.tobytes()

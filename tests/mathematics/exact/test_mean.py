@@ -20,14 +20,14 @@ class Keeping(SGD):
     """Gradient descent that keeps the ∇C of its last step."""
 
     kept: ClassVar[list] = []
-    is_plain = False  # or `update` would not be called
 
     def advance(self, scalars):
         self.kept.clear()
 
-    def update(self, v, g, t, arrays, scalars, alpha):
-        self.kept.append(g.copy())
-        super().update(v, g, t, arrays, scalars, alpha)
+    def update(self, v, mean, arrays, scalars, alpha):
+        parts = np.split(mean.total.astype(v.dtype), mean.ends[:-1])
+        self.kept += [part * v.dtype.type(f) for part, f in zip(parts, mean.factors, strict=True)]
+        super().update(v, mean, arrays, scalars, alpha)
 
 
 def true_mean(network, v, x, y):
