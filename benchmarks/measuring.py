@@ -74,8 +74,8 @@ def parser(document: str, rounds: int) -> argparse.ArgumentParser:
     return options
 
 
-def run(drive: Callable[[list[str]], None], work: Callable[[dict], object]) -> None:
-    """The main function of a benchmark: its driver, or the worker that the driver started."""
+def run(drive: Callable[[list[str]], None], work: Callable[[dict], object] | None = None) -> None:
+    """The main function of a benchmark: its driver, or the worker that the driver started, where it has workers."""
     if sys.argv[1:2] == ["--worker"]:
         _work(work, json.loads(sys.argv[2]))
     else:

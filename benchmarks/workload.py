@@ -1,4 +1,4 @@
-"""How the benchmarks train: the trainer with a stopwatch, where its time goes, what the machine can do.
+"""How the benchmarks train: the trainer with a stopwatch, and where its time goes.
 
 Steps are timed from inside `distmlp.training.loop.train`, through its report, which is told after every
 step: the loop, the feed and the step are the ones that users run, and nothing is added to them but
@@ -178,39 +178,3 @@ def instruments(comm):
     finally:
         for (owner, name, _), original in zip(kept, originals, strict=True):
             setattr(owner, name, original)
-
-
-# What the machine can do
-
-
-def gemm_rate(comm, dtype, seconds: float = 0.3) -> float:
-    """FLOP/s of a core in the best of a few large square GEMMs, while every rank computes one; the ranks' mean."""
-    best = 0.0
-    for n in (1024, 2048):
-        a, b = np.ones((n, n), dtype), np.ones((n, n), dtype)
-        c = np.empty_like(a)
-        np.matmul(a, b, out=c)
-        comm.barrier()
-        began, calls = time.perf_counter(), 0
-        while (passed := time.perf_counter() - began) < seconds or calls < 2:
-            np.matmul(a, b, out=c)
-            calls += 1
-        rates = comm.all_gather(2 * n**3 * calls / passed)
-        best = max(best, sum(rates) / len(rates))
-    return best
-
-
-def sum_seconds(comm, entries: int, dtype, seconds: float = 0.2) -> float:
-    """Of one sum over the ranks of a message of so many ones, back to back, on the slowest rank."""
-    addends = comm.addends(entries, dtype)
-    addends.mine.fill(1)
-
-    def passed(calls: int) -> float:
-        comm.barrier()
-        began = time.perf_counter()
-        for _ in range(calls):
-            comm.add_up(addends)
-        return max(comm.all_gather(time.perf_counter() - began)) / calls
-
-    passed(2)
-    return passed(max(3, min(5000, int(seconds / passed(3)))))

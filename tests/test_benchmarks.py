@@ -15,6 +15,9 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 NUMBERS = r"[\d.,]+ \([\d.,]+–[\d.,]+\)"  # median (least–most)
 
 
+SMALLEST = ("--networks", "12-5-3@8@10", "--rounds", "1", "--quick")
+
+
 def tables(name: str, *options, timeout: float = 120) -> list[list[dict]]:
     """The tables that a benchmark prints, each as rows by header."""
     done = subprocess.run(
@@ -75,7 +78,47 @@ def test_step(tmp_path):
         assert sum(parts) == pytest.approx(100, abs=1)
     assert [row["P"] for row in machine] == ["1", "2"]
     found = json.loads((tmp_path / "step.json").read_text())
-    assert found["machine"]["cores"] >= 1 and len(found["results"]) == 2
+    assert found["machine"]["cores"] >= 1
+    assert len(found["results"]) == 2
+    assert all(re.fullmatch("[0-9a-f]{64}", result["v_sha256"]) for result in found["results"])
+    assert all(float(row["peak GFLOP/s a core"].split()[0]) > 0 for row in machine)
+
+
+def test_a_limit_needs_no_compiler(monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    _, _, machine = tables("step", *SMALLEST, "--ranks", "1")
+    assert machine[0]["peak GFLOP/s a core"].endswith("(numpy's GEMM)")
+
+
+def test_memory():
+    (found,) = tables("memory", *SMALLEST)
+    assert [(row["P"], row["peak MB by rank"].count(",")) for row in found] == [("1", 0), ("2", 1)]
+    assert all(float(row["of the highest"].split()[0]) > 10 for row in found)
+
+
+def test_compare(tmp_path):
+    path = tmp_path / "compare.json"
+    step, memory, startup = tables(
+        "compare",
+        BENCHMARKS.parent,
+        *("--python-before", sys.executable, "--ranks", "1", "--json", path),
+        *SMALLEST,
+    )
+    assert [row["of"] for row in step] == [
+        f"12-5-3@8@10, P=1, {mode}, µs a step" for mode in ("exact", "float")
+    ]
+    for row in (*step, *memory, *startup):
+        assert all(re.fullmatch(NUMBERS, row[key]) for key in ("before", "after", "after / before"))
+    found = json.loads(path.read_text())["results"]["memory"][0]
+    assert found["after"][0] == pytest.approx(found["before"][0], rel=0.2)
+
+
+def test_compare_says_which_python_is_missing(tmp_path):
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "compare", tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert str(tmp_path / ".venv/bin/python") in done.stderr
 
 
 def test_peers(tmp_path):
