@@ -58,9 +58,9 @@ typedef unsigned_whole uvec __attribute__((vector_size(VECTOR_BYTES)));
 #define POWER_OF_OFFSET 0x1p-24f
 #define SQRT_HALF 0x3f3504f3u
 #define SMALLEST_NORMAL 0x1p-126f
-#define EXP_COUNT 5
+#define EXP_COUNT 6
 #define LOG_COUNT 3
-static const real C_EXP[] = {0x1p-1f, 0x1.555484p-3f, 0x1.5554ep-5f, 0x1.1242a6p-7f, 0x1.6d56b2p-10f};
+static const real C_EXP[] = {0x1p-1f, 0x1.555556p-3f, 0x1.5554ep-5f, 0x1.110ffp-7f, 0x1.6d56b2p-10f, 0x1.a26ed4p-13f};
 static const real C_LOG[] = {0x1.5555b6p-1f, 0x1.9929aep-2f, 0x1.36fad8p-2f};
 #else
 #define MANTISSA 52
@@ -78,11 +78,12 @@ static const real C_LOG[] = {0x1.5555b6p-1f, 0x1.9929aep-2f, 0x1.36fad8p-2f};
 #define POWER_OF_OFFSET 0x1p-64
 #define SQRT_HALF 0x3fe6a09e667f3bcdu
 #define SMALLEST_NORMAL 0x1p-1022
-#define EXP_COUNT 10
+#define EXP_COUNT 11
 #define LOG_COUNT 8
 static const real C_EXP[] = {
-    0x1.000000000000dp-1,  0x1.555555555555cp-3,  0x1.555555554f851p-5,  0x1.111111110e963p-7,  0x1.6c16c18747dadp-10,
-    0x1.a01a01b4a3babp-13, 0x1.a019924beb77cp-16, 0x1.71dded478e272p-19, 0x1.28b42ca9c31f8p-22, 0x1.af70d85e6050cp-26,
+    0x1p-1, 0x1.555555555555cp-3, 0x1.5555555555558p-5, 0x1.111111110e963p-7, 0x1.6c16c16c14fb0p-10,
+    0x1.a01a01b4a3babp-13, 0x1.a01a01adad005p-16, 0x1.71dded478e272p-19, 0x1.27e4cb841a00fp-22, 0x1.af70d85e6050cp-26,
+    0x1.1f8cf0f8e7c54p-29,
 };
 static const real C_LOG[] = {
     0x1.555555555554fp-1, 0x1.999999999c145p-2, 0x1.24924921e8f9dp-2, 0x1.c71c748ac8fcap-3,

@@ -70,8 +70,8 @@ def tables():
     """name -> its coefficients, lowest first, for float32 and float64."""
     half = mp.ln2 / 2 * (1 + mpf(2) ** -7)
     return {
-        "EXP_32": rounded_polynomial(exponential, -half, half, 5, 2, np.float32),
-        "EXP_64": rounded_polynomial(exponential, -half, half, 10, 2, np.float64),
+        "EXP_32": rounded_polynomial(exponential, -half, half, 6, 2, np.float32),
+        "EXP_64": rounded_polynomial(exponential, -half, half, 11, 2, np.float64),
         "LOG_32": rounded_polynomial(logarithm, mpf(2) ** -40, mpf("0.04"), 3, 1, np.float32),
         "LOG_64": rounded_polynomial(logarithm, mpf(2) ** -40, mpf("0.04"), 8, 1, np.float64),
         "SIN_64": rounded_polynomial(sine, mpf(2) ** -40, 1, 7, 0, np.float64),
