@@ -11,7 +11,9 @@ from launching import ROOT
 
 #: What a checkout has and a clone has not: at its top, and anywhere.
 AT_THE_TOP = {"build", "dist", "runs"}
-ANYWHERE = shutil.ignore_patterns(".git", ".venv*", "*.egg-info", "*.so", "__pycache__", ".*_cache")
+ANYWHERE = shutil.ignore_patterns(
+    ".git", ".venv*", ".machines", "*.egg-info", "*.so", "__pycache__", ".*_cache"
+)
 
 
 def run(*words, timeout=600, cwd=None, **environment) -> str:
