@@ -1,20 +1,15 @@
-"""Holds the rooms: imports point down one list, mpi4py and numpy stay where they belong, and names in configs are the tables' own."""
+"""Holds the rooms: imports point down one list, and modules are short, typed and whole in a wheel."""
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import distmlp
-from distmlp.config import keys, reading, sections
-from distmlp.errors import InputError
-from distmlp.mathematics.activations import ACTIVATIONS
-from distmlp.mathematics.costs import COSTS
-from distmlp.mathematics.initializers import INITIALIZERS
 
 PACKAGE = Path(distmlp.__file__).parent
 
@@ -152,6 +147,27 @@ def test_mathematics_imports_numpy_and_kernels_and_nothing_else(module):
     assert set(places_imported(module)) <= {"mathematics", "kernels"}
 
 
+#: What is there before numpy is: the standard library is all that they need.
+PLAIN = ("config", "errors", "files", "cluster.mpirun", "__init__")
+
+
+def test_what_comes_before_numpy_imports_the_standard_library_only():
+    plain = [m for m in MODULES if names_of(m).startswith(PLAIN)]
+    assert len(plain) >= len(PLAIN)
+    for module in plain:
+        # A function may import more when it is called.
+        at_once = ast.parse(module.read_text(encoding="utf-8")).body
+        names = [n.module for n in at_once if isinstance(n, ast.ImportFrom)]
+        names += [alias.name for n in at_once if isinstance(n, ast.Import) for alias in n.names]
+        ours = {name for name in names if name.split(".")[0] == "distmlp"}
+        assert {name.split(".")[0] for name in names} - {"distmlp"} <= sys.stdlib_module_names
+        assert {name.removeprefix("distmlp.").split(".")[0] for name in ours} <= {
+            *PLAIN,
+            "distmlp",
+            "cluster",
+        }
+
+
 def test_packages_import_nothing_from_their_init():
     for module in MODULES:
         if module.name == "__init__.py" and module.parent != PACKAGE:
@@ -175,67 +191,20 @@ def test_mathematics_runs_without_mpi_and_files():
     assert not found & {"h5py", "mpi4py"}
 
 
-def choices(cls, key):
-    """The names that config/sections.py declares for a key."""
-    (declared,) = (f for f in fields(cls) if f.name == key)
-    words = keys.expected(declared).removeprefix("one of ")
-    names = words.split(", ")
-    assert all(keys.accepts(declared, name) for name in names)
-    assert not keys.accepts(declared, names[0] + "x")
-    return sorted(names)
-
-
-def test_names_in_a_config_are_the_tables_keys():
-    assert choices(sections.NetworkConfig, "activation") == sorted(ACTIVATIONS)
-    assert choices(sections.NetworkConfig, "output") == sorted(ACTIVATIONS)
-    assert choices(sections.NetworkConfig, "cost") == sorted({cost for cost, _ in COSTS})
-    assert choices(sections.NetworkConfig, "initializer") == sorted(INITIALIZERS)
-
-
-def tables(**network):
-    return {
-        "network": {"layers": [2, 3, 2], **network},
-        "data": {"train": "a.h5:/train"},
-        "optimizer": {"learning_rate": 1.0},
-        "run": {"directory": "run"},
-    }
-
-
-@pytest.mark.parametrize("cost", sorted({cost for cost, _ in COSTS}))
-@pytest.mark.parametrize("output", sorted(ACTIVATIONS))
-def test_a_config_accepts_the_pairs_that_have_a_cost(cost, output):
-    try:
-        reading.from_tables(tables(cost=cost, output=output))
-        accepted = True
-    except InputError:
-        accepted = False
-    assert accepted == ((cost, output) in COSTS)
-
-
-def test_every_optimizer_of_a_config_is_one_that_training_makes():
-    from distmlp.mathematics import optimizers
-    from distmlp.training import preparation
-
-    made = set()
-    for name in choices(sections.OptimizerConfig, "name"):
-        made.add(
-            type(
-                preparation.optimizer_of(
-                    reading.from_tables(
-                        {**tables(), "optimizer": {"name": name, "learning_rate": 1.0}}
-                    )
-                )
-            )
-        )
-    assert made == {optimizers.SGD, optimizers.Adam}
-
-
-@pytest.mark.parametrize("schedule", choices(sections.OptimizerConfig, "schedule"))
-def test_every_schedule_of_a_config_is_one_of_its_own(schedule):
-    from distmlp.mathematics.schedules import learning_rate
-
-    rates = {
-        name: [learning_rate(1.0, name, 0.5, epoch, 4) for epoch in range(4)]
-        for name in choices(sections.OptimizerConfig, "schedule")
-    }
-    assert [name for name, rate in rates.items() if rate == rates[schedule]] == [schedule]
+def test_messages_cite_nothing_that_a_wheel_lacks():
+    """What is said to users: every string in the code that is no docstring."""
+    found = set()
+    for module in MODULES:
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        docs = {
+            node.body[0].value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docs:
+                cited = re.findall(r"(?:docs|launch|slurm|benchmarks|tests)/\w+", node.value)
+                found.update((names_of(module), words) for words in cited)
+    assert {place for place, _ in found} <= {"cli.main"}  # whose parser is being split
