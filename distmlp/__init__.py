@@ -57,6 +57,6 @@ def evaluate(place, data=None, comm=None):
     Raises InputError.
     """
     from distmlp.parallel import launchers
-    from distmlp.results import scoring as commands
+    from distmlp.results import scoring
 
-    return commands.evaluate(place, data, launchers.of(comm))
+    return scoring.evaluate(place, data, launchers.of(comm))

@@ -65,7 +65,12 @@ def _toml(value: object) -> str:
 
 
 def _fill(
-    cls: type, where: str, prefix: str, table: dict, declared: dict[str, Field[Any]], **sections: object
+    cls: type,
+    where: str,
+    prefix: str,
+    table: dict,
+    declared: dict[str, Field[Any]],
+    **sections: object,
 ) -> Any:
     values = {}
     for name, value in table.items():

@@ -6,6 +6,7 @@ import math
 import os
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from distmlp import files
 from distmlp.errors import InputError
@@ -15,7 +16,7 @@ from distmlp.runs.log import read_log
 _LEFT_OUT = ("run.", "data.scan")
 
 
-def compare(places: list[str]) -> list[dict]:
+def compare(places: list[str]) -> list[dict[str, Any]]:
     """A row for each run directory, the best first: run, state, epoch, the settings that differ, and the results.
 
     A place that is no run directory stands for those in it.  The best has the highest accuracy of its
@@ -28,7 +29,7 @@ def compare(places: list[str]) -> list[dict]:
     known = {key: None for of in settings for key in of if not key.startswith(_LEFT_OUT)}
     apart = [key for key in known if len({str(of.get(key)) for of in settings}) > 1]
     rows = []
-    for run, name, of in zip(runs, names, settings):
+    for run, name, of in zip(runs, names, settings, strict=True):
         log = read_log(run / "log.jsonl")
         last = log[-1] if log else {}
         rows.append(
@@ -52,7 +53,7 @@ def compare(places: list[str]) -> list[dict]:
     cost = "validation_cost" if all(row["validation_cost"] is not None for row in begun) else "cost"
     by_accuracy = all(row["accuracy"] is not None for row in begun)
 
-    def rank(row):
+    def rank(row: dict[str, Any]) -> tuple[bool, float, float]:
         return (
             row["epoch"] is None,
             -row["accuracy"] if by_accuracy and row["epoch"] else 0.0,
@@ -62,17 +63,18 @@ def compare(places: list[str]) -> list[dict]:
     return sorted(rows, key=rank)
 
 
-def text(rows: list[dict]) -> str:
+def text(rows: list[dict[str, Any]]) -> str:
     """The rows as an aligned table, without columns that are empty throughout."""
     keys = [key for key in rows[0] if any(row[key] is not None for row in rows)]
     cells = [keys, *([_short(key, row[key]) for key in keys] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(keys))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
     )
 
 
-def write(rows: list[dict], path: Path) -> None:
+def write(rows: list[dict[str, Any]], path: Path) -> None:
     """The rows as CSV, every digit of them.  Raises InputError."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(rows[0]))
@@ -101,7 +103,7 @@ def _run_directories(place: Path) -> list[Path]:
     return found
 
 
-def _natural(path: Path):
+def _natural(path: Path) -> tuple[Path, bool, int, str]:
     """10 comes after 9."""
     return (
         path.parent,
@@ -118,7 +120,7 @@ def _names(runs: list[Path]) -> list[str]:
     return [os.path.relpath(path, common) for path in whole]
 
 
-def _settings(run: Path) -> dict:
+def _settings(run: Path) -> dict[str, Any]:
     """{"section.key": value} of a run's config as resolved."""
     path = run / "config.toml"
     try:
@@ -139,7 +141,7 @@ def _or_last(cost: float | None) -> float:
     return math.inf if cost is None or math.isnan(cost) else cost
 
 
-def _short(key: str, value) -> str:
+def _short(key: str, value: Any) -> str:
     if value is None:
         return "-"
     if key == "v_sha256":

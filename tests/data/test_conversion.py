@@ -1,6 +1,5 @@
 """Conversion to HDF5, and the scripts that make the data sets."""
 
-import argparse
 import gzip
 import importlib.util
 import io
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from distmlp.cli import main as cli
 from distmlp.data.conversion import convert as conversion
 from distmlp.data.conversion.convert import ConversionError, convert
 
@@ -719,9 +719,7 @@ def test_conversion_error_is_a_value_error():
 
 
 def command(*words):
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
-    conversion.add_arguments(parser)
-    conversion.convert_from_arguments(parser.parse_args([str(word) for word in words]))
+    assert cli.main(["convert", *map(str, words)]) == 0
 
 
 def test_command(put, out, capsys):

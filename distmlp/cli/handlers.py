@@ -1,0 +1,192 @@
+"""The commands: what each calls, and what rank 0 prints of it.
+
+A handler is given the command line and the communicator, and returns the exit status, the same on every rank.
+What it calls is imported inside, once the arithmetic that numpy must have is known.
+"""
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distmlp.cli import convert
+from distmlp.errors import COMPLETE, CRASHED, STOPPED
+
+if TYPE_CHECKING:
+    from distmlp.parallel.communicator import Communicator
+
+#: What `inspect` prints for people, in this order.
+_FACTS = (
+    "path",
+    "layers",
+    "dtype",
+    "parameters",
+    "step",
+    "epoch",
+    "step_in_epoch",
+    "samples",
+    "ranks",
+    "mpi",
+    "v_sha256",
+    "fingerprint",
+)
+
+
+def train(args: Namespace, comm: "Communicator") -> int:
+    """Trains; says where the checkpoint is and what v is.  STOPPED where it was asked to stop."""
+    from distmlp.training import loop, reporting
+
+    args.stop.comm = comm
+    bar = {"auto": None, "bar": True, "none": False}[args.progress]
+    result = loop.train(
+        args.config, comm, resume=args.resume, report=reporting.Report(bar), should_stop=args.stop
+    )
+    if comm.rank == 0:
+        if not result.complete:
+            print(f"stopped after step {result.step}; the same command goes on from there")
+        print(f"checkpoint {result.checkpoint}")
+        print(f"v sha256   {result.v_sha256}", flush=True)
+    return COMPLETE if result.complete else STOPPED
+
+
+def evaluate(args: Namespace, comm: "Communicator") -> int:
+    """Prints a checkpoint's metrics on a set."""
+    from distmlp.results import scoring
+
+    metrics = scoring.evaluate(args.checkpoint, args.data, comm)
+    if comm.rank == 0:
+        if args.json:
+            print(json.dumps(vars(metrics)))
+        else:
+            print(f"samples  {metrics.samples}\ncost     {metrics.cost:.9g}")
+            if metrics.accuracy is not None:
+                print(f"accuracy {100 * metrics.accuracy:.2f} %")
+    return COMPLETE
+
+
+def predict(args: Namespace, comm: "Communicator") -> int:
+    """Writes a network's outputs for a set."""
+    from distmlp.results import scoring
+
+    rows = scoring.predict(args.checkpoint, args.data, args.output, comm)
+    if comm.rank == 0:
+        print(f"{args.output}: {rows} rows")
+    return COMPLETE
+
+
+def inspect(args: Namespace, comm: "Communicator") -> int:
+    """Prints what a checkpoint says of itself."""
+    from distmlp.parallel.rank0 import on_rank_0
+    from distmlp.results import scoring
+
+    facts = on_rank_0(comm, lambda: scoring.inspect(args.checkpoint))
+    if comm.rank == 0:
+        if args.json:
+            print(json.dumps(facts))
+        else:
+            for name in _FACTS:
+                print(f"{name:<13} {facts[name]}")
+    return COMPLETE
+
+
+def verify(args: Namespace, comm: "Communicator") -> int:
+    """Trains a run again; CRASHED where its bits are different."""
+    from distmlp.results import verification
+
+    verdict = verification.verify(args.run, comm, args.whole)
+    if comm.rank == 0:
+        where = f"{args.run}: steps {verdict.first} to {verdict.last}, trained again with {comm.size} ranks"
+        if verdict.differing is None:
+            print(f"{where}: the same bits ({verdict.compared} digests compared)")
+        else:
+            step, then, now = verdict.differing
+            print(f"{where}: other bits from step {step} at the latest: {then} then, {now} now")
+    return COMPLETE if verdict.differing is None else CRASHED
+
+
+def export(args: Namespace, comm: "Communicator") -> int:
+    """Writes a network for other programs."""
+    from distmlp.parallel.rank0 import on_rank_0
+    from distmlp.results import scoring
+
+    source = on_rank_0(comm, lambda: scoring.export_network(args.checkpoint, args.output))
+    if comm.rank == 0:
+        print(f"{args.output}: the network of {source}")
+    return COMPLETE
+
+
+def compare(args: Namespace, comm: "Communicator") -> int:
+    """Prints a table of runs, and writes it."""
+    from distmlp.parallel.rank0 import on_rank_0
+    from distmlp.results import comparison
+
+    def compared() -> str:
+        rows = comparison.compare(args.runs)
+        comparison.write(rows, args.output)
+        return comparison.text(rows)
+
+    table = on_rank_0(comm, compared)
+    if comm.rank == 0:
+        print(f"{table}\n\nevery digit is in {args.output}")
+    return COMPLETE
+
+
+def submit(args: Namespace, comm: "Communicator") -> int:
+    """Writes the SLURM job of a run and submits it."""
+    from distmlp.cluster import submission
+    from distmlp.parallel.rank0 import on_rank_0
+
+    job = submission.Job(
+        nodes=args.nodes,
+        ntasks=args.ntasks,
+        time=args.time,
+        cpus_per_task=args.cpus_per_task,
+        warning=args.warning,
+        launch=args.launch,
+        bind=args.bind,
+        setup=str(Path(args.setup).resolve()) if args.setup else None,
+        ft=args.ft,
+        more=tuple(args.sbatch),
+    )
+    run = Path(args.config.run.directory)
+    submission.check(job)
+    if args.dry_run:
+        if comm.rank == 0:
+            print(submission.script(job, run), end="")
+        return COMPLETE
+    number = on_rank_0(comm, lambda: submission.submit(submission.write(job, args.config)))
+    if comm.rank == 0:
+        print(f"submitted as job {number}, from {run / 'job.sbatch'}")
+        print(f"  squeue -j {number}              whether it waits or runs")
+        print(f"  tail -F {run / f'job-{number}.out'}")
+        print(f"  distmlp status {run / 'job.toml'}")
+        print(
+            f"  scancel {number}                ends it; the same command goes on from its last checkpoint"
+        )
+    return COMPLETE
+
+
+def status(args: Namespace, comm: "Communicator") -> int:
+    """Says how far a run is; STOPPED where it is not complete."""
+    from distmlp.cluster import submission
+    from distmlp.parallel.rank0 import on_rank_0
+
+    complete, words = on_rank_0(comm, lambda: submission.progress(args.config))
+    if comm.rank == 0:
+        print(words)
+    return COMPLETE if complete else STOPPED
+
+
+HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "inspect": inspect,
+    "verify": verify,
+    "export": export,
+    "compare": compare,
+    "submit": submit,
+    "status": status,
+    "convert": convert.run,
+}

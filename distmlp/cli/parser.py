@@ -1,0 +1,269 @@
+"""The command line: which commands and options there are, and what --help says of them."""
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+from distmlp import __version__
+from distmlp.cli import convert
+from distmlp.errors import InputError
+from distmlp.parallel import launchers
+
+_CHECKPOINT = "a checkpoint file, or a run directory, meaning its newest good one"
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises InputError and lets one rank print."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(
+            f"{message} (distmlp {self.prog.partition(' ')[2]} --help tells how)".replace("  ", " ")
+        )
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if launchers.is_first():
+            super()._print_message(message, file)
+
+
+def make() -> argparse.ArgumentParser:
+    """The parser of the command line; `command` of what it gives is the command's name.
+
+    Parsing raises InputError for what is no command.
+    """
+    parser = _Parser(
+        prog="distmlp",
+        description="Trains multi-layer perceptrons over MPI ranks; the result is the same bits at any rank count.",
+        epilog="Every command runs alone or under mpirun: mpirun -n 4 distmlp train digits.toml",
+    )
+    parser.add_argument("--version", action="version", version=f"distmlp {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_Parser
+    )
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_predict(commands)
+    _add_inspect(commands)
+    _add_verify(commands)
+    _add_export(commands)
+    _add_compare(commands)
+    _add_submit(commands)
+    _add_status(commands)
+    convert.add_arguments(_add(commands, "convert", convert.HELP, convert.EPILOG))
+    return parser
+
+
+def _add(commands: Any, name: str, help: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """A command's parser, whose epilog keeps its lines."""
+    return commands.add_parser(
+        name,
+        help=help,
+        description=help,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config_file", metavar="CONFIG.toml", help="what to train")
+    parser.add_argument(
+        "--set",
+        metavar="section.key=value",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="replace a key of the config; paths are taken from the current directory; may be repeated",
+    )
+
+
+def _add_train(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "train",
+        "Train the network that a config describes.",
+        "examples:\n"
+        "  mpirun -n 2 distmlp train digits.toml\n"
+        "  distmlp train digits.toml --set training.epochs=5 --set optimizer.name=adam\n\n"
+        "A run that was stopped or killed goes on when the same command is given again, from its newest\n"
+        "good checkpoint, with any number of ranks, to the same bits.",
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--resume",
+        metavar="auto|never|CHECKPOINT",
+        default="auto",
+        help="auto (default): from the run directory's newest good checkpoint, or the start; "
+        "never: from the start, setting aside what is there; CHECKPOINT: from that one",
+    )
+    parser.add_argument(
+        "--progress",
+        choices=("auto", "bar", "none"),
+        default="auto",
+        help="the progress bar on standard error; auto (default): where that is a terminal",
+    )
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _add(commands, "evaluate", "Print the cost and the accuracy of a checkpoint on a set.")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
+    parser.add_argument(
+        "--data", metavar="FILE.h5:/group", help="the set; by default the config's data.validation"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_predict(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "predict",
+        "Write the network's outputs for a set, in the set's order.",
+        "OUT.h5 gets a (n, outputs), the outputs, and class (n,), the most likely one, where there are classes.",
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
+    parser.add_argument("--data", metavar="FILE.h5:/group", required=True, help="the set")
+    parser.add_argument(
+        "--output", metavar="OUT.h5", required=True, type=Path, help="the file to write"
+    )
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = _add(commands, "inspect", "Print what a checkpoint says of itself.")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_verify(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "verify",
+        "Train a run again and say whether the bits are the same.",
+        "Trains from the run's oldest checkpoint to its newest, with any number of ranks, in a temporary\n"
+        "directory, and compares v's digests, epoch by epoch.  Exit status 1 where they differ.",
+    )
+    parser.add_argument(
+        "run", metavar="RUN_DIRECTORY", type=Path, help="the run's directory; it is only read"
+    )
+    parser.add_argument("--whole", action="store_true", help="train from the start instead")
+
+
+def _add_export(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "export",
+        "Write a trained network for other programs.",
+        "The format follows from the ending: .npz needs nothing more, .safetensors and .onnx need\n"
+        'pip install "distmlp[export]".  Tensors are named w1 … wN and b1 … bN.',
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
+    parser.add_argument(
+        "output", metavar="OUT.onnx|OUT.safetensors|OUT.npz", type=Path, help="the file to write"
+    )
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "compare",
+        "Print a table of runs, the best first, and write it as CSV.",
+        "example:\n  distmlp compare runs/sweep\n\n"
+        "The best run has the highest accuracy in its last epoch or, without classes, the lowest cost.",
+    )
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", help="a run directory, or a directory of run directories"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE.csv",
+        type=Path,
+        default=Path("comparison.csv"),
+        help="the table with every digit (default %(default)s)",
+    )
+
+
+def _add_submit(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "submit",
+        "Submit the training of a config to SLURM, as a job that comes back until the run is complete.",
+        "example:\n  distmlp submit digits.toml --nodes 2 --ntasks 64 --time 12:00:00 --launch 'srun --mpi=pmix'\n\n"
+        "job.sbatch and job.toml, the config as resolved, are kept in the run directory.  The job checkpoints before\n"
+        "its time is up and goes back into the queue.",
+    )
+    _add_config(parser)
+    _add_ranks(parser)
+    parser.add_argument(
+        "--time",
+        required=True,
+        help="each job's time limit, as for sbatch: 12:00:00; the run may take many of them",
+    )
+    parser.add_argument(
+        "--setup",
+        metavar="FILE",
+        help="a file that the job sources first: module load, conda activate",
+    )
+    parser.add_argument(
+        "--warning",
+        metavar="SECONDS",
+        type=_at_least_1,
+        default=120,
+        help="how long before the time limit to stop and checkpoint (default 120)",
+    )
+    parser.add_argument(
+        "--sbatch",
+        metavar="OPTION",
+        action="append",
+        default=[],
+        help="a further option of sbatch, such as --sbatch=--partition=short; may be repeated",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the job's file; write and submit nothing"
+    )
+
+
+def _add_ranks(parser: argparse.ArgumentParser) -> None:
+    """How a job's ranks are laid out and started."""
+    parser.add_argument(
+        "--nodes", metavar="N", type=_at_least_1, default=1, help="how many nodes (default 1)"
+    )
+    parser.add_argument(
+        "--ntasks",
+        metavar="N",
+        type=_at_least_1,
+        required=True,
+        help="how many ranks, over all nodes",
+    )
+    parser.add_argument(
+        "--cpus-per-task",
+        metavar="N",
+        type=_at_least_1,
+        default=1,
+        help="cores a rank is bound to (default 1, which it uses)",
+    )
+    parser.add_argument(
+        "--launch",
+        metavar="COMMAND",
+        help="mpirun (default), 'srun --mpi=pmix' for Open MPI or 'srun --mpi=pmi2' for MPICH",
+    )
+    parser.add_argument(
+        "--ft", choices=("ulfm",), help="go on without ranks that are lost (Open MPI's mpirun)"
+    )
+    parser.add_argument(
+        "--bind",
+        choices=("core", "socket", "numa", "none"),
+        help="what a rank is bound to (default core)",
+    )
+
+
+def _add_status(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "status",
+        "Say how far the run of a config is; the exit status is 0 where it is complete, else 75.",
+    )
+    _add_config(parser)
+
+
+def _at_least_1(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}, but expected a whole number of at least 1")
+    return number
