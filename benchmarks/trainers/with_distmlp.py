@@ -2,6 +2,8 @@
 
 # ruff: noqa: E402  (the arithmetic is pinned before anything imports numpy)
 
+import os
+
 import machine
 
 machine.pin()
@@ -17,7 +19,14 @@ def train(task: dict) -> dict | None:
     comm = launchers.world()
     case = problem.case_of(task)
     trainer = workload.Trainer(comm, task["directory"])
-    timed = trainer.time(case, task["data"], reduction=task["reduction"], data_scale=1.0)
+    size = os.path.getsize(task["data"])
+    timed = trainer.time(
+        case,
+        task["data"],
+        reduction=task["reduction"],
+        data_scale=1.0,
+        data_window=f"{size // 10**6 * 2 + 256} MB",  # a set of up to half of it is held in memory
+    )
     if comm.rank:
         return None
     w, b = Layout(case.layers).views(timed.v)
