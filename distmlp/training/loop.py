@@ -163,7 +163,7 @@ class Loop:
         began, first_step = time.perf_counter(), state.step
         steps_per_epoch, epsilon = run.steps_per_epoch, run.config.training.epsilon
         alpha = run.alpha(state.step // steps_per_epoch)
-        while state.is_settled or state.step % steps_per_epoch:
+        while state.step % steps_per_epoch or state.is_settled:
             stops = meets_stop_rule(state, steps_per_epoch, epsilon)
             complete = stops or state.step >= run.last_step
             last = complete or state.stop
