@@ -68,7 +68,7 @@ def _fma64(x, y, c):
     upper, lower = _two_sum(c, rest)
     total, more = _two_sum(product, upper)
     tail = _sum_to_odd(lower, more)
-    out = np.where(tail == 0, product + c, total + tail)
+    out = np.where(rest == 0, product + c, total + tail)
     unsafe = _unsafe(x, y, c, product)
     if unsafe.any():
         out[unsafe] = [

@@ -1,6 +1,7 @@
 """Holds the three products to their definition, bit for bit: every width to the plain loops, and those to numpy."""
 
 import ctypes
+from fractions import Fraction
 import itertools
 
 import numpy as np
@@ -275,6 +276,18 @@ def test_numpys_fma_is_the_c_librarys(real):
         [fma(*three) for three in zip(x.tolist(), y.tolist(), c.tolist(), strict=True)], real
     )
     assert_same_bits(product_twins.fused(x, y, c), expected)
+
+
+def test_numpys_fma_of_a_product_with_few_digits_too_many():
+    """What rounding cuts off such a product can be added to c exactly, and then no part is left over."""
+    random = np.random.default_rng(11)
+    x, y, c = (
+        (random.normal(size=20000) * 2.0**digits).round() / 2.0**digits for digits in (24, 30, 54)
+    )
+    numbers = zip(x.tolist(), y.tolist(), c.tolist(), strict=True)
+    # A fraction becomes a float by one rounding.
+    expected = [float(Fraction(p) * Fraction(q) + Fraction(r)) for p, q, r in numbers]
+    assert_same_bits(product_twins.fused(x, y, c), np.array(expected))
 
 
 @each_width
