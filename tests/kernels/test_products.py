@@ -1,8 +1,8 @@
 """Holds the three products to their definition, bit for bit: every width to the plain loops, and those to numpy."""
 
 import ctypes
-from fractions import Fraction
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
