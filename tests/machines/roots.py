@@ -235,32 +235,36 @@ def _install_packages(kind: Machine, at: Path, root: Root) -> None:
     alone = [] if kind.wheels else ["--no-deps"]
     _run([*pip, *how, *platforms, *where, *alone, *wanted], timeout=300)
     # Compiles what a run imports, since each emulated start would compile it again.
-    root.run(["-c", "import numpy, h5py, threadpoolctl, tomli_w, tqdm, json, tomllib, tempfile"])
+    names = [re.match(r"[\w-]+", word)[0].replace("-", "_") for word in wanted]
+    root.run(["-c", f"import numpy, h5py, {', '.join(names)}"])
 
 
 def install(root: Root, at: Path, *, compiled: bool) -> Path:
-    """Copies the package into a folder, which is returned, for the root's PYTHONPATH.
+    """Copies the package into a folder, and returns the folder that the root's PYTHONPATH needs for it.
 
-    compiled: with its compiled parts, built by the package's own setuptools and the cross compiler.
-    Raises CannotBeMade, or CalledProcessError where it does not compile.
+    compiled: with its compiled parts, built by the package's own setuptools and the cross compiler; for this machine's
+    own kind they are in the checkout.  Raises CannotBeMade, or CalledProcessError where they do not compile.
     """
+    if compiled and root.machine not in MACHINES:
+        return _with_compiled_parts(PROJECT)
     ignored = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(PROJECT / "distmlp", at / "distmlp", ignore=ignored)
     if not compiled:
         return at
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        if (PROJECT / name).exists():
-            shutil.copy(PROJECT / name, at)
-    env = {}
-    if root.machine in MACHINES:
-        cc = compiler(root.machine)
-        headers = ROOTS / root.machine / "headers/usr/include"
-        python = next(headers.glob("python3.*"))
-        env = {"CC": cc, "LDSHARED": f"{cc} -shared", "CFLAGS": f"-I{python} -I{headers}"}
+        shutil.copy(PROJECT / name, at)
+    cc = compiler(root.machine)
+    headers = ROOTS / root.machine / "headers/usr/include"
+    python = next(headers.glob("python3.*"))
+    env = {"CC": cc, "LDSHARED": f"{cc} -shared", "CFLAGS": f"-I{python} -I{headers}"}
     build = "from setuptools import setup; setup()"
-    said = root.run(["-c", build, "-q", "build_ext", "--inplace"], env=env, cwd=at)
+    root.run(["-c", build, "-q", "build_ext", "--inplace"], env=env, cwd=at)
+    return _with_compiled_parts(at)
+
+
+def _with_compiled_parts(at: Path) -> Path:
     if not list(at.glob("distmlp/kernels/*.so")):
-        raise CannotBeMade(f"the compiled parts did not come: {said}")
+        raise CannotBeMade(f"there are no compiled parts in {at / 'distmlp/kernels'}")
     return at
 
 
