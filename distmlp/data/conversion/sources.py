@@ -1,0 +1,143 @@
+"""What a source is to a conversion: arrays that are read in blocks, and the set that two of them make."""
+
+import gzip
+import math
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+import numpy as np
+
+from distmlp.errors import InputError
+
+#: How much of a source is read at a time, so that a set may be larger than memory.
+BLOCK_BYTES = 2**22
+
+
+class ConversionError(InputError):
+    """The sources cannot be converted; the message is one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array of a source, (n, …); blocks(rows) reads it in order, at most so many rows at a time."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    blocks: Callable[[int], Iterator[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class SourceSet:
+    """A set as it will be stored; blocks(rows) gives x (≤ rows, d) and y (≤ rows,) or (≤ rows, k) in order.
+
+    outputs: k, or None for classes.  note: what the user should be told of how the source was read.
+    """
+
+    rows: int
+    sample_shape: tuple[int, ...]
+    x_dtype: np.dtype
+    outputs: int | None
+    y_dtype: np.dtype
+    blocks: Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]]
+    note: str = ""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what goes wrong while a source is read into a ConversionError."""
+    again = "copy or download it again"
+    try:
+        yield
+    except EOFError:
+        raise ConversionError(
+            f"{path}: ends in the middle of its compressed data; {again}"
+        ) from None
+    except (gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
+        raise ConversionError(
+            f"{path}: its compressed data is damaged or cut short ({error}); {again}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConversionError(
+            f"{path}: is no text in UTF-8 ({error.reason}); expected numbers parted by commas"
+        ) from None
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def opened(path: Path) -> BinaryIO:
+    """The file's bytes, decompressed where they are gzip: told by the bytes, as downloads often keep or lose the .gz."""
+    with open(path, "rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(path)) if is_gzip else open(path, "rb")
+
+
+def paired(x: Array, y: Array, regression: bool) -> SourceSet:
+    """Inputs x (n, …) and targets y (n,) or (n, k) as a set."""
+    for array in (x, y):
+        if array.dtype.kind not in "iubf":
+            raise ConversionError(
+                f"{array.name}: has the dtype {array.dtype}, but expected real numbers"
+            )
+        if math.prod(array.shape) == 0 or not array.shape:
+            raise ConversionError(
+                f"{array.name}: is empty, its shape is {array.shape}; expected one row or more"
+            )
+    if len(y.shape) > 2:
+        raise ConversionError(
+            f"{y.name}: has the shape {y.shape}, but expected targets (samples,) or (samples, outputs); inputs go before targets"
+        )
+    if x.shape[0] != y.shape[0]:
+        raise ConversionError(
+            f"{x.name} has {x.shape[0]} rows, but {y.name} has {y.shape[0]}; expected one target a sample"
+        )
+    width, outputs = math.prod(x.shape[1:]), math.prod(y.shape[1:])
+    classes = outputs == 1 and y.dtype.kind in "iub" and not regression
+    y_dtype = stored_dtype(y.dtype) if classes or y.dtype.kind == "f" else np.dtype("<f8")
+
+    def blocks(rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        # strict, so that both files are read to their ends, where faults show
+        for inputs, desired in zip(x.blocks(rows), y.blocks(rows), strict=True):
+            yield (
+                inputs.reshape(-1, width),
+                desired.reshape(-1) if classes else desired.reshape(-1, outputs),
+            )
+
+    return SourceSet(
+        x.shape[0],
+        x.shape[1:],
+        stored_dtype(x.dtype),
+        None if classes else outputs,
+        y_dtype,
+        blocks,
+    )
+
+
+def stored_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype, little-endian; uint8 for bool, which HDF5 has none of."""
+    return np.dtype("u1") if dtype.kind == "b" else dtype.newbyteorder("<")
+
+
+def stream_blocks(
+    name: str, stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, rows: int
+) -> Iterator[np.ndarray]:
+    """Blocks of an array whose bytes follow in the stream, row after row, up to its end."""
+    row_bytes = dtype.itemsize * math.prod(shape[1:])
+    for start in range(0, shape[0], rows):
+        count = min(rows, shape[0] - start)
+        data = stream.read(count * row_bytes)
+        if len(data) < count * row_bytes:
+            raise ConversionError(
+                f"{name}: is cut short: its header says {shape[0] * row_bytes} bytes of data for the shape {shape}, but there are "
+                f"{start * row_bytes + len(data)}; copy or download it again"
+            )
+        yield np.frombuffer(data, dtype).reshape(count, *shape[1:])
+    if stream.read(1):
+        raise ConversionError(
+            f"{name}: goes on after the {shape[0] * row_bytes} bytes that its header says for the shape {shape}"
+        )

@@ -1,0 +1,5 @@
+"""Sources to convert, and the file that they become."""
+
+from converting import out, put
+
+__all__ = ["out", "put"]
