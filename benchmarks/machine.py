@@ -52,11 +52,12 @@ def pin() -> None:
 
 
 def kernels() -> str:
-    """The kernels that distmlp computes with in this process."""
+    """The kernels that distmlp computes with in this process: those of products, where BLAS has them, and its own."""
     from distmlp import arithmetic
+    from distmlp.kernels import choice
 
-    names = {blas["architecture"] or "unknown" for blas in arithmetic.describe()["blas"]}
-    return f"OpenBLAS {', '.join(sorted(names))}"
+    blas = sorted({found["architecture"] or "unknown" for found in arithmetic.describe()["blas"]})
+    return f"OpenBLAS {', '.join(blas)} for products, {choice.name()} for the rest"
 
 
 def describe() -> dict:
