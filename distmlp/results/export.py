@@ -11,6 +11,7 @@ import numpy as np
 
 from distmlp import files
 from distmlp.config.sections import Config
+from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
 from distmlp.runs.checkpoint import Checkpoint
@@ -52,13 +53,23 @@ def export(found: Checkpoint, config: Config, out: Path) -> None:
 
 
 def _write_npz(file: BinaryIO, tensors: dict, config: Config, v_sha256: str) -> None:
-    np.savez(file, **tensors, scale=config.data.scale, v_sha256=v_sha256, config=config.to_json())
+    np.savez(
+        file,
+        **tensors,
+        scale=transform_of(config.data).scale,
+        v_sha256=v_sha256,
+        config=config.to_json(),
+    )
 
 
 def _write_safetensors(file: BinaryIO, tensors: dict, config: Config, v_sha256: str) -> None:
     from safetensors.numpy import save
 
-    metadata = {"scale": repr(config.data.scale), "v_sha256": v_sha256, "config": config.to_json()}
+    metadata = {
+        "scale": repr(transform_of(config.data).scale),
+        "v_sha256": v_sha256,
+        "config": config.to_json(),
+    }
     file.write(
         save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata)
     )
@@ -71,7 +82,7 @@ def _write_onnx(file: BinaryIO, tensors: dict, config: Config, v_sha256: str) ->
     layers, N = config.network.layers, len(config.network.layers) - 1
     dtype = np.dtype(config.dtype)
     kind = helper.np_dtype_to_tensor_dtype(dtype)
-    scale = numpy_helper.from_array(np.array(config.data.scale, dtype), "scale")
+    scale = numpy_helper.from_array(np.array(transform_of(config.data).factor(dtype)), "scale")
     nodes = [helper.make_node("Mul", ["x", "scale"], ["a0"])]
     for l in range(1, N + 1):
         sigma = config.network.output if l == N else config.network.activation

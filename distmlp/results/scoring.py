@@ -11,7 +11,9 @@ import numpy as np
 from distmlp import arithmetic, files
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
-from distmlp.data.dataset import DataSet, check_against_network
+from distmlp.data.checking import check_against_network
+from distmlp.data.dataset import DataSet
+from distmlp.data.transform import transform_of
 from distmlp.errors import InputError, RankFault
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.communicator import Communicator
@@ -68,7 +70,8 @@ def evaluate(place: str | Path, spec: str | None, comm: Communicator) -> Metrics
         stack.enter_context(arithmetic.one_thread())
         data = _open_set(spec, config.data.targets, config, comm, stack)
         scan_all(config, comm, [data])
-        return evaluate_set(network_of(config), found.v, data, config.data.scale, comm)
+        transform = transform_of(config.data)
+        return evaluate_set(network_of(config), found.v, data, transform, comm)
 
 
 def predict(place: str | Path, spec: str, out: Path, comm: Communicator) -> int:
@@ -102,7 +105,8 @@ def predict(place: str | Path, spec: str, out: Path, comm: Communicator) -> int:
                 file["class"][row : row + len(a)] = predicted_classes(a)
 
         on_rank_0(comm, create)
-        predict_blocks(network_of(config), found.v, data, config.data.scale, comm, write)
+        transform = transform_of(config.data)
+        predict_blocks(network_of(config), found.v, data, transform, comm, write)
         on_rank_0(comm, output.close)
         return data.rows
 

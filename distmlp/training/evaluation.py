@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distmlp.data.dataset import DataSet
+from distmlp.data.transform import Transform, transform_of
 from distmlp.mathematics import exact
 from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Pass, Workspace, forward
@@ -44,7 +45,7 @@ def _outputs(
     network: Network,
     v: np.ndarray,
     data: DataSet,
-    scale: float,
+    transform: Transform,
     blocks: range,
     workspace: Workspace,
 ) -> Iterator[tuple[Pass, np.ndarray | None]]:
@@ -54,20 +55,20 @@ def _outputs(
         start, stop = block * BLOCK, min((block + 1) * BLOCK, data.rows)
         x, y = data.read([(start, stop)])
         p = workspace.view(1, stop - start)
-        p.a[0] = np.multiply(x, v.dtype.type(scale), dtype=v.dtype, casting="unsafe")[None]
+        p.a[0] = transform.applied(x, v.dtype)[None]
         forward(network, w, b, p)
         yield p, y
 
 
 def evaluate(
-    network: Network, v: np.ndarray, data: DataSet, scale: float, comm: Communicator
+    network: Network, v: np.ndarray, data: DataSet, transform: Transform, comm: Communicator
 ) -> Metrics:
     """The mean cost and the accuracy of v on a set; collective, the same on every rank."""
     totals = exact.no_totals()
     outputs = network.layers[-1]
     workspace = Workspace(network.layers, BLOCK, v.dtype)
     not_finite = 0
-    for p, y in _outputs(network, v, data, scale, _blocks(data.rows, comm), workspace):
+    for p, y in _outputs(network, v, data, transform, _blocks(data.rows, comm), workspace):
         assert y is not None  # it is None in a set that is opened without its targets
         a = p.a[-1]
         cost = float(network.C.value(p.z, a, data.targets_as(y, outputs, v.dtype)[None])[0])
@@ -94,7 +95,9 @@ def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dic
     """
     metrics = None
     if run.validation is not None:
-        metrics = evaluate(run.network, state.v, run.validation, run.config.data.scale, run.comm)
+        metrics = evaluate(
+            run.network, state.v, run.validation, transform_of(run.config.data), run.comm
+        )
     samples, hits = state.totals[:2].tolist()
     training_accuracy = hits / samples if run.data.classes else None
     steps_per_epoch = run.steps_per_epoch
@@ -119,7 +122,7 @@ def predict(
     network: Network,
     v: np.ndarray,
     data: DataSet,
-    scale: float,
+    transform: Transform,
     comm: Communicator,
     write: Callable[[int, np.ndarray], None],
 ) -> None:
@@ -129,7 +132,7 @@ def predict(
     """
     blocks = _blocks(data.rows, comm)
     workspace = Workspace(network.layers, BLOCK, v.dtype)
-    outputs = _outputs(network, v, data, scale, blocks, workspace)
+    outputs = _outputs(network, v, data, transform, blocks, workspace)
     most = len(deal(-(-data.rows // BLOCK), comm.size)[0])
     for turn in range(most):
         mine = None

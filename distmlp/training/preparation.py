@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from distmlp import arithmetic
 from distmlp.config.sections import Config
-from distmlp.data.dataset import DataSet, check_against_network, scan
+from distmlp.data.checking import check_against_network, scan
+from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.errors import InputError, RankFault
 from distmlp.mathematics import exact

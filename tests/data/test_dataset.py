@@ -97,7 +97,7 @@ def test_rows_are_read_from_files_of_every_kind(kind, pieces, tmp_path):
     path = written(tmp_path, *KINDS[kind])
     with DataSet(f"{path}:/train") as data:
         found = data.read(pieces)
-        into = data.room(ROWS, np.float32)
+        into = data.memory(ROWS, np.float32)
         data.read(pieces, into)
     with h5py.File(path) as file:
         for part, narrower, stored_part in zip(

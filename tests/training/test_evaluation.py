@@ -5,6 +5,7 @@ import pytest
 from preparing import config_in, prepared
 from simulated import on_ranks
 
+from distmlp.data.transform import Transform, transform_of
 from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Workspace, forward
 from distmlp.training.evaluation import BLOCK, epoch_record, evaluate, predict
@@ -22,7 +23,7 @@ def outputs(run, v, x):
 def metrics_on(comm, place):
     with prepared(place, comm=comm) as run:
         v = new_state(run).v
-        return evaluate(run.network, v, run.data, run.config.data.scale, run.comm)
+        return evaluate(run.network, v, run.data, transform_of(run.config.data), run.comm)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,9 @@ def test_predictions_come_once_for_each_row_and_in_pieces(size, place):
     def on(comm):
         with prepared(place, comm=comm) as run:
             v = new_state(run).v
-            predict(run.network, v, run.data, 1.0, comm, lambda row, a: found.append((row, a)))
+            predict(
+                run.network, v, run.data, Transform(), comm, lambda row, a: found.append((row, a))
+            )
             return outputs(run, v, run.data.read([(0, run.data.rows)])[0])
 
     expected = on_ranks(size, on)[0]
