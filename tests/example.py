@@ -1,6 +1,7 @@
 """A small set that can be learned, a config for it, and what a run of it left behind."""
 
 import copy
+import hashlib
 import json
 from pathlib import Path
 
@@ -100,3 +101,11 @@ def steps(run: Path) -> list[int]:
 
 def checkpoint(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:09d}.h5"
+
+
+def v_in(path):
+    """The SHA-256 of the bytes of the v that a checkpoint holds, counted here."""
+    with h5py.File(path) as file:
+        return hashlib.sha256(
+            file["v"][...].astype(file["v"].dtype.newbyteorder("<")).tobytes()
+        ).hexdigest()

@@ -174,7 +174,7 @@ def test_a_slow_disk_holds_nobody_up(bench, ulfm):
 
 
 def test_a_dead_runs_lock_is_taken_over(bench, ulfm):
-    """And a living one's is not: the second run is refused, with the first's host and process (more in tests/test_commands.py)."""
+    """And a living one's is not: the second run is refused, with the first's host and process (more in tests/cli/test_resuming.py)."""
     name = bench.name()
     with bench.running(ulfm, 2, [SLOWLY | {"seconds": 0.2}], OFTEN, name) as (running, outcome):
         running.until(lambda: steps(bench.directory / name))

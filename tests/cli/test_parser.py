@@ -1,0 +1,57 @@
+"""The command line as it is parsed: every command has a handler, and faults are said in a sentence."""
+
+import pytest
+
+from distmlp.cli import parser
+from distmlp.cli.handlers import HANDLERS
+from distmlp.errors import InputError
+
+COMMANDS = {
+    "train": ["c.toml"],
+    "evaluate": ["run"],
+    "predict": ["run", "--data", "a.h5:/x", "--output", "o.h5"],
+    "inspect": ["run"],
+    "verify": ["run"],
+    "export": ["run", "net.npz"],
+    "compare": ["run"],
+    "submit": ["c.toml", "--ntasks", "2", "--time", "1:00:00"],
+    "status": ["c.toml"],
+    "convert": ["a.csv", "o.h5"],
+}
+
+
+def parse(*words):
+    return parser.make().parse_args(words)
+
+
+@pytest.mark.parametrize("command", HANDLERS)
+def test_every_command_is_parsed_for_its_handler(command):
+    assert parse(command, *COMMANDS[command]).command == command
+
+
+def test_a_config_may_be_changed_more_than_once():
+    args = parse("train", "c.toml", "--set", "seed=2", "--set", "run.keep=1")
+    assert args.config_file == "c.toml"
+    assert args.overrides == ["seed=2", "run.keep=1"]
+    assert parse("train", "c.toml").overrides == []
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ([], ["COMMAND"]),
+        (["trian"], ["trian", "train"]),
+        (["train"], ["CONFIG.toml", "distmlp train --help tells how"]),
+        (["train", "c.toml", "--resum"], ["--resum"]),
+        (["predict", "run", "--data", "a.h5:/x"], ["--output"]),
+        (["submit", "c.toml", "--time", "1", "--ntasks", "0"], ["0, but expected", "at least 1"]),
+        (["convert", "a.csv", "o.h5", "--append", "--overwrite"], ["--append", "not allowed"]),
+        (["convert", "a.csv", "o.h5", "--dtype", "int8"], ["int8", "uint8"]),
+    ],
+)
+def test_faults(words, parts):
+    with pytest.raises(InputError) as caught:
+        parse(*words)
+    assert "\n" not in str(caught.value)
+    for part in [*parts, "--help tells how"]:
+        assert part in str(caught.value)
