@@ -44,20 +44,11 @@ def _siblings(cpu: int) -> str:
         return str(cpu)
 
 
-def pin() -> None:
-    """Pins numpy's and BLAS's kernels as distmlp's commands do; before numpy is imported."""
-    from distmlp import arithmetic
-
-    arithmetic.pin("portable")
-
-
 def kernels() -> str:
-    """The kernels that distmlp computes with in this process: those of products, where BLAS has them, and its own."""
-    from distmlp import arithmetic
+    """The kernels that distmlp computes with in this process."""
     from distmlp.kernels import choice
 
-    blas = sorted({found["architecture"] or "unknown" for found in arithmetic.describe()["blas"]})
-    return f"OpenBLAS {', '.join(blas)} for products, {choice.name()} for the rest"
+    return choice.name()
 
 
 def describe() -> dict:

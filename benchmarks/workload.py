@@ -5,7 +5,6 @@ step: the loop, the feed and the step are the ones that users run, and nothing i
 one look at the clock.  The first steps, which load the first window and find the grid, are not
 counted.
 
-Import this only after the arithmetic is pinned: it imports numpy.
 """
 
 import shutil
@@ -21,7 +20,7 @@ from networks import Case
 
 from distmlp.config.reading import from_tables
 from distmlp.config.sections import Config
-from distmlp.mathematics import exact, network
+from distmlp.kernels import choice
 from distmlp.training import loop as training
 from distmlp.training.reporting import Silent
 
@@ -123,13 +122,13 @@ class Trainer:
 
 
 class Parts:
-    """Seconds in GEMMs, in counting on the grid and back, and in the communicator since `start`."""
+    """Seconds in products (their gradients counted), in updates, and in the communicator since `start`."""
 
     def __init__(self):
         self.start()
 
     def start(self) -> None:
-        self.gemm = self.counting = self.communication = 0.0
+        self.products = self.update = self.communication = 0.0
 
     def timed(self, name: str, function: Callable) -> Callable:
         """The function, whose time adds up in the part of that name."""
@@ -160,16 +159,10 @@ class _TimedCommunicator:
 
 @contextmanager
 def instruments(comm):
-    """(communicator, parts) in which the time of every product of matrices, of the grid, and of every call of the communicator adds up."""
+    """(communicator, parts) in which the time of every product, of updates, and of every call of the communicator adds up."""
     parts = Parts()
-    kept = [
-        (owner, name, "gemm")
-        for owner, name in ((np, "matmul"), (network, "weighted_sums"), (network, "outer_sums"))
-    ]
-    kept += [
-        (exact, name, "counting")
-        for name in ("count", "count_products", "mean", "descend", "units")
-    ]
+    kept = [(choice, name, "products") for name in ("forward", "backward", "gradient")]
+    kept += [(choice, name, "update") for name in ("update", "units")]
     originals = [getattr(owner, name) for owner, name, _ in kept]
     for (owner, name, part), original in zip(kept, originals, strict=True):
         setattr(owner, name, parts.timed(part, original))

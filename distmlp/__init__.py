@@ -24,12 +24,8 @@ def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: 
     default there is a log and no output.  should_stop: asked after each step on each rank.
 
     Raises InputError for a config or data that cannot be trained, `distmlp.errors.Diverged` for a NaN
-    or infinity, each on every rank.  Warns where numpy was imported already and does not compute as
-    the config's `arithmetic` asks: then v is not the one that the command gives.
+    or infinity, each on every rank.
     """
-    import warnings
-
-    from distmlp import arithmetic
     from distmlp.config.reading import from_tables
     from distmlp.config.sections import Config
     from distmlp.parallel import launchers
@@ -41,11 +37,6 @@ def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: 
     elif not isinstance(config, Config):
         config = load_config(config)
     comm = launchers.of(comm)
-    with arithmetic.one_thread():
-        for words in arithmetic.departures(config.arithmetic):
-            warnings.warn(
-                f'arithmetic = "{config.arithmetic}" is asked for, but {words}', stacklevel=2
-            )
     report = report or reporting.LogOnly()
     return training.train(config, comm, resume=resume, report=report, should_stop=should_stop)
 

@@ -6,15 +6,15 @@ import threading
 import numpy as np
 
 from distmlp.data.feed import MicroBatches
-from distmlp.mathematics.network import Workspace, backward, bias_gradient, forward, weight_gradient
+from distmlp.kernels import choice as kernels
+from distmlp.mathematics.network import Workspace, backward, forward
 from distmlp.parallel.communicator import SingleProcess
 
 
 def one_pass(network, v, x, y):
     """Forward and backward, in v's dtype, of x (s, M, inputs) and y (s, M, outputs)."""
     s, M = x.shape[:2]
-    p = Workspace(network.layers, s * M, v.dtype).view(s, M)
-    p.a[0] = x
+    p = Workspace(network.layers, v.dtype).view(s, M, np.ascontiguousarray(x))
     w, b = network.layout.views(v)
     forward(network, w, b, p)
     backward(network, w, p, y)
@@ -22,16 +22,16 @@ def one_pass(network, v, x, y):
 
 
 def gradients(network, p):
-    """Σ ∇C of each micro-batch of a pass, (s, k), as the GEMMs and sums of its dtype give it."""
-    parts = []
-    for l in range(1, network.layout.N + 1):
-        G = np.empty((len(p.z), network.layers[l], network.layers[l - 1]), p.z.dtype)
-        weight_gradient(p.delta[l], p.a[l - 1], G)
-        parts.append(G.reshape(len(G), -1))
-    for delta in p.delta[1:]:
-        parts.append(np.empty((len(delta), delta.shape[2]), delta.dtype))
-        bias_gradient(delta, parts[-1])
-    return np.concatenate(parts, axis=1)
+    """Σ ∇C of each micro-batch of a pass, (s, k), as plain floats."""
+    s, M = p.z.shape[:2]
+    found, unseen = np.empty((s, network.layout.size), p.z.dtype), np.empty(1, p.z.dtype)
+    N, slices = network.layout.N, network.layout.slices
+    for i in range(s):
+        for l in range(1, N + 1):
+            w, b = found[i, slices[l - 1]], found[i, slices[N + l - 1]]
+            delta, a = p.delta[l][i], p.a[l - 1][i]
+            kernels.gradient(delta, a, M, 1.0, 1.0, w, b, unseen, unseen, True, False, 0, w.size)
+    return found
 
 
 def micro_batches(cut, shards, x, y, last=False):

@@ -73,7 +73,9 @@ def test_step(tmp_path):
     assert [share(row["sum"]) > 0 for row in shares] == [True] * 4
     for row in shares:
         parts = [
-            share(row[part]) for part in ("sum", "counting", "GEMM", "the rest") if row[part] != "–"
+            share(row[part])
+            for part in ("sum", "update", "products", "the rest")
+            if row[part] != "–"
         ]
         assert sum(parts) == pytest.approx(100, abs=1)
     assert [row["P"] for row in machine] == ["1", "2"]

@@ -1,12 +1,6 @@
 """distmlp, as its users run it: the trainer's own loop, feed included, timed by its report."""
 
-# ruff: noqa: E402  (the arithmetic is pinned before anything imports numpy)
-
 import os
-
-import machine
-
-machine.pin()
 
 import workload
 from trainers import problem

@@ -1,7 +1,7 @@
 """The commands: what each calls, and what rank 0 prints of it.
 
 A handler is given the command line and the communicator, and returns the exit status, the same on every rank.
-What it calls is imported inside, once the arithmetic that numpy must have is known.
+What it calls is imported inside, so that no command waits for what only others need.
 """
 
 import json

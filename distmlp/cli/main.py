@@ -1,10 +1,8 @@
 """The command `distmlp`: what is asked, on every rank; what is said, by rank 0; one exit status for all.
 
-    0   complete                      3   diverged: a NaN or an infinity
-    1   a crash                      75   stopped by a signal after a checkpoint: run it again to go on
-    2   bad config, data or command
-
-numpy is imported only once the arithmetic is known, so that its kernels can be pinned.
+0   complete                      3   diverged: a NaN or an infinity
+1   a crash                      75   stopped by a signal after a checkpoint: run it again to go on
+2   bad config, data or command
 """
 
 import argparse
@@ -13,10 +11,8 @@ import faulthandler
 import sys
 import time
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distmlp import arithmetic
 from distmlp.cli import parser, signals
 from distmlp.cli.handlers import HANDLERS
 from distmlp.config import reading
@@ -55,7 +51,6 @@ def main(words: list[str] | None = None) -> int:
     except InputError as error:
         # Said only once all ranks are there: a launcher ends the rest as soon as one has failed.
         fault = error
-    arithmetic.pin(args.config.arithmetic if args.config else "portable")
     return _run(args, fault)
 
 
@@ -64,8 +59,6 @@ def _run(args: argparse.Namespace, fault: InputError | None) -> int:
 
     comm: Communicator = communicator.SingleProcess()
     try:
-        if args.command in ("evaluate", "predict", "verify"):
-            _restart_for(args.run if args.command == "verify" else args.checkpoint)
         with signals.bounded(args.config.run.stall_seconds if args.config else _STARTING):
             comm = launchers.world(training=args.command == "train")
         # after MPI, whose own handlers would say that it cannot have the signals
@@ -107,16 +100,3 @@ def _end_others(comm: "Communicator", error: BaseException) -> None:
         status, words = CRASHED, f"{where} failed and ends the others:\n{traceback.format_exc()}"
     print(words, file=sys.stderr, flush=True)
     comm.abort(status)
-
-
-def _restart_for(place: str | Path) -> None:
-    """Starts again with the arithmetic that the checkpoint asks for, where that is not portable."""
-    from distmlp.results import scoring
-
-    wanted = scoring.arithmetic_of(place)
-    if (
-        wanted != "portable"
-        and arithmetic.is_pinned("portable")
-        and not arithmetic.is_pinned(wanted)
-    ):
-        arithmetic.restart_pinned(wanted)

@@ -1,7 +1,6 @@
 """Reading configs: TOML, overrides and JSON become a `Config`; what is wrong is named, with the nearest key.
 
-Standard library only: a command reads its config before numpy is imported, because the arithmetic
-that the config asks for must be set before.
+Standard library only, so that a command says at once what is wrong with its config.
 """
 
 import difflib
@@ -88,6 +87,10 @@ def from_tables(tables: dict, where: str = "config") -> Config:
 
     where: how messages name the origin, such as the file.
     """
+    if "arithmetic" in tables:
+        raise InputError(
+            f"{where}: arithmetic is a key no more: every machine computes the same bits; leave it out"
+        )
     sections = {}
     for name, cls in _SECTIONS.items():
         table = tables.get(name, {})
@@ -202,8 +205,10 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 
 def from_json(text: str) -> Config:
-    """The Config that `Config.to_json` wrote."""
-    return from_tables(json.loads(text), "the checkpoint's config")
+    """The Config that `Config.to_json` wrote, or that of version 0.1.0, whose `arithmetic` had no successor."""
+    tables = json.loads(text)
+    tables.pop("arithmetic", None)
+    return from_tables(tables, "the checkpoint's config")
 
 
 def _flat(config: Any) -> dict[str, tuple[object, bool]]:

@@ -119,7 +119,6 @@ class Config:
     )
     dtype: str = keys.choice("float32", "float32", "float64")
     reduction: str = keys.choice("exact", "exact", "float")
-    arithmetic: str = keys.choice("portable", "portable", "native")
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -26,11 +26,35 @@ _BLOCK_BYTES = 2**20
 
 @dataclass
 class MicroBatches:
-    """A stack of equal micro-batches of one step: x (s, M, d), y (s, M, outputs), labels (s, M) or None."""
+    """A stack of s equal micro-batches of one step: x (s, M, d), y (s, M, outputs), labels (s, M) or None.
+
+    Each lies in memory without gaps.
+    """
 
     x: np.ndarray
     y: np.ndarray
     labels: np.ndarray | None
+
+    def part(self, first: int, last: int) -> "MicroBatches":
+        """The micro-batches first … last - 1 of a stack."""
+        labels = None if self.labels is None else self.labels[first:last]
+        return MicroBatches(self.x[first:last], self.y[first:last], labels)
+
+
+@dataclass
+class _Block:
+    """Rows of a group's next steps, one after another: x (rows, d), y (rows, outputs), labels (rows,) or None."""
+
+    x: np.ndarray
+    y: np.ndarray
+    labels: np.ndarray | None
+
+    def stack(self, start: int, s: int, M: int) -> MicroBatches:
+        """s micro-batches of M rows, from row `start` on."""
+        here = slice(start, start + s * M)
+        labels = None if self.labels is None else self.labels[here].reshape(s, M)
+        x, y = self.x[here].reshape(s, M, -1), self.y[here].reshape(s, M, -1)
+        return MicroBatches(x, y, labels)
 
 
 def chunk_rows(data: DataSet, config: DataConfig) -> int:
@@ -99,46 +123,45 @@ class Feed:
         full = step < self._sharding.full_steps
         batches = []
         for group, made in zip(self._groups, self._blocks, strict=True):
-            start = inside * group.size
-            stop = start + (group.size if full else group.last)
-            if start < stop:
-                labels = None if made.labels is None else made.labels[:, start:stop]
-                batches.append(MicroBatches(made.x[:, start:stop], made.y[:, start:stop], labels))
+            s, M = len(group.shards), group.size if full else group.last
+            start = inside * s * group.size
+            if M:
+                batches.append(made.stack(start, s, M))
         return batches
 
     def close(self) -> None:
         """Ends the thread, once it has read the window that it is at; nothing more can be asked for."""
         self._windows.close()
 
-    def _new_block(self, group: Group) -> MicroBatches:
-        """Memory for the longest block of a group."""
-        s, rows = len(group.shards), self._block_steps * group.size
-        return MicroBatches(
-            x=aligned((s, rows, self._data.width), self._dtype),
-            y=np.empty((s, rows, self._outputs), self._dtype),
-            labels=np.empty((s, rows), np.int64) if self._data.classes else None,
+    def _new_block(self, group: Group) -> _Block:
+        """Memory for the longest block of a group, row after row."""
+        rows = len(group.shards) * self._block_steps * group.size
+        return _Block(
+            x=aligned((rows, self._data.width), self._dtype),
+            y=np.empty((rows, self._outputs), self._dtype),
+            labels=np.empty(rows, np.int64) if self._data.classes else None,
         )
 
     def _convert(self, number: int) -> None:
-        """Makes the window's block of that number: rows in their order, in the network's dtype, scaled."""
+        """Makes the window's block of that number: rows step after step, in the network's dtype, scaled."""
         for group, window, made in zip(self._groups, self._now, self._blocks, strict=True):
             start = number * self._block_steps * group.size
-            for i, order in enumerate(window.order):
-                chosen = order[start : start + made.x.shape[1]]
-                if not len(chosen):
-                    continue
-                x, y = made.x[i, : len(chosen)], window.y.take(chosen, axis=0)
-                if window.x.dtype == x.dtype:
-                    # all of them are rows, so nothing is clipped; but where it might raise, numpy takes a copy first
-                    window.x.take(chosen, axis=0, out=x, mode="clip")
-                else:
-                    np.copyto(x, window.x.take(chosen, axis=0), casting="unsafe")
-                self._transform.apply(x)
-                made.y[i, : len(chosen)] = self._data.targets_as(y, self._outputs, self._dtype)
-                if made.labels is not None:
-                    made.labels[i, : len(chosen)] = y
-                if self._unseen:
-                    self._check(x, window.rows[i, start : start + len(chosen)])
+            here = slice(start, start + self._block_steps * group.size)
+            chosen = _by_steps(window.order[:, here], group.size)
+            if not len(chosen):
+                continue
+            x, y = made.x[: len(chosen)], window.y.take(chosen, axis=0)
+            if window.x.dtype == x.dtype:
+                # All of them are rows, so nothing is clipped; but where it might raise, numpy takes a copy first.
+                window.x.take(chosen, axis=0, out=x, mode="clip")
+            else:
+                np.copyto(x, window.x.take(chosen, axis=0), casting="unsafe")
+            self._transform.apply(x)
+            made.y[: len(chosen)] = self._data.targets_as(y, self._outputs, self._dtype)
+            if made.labels is not None:
+                made.labels[: len(chosen)] = y
+            if self._unseen:
+                self._check(x, _by_steps(window.rows[:, here], group.size))
 
     def _check(self, x: np.ndarray, rows: np.ndarray) -> None:
         bad = ~np.isfinite(x).all(axis=1)
@@ -147,3 +170,14 @@ class Feed:
                 f"{self._data.spec}: row {rows[bad].min()}: its inputs hold a NaN or an infinity, or become one as {self._dtype} times "
                 "data.scale; data.scan = true finds it before training"
             )
+
+
+def _by_steps(order: np.ndarray, size: int) -> np.ndarray:
+    """Each shard's rows, (s, rows), as one step's micro-batches after another's: `size` rows a shard.
+
+    The epoch's last step may have fewer.
+    """
+    s, rows = order.shape
+    whole = rows // size * size
+    steps = order[:, :whole].reshape(s, -1, size).swapaxes(0, 1)
+    return np.concatenate([steps.ravel(), order[:, whole:].ravel()])

@@ -48,7 +48,11 @@ static PyMethodDef functions[] = {
 static int fill(PyObject *module)
 {
     choose_unit(NULL);
-    return PyModule_AddFunctions(module, product_functions) < 0 ? -1 : PyModule_AddFunctions(module, function_functions);
+    PyMethodDef *const all[] = {product_functions, function_functions, message_functions};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (PyModule_AddFunctions(module, all[i]) < 0)
+            return -1;
+    return 0;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)fill}, {0, NULL}};

@@ -9,6 +9,7 @@
 #include "updates.h"
 #include "random.h"
 #include "functions_table.h"
+#include "messages.h"
 #if WIDTH == 0
 #include "plain_products.h"
 #else
@@ -46,4 +47,6 @@ static const struct kernels table = {
     .forward = make_forward,
     .backward = make_backward,
     .gradient = make_gradient,
+    .units = units_of,
+    .add_rows = sum_of_rows,
 };

@@ -5,10 +5,13 @@ registers.  DISTMLP_COMPILED=0 has the numpy twins run.
 """
 
 import os
+import platform
 from types import ModuleType
 
+import numpy as np
+
 from distmlp.errors import InputError
-from distmlp.kernels import layer_twins, product_twins, random_twins, update_twins
+from distmlp.kernels import layer_twins, message_twins, product_twins, random_twins, update_twins
 
 #: What DISTMLP_WIDTH may be.
 WIDTHS = ("512", "256", "128", "plain")
@@ -45,13 +48,23 @@ def name() -> str:
     return "numpy (nothing compiled, so slow)" if compiled is None else compiled.name()
 
 
-_of_layers: ModuleType = compiled or layer_twins
-function = _of_layers.function
-activate, chain_rule = _of_layers.activate, _of_layers.chain_rule
-cost_values, cost_gradient = _of_layers.cost_values, _of_layers.cost_gradient
+def describe() -> dict[str, str | bool]:
+    """What computes in this process, for people and for checkpoints: it changes no bit."""
+    return {
+        "kernels": name(),
+        "compiled": compiled is not None,
+        "machine": platform.machine(),
+        "numpy": np.__version__,
+    }
+
+
+_products: ModuleType = compiled or product_twins
+fma = _products.fma
+forward, backward, gradient = _products.forward, _products.backward, _products.gradient
+_layers: ModuleType = compiled or layer_twins
+function = _layers.function
+activate, chain_rule = _layers.activate, _layers.chain_rule
+cost_values, cost_gradient = _layers.cost_values, _layers.cost_gradient
 update = (compiled or update_twins).update
 normals, shuffle = (compiled or random_twins).normals, (compiled or random_twins).shuffle
-
-_of_products: ModuleType = compiled or product_twins
-fma = _of_products.fma
-forward, backward, gradient = _of_products.forward, _of_products.backward, _of_products.gradient
+units, add_rows = (compiled or message_twins).units, (compiled or message_twins).add_rows

@@ -18,7 +18,9 @@ static int of_64_bits(char kind)
 static char letter_of(const Py_buffer *buffer)
 {
     const char *format = buffer->format ? buffer->format : "B";
-    return format[*format == '@' || *format == '='];
+    const uint16_t one = 1;
+    const char ours = *(const char *)&one ? '<' : '>';
+    return format[*format == '@' || *format == '=' || *format == ours];
 }
 
 static int take_array(struct argument *argument, PyObject *given, char kind)

@@ -67,3 +67,4 @@ void end_run(struct run run);
 /* The functions that each of these files gives to the module. */
 extern PyMethodDef product_functions[];
 extern PyMethodDef function_functions[];
+extern PyMethodDef message_functions[];

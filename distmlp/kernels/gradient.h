@@ -25,7 +25,6 @@
 #define rows_of_gradients NAME(rows_of_gradients)
 #define count_part NAME(count_part)
 #define count_through_memory NAME(count_through_memory)
-#define copy_past_caches NAME(copy_past_caches)
 #define raise_largest NAME(raise_largest)
 #define make_gradient NAME(make_gradient)
 #define magnitude NAME(magnitude)
@@ -188,22 +187,6 @@ struct job {
     ptrdiff_t packed_size;
 };
 
-/* Copies n entries; those that another core reads next go past this one's caches, and wait for no line of them. */
-static void copy_past_caches(void *to, const void *from, ptrdiff_t n)
-{
-    char *out = to;
-    const char *in = from;
-    size_t bytes = (size_t)n * sizeof(real), done = 0;
-#if defined(__SSE2__)
-    const size_t before = -(uintptr_t)out & 15;
-    done = before < bytes ? before : bytes;
-    memcpy(out, in, done);
-    for (; done + 16 <= bytes; done += 16)
-        _mm_stream_si128((__m128i *)(out + done), _mm_loadu_si128((const __m128i *)(in + done)));
-#endif
-    memcpy(out + done, in + done, bytes - done);
-}
-
 /* n entries of the message from `at` on become those of a row of the strip. */
 static void deliver(const struct job *g, ptrdiff_t at, const real *row, ptrdiff_t n)
 {
@@ -254,10 +237,8 @@ static void group_of_gradients(const struct job *g)
             rows_of_gradients(g, j, R, k, to);
         }
     }
-#if defined(__SSE2__)
     if (g->last)
-        _mm_sfence();
-#endif
+        settle();
 }
 
 /* The biases' gradients of the micro-batches at hand: the samples' δ added in order, times the scale. */

@@ -48,6 +48,8 @@ struct kernels {
     void (*forward)(const void *w, const void *b, const void *below, void *a, void *z, ptrdiff_t S, ptrdiff_t n, ptrdiff_t m, int activation);
     void (*backward)(const void *w, const void *above, const void *a, void *delta, ptrdiff_t S, ptrdiff_t n, ptrdiff_t m, int activation);
     int (*gradient)(const struct gradient_call *call);
+    int (*units)(const void *T, double unit, double most, void *out, ptrdiff_t tensors, ptrdiff_t s, int floats);
+    void (*add_rows)(const void *rows, ptrdiff_t count, ptrdiff_t step, ptrdiff_t n, void *out, int floats);
     /* Of the table for doubles only. */
     void (*cost_values)(int cost, const void *z, const void *a, const void *y, ptrdiff_t s, ptrdiff_t M, ptrdiff_t n, int floats, double *values);
     void (*normals)(const uint64_t *words, double *out, ptrdiff_t n);

@@ -25,8 +25,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from distmlp.kernels import choice as kernels
 from distmlp.mathematics.layout import Layout
-from distmlp.mathematics.network import outer_sums_in_numpy
 
 #: Bits by which Σ T_i may grow from one step to the next before the step must be summed again.
 HEADROOM = 3
@@ -93,10 +93,10 @@ class Grid:
     def units(self, largest: np.ndarray, out: np.ndarray) -> bool:
         """out = Σ_i T_i, (2N,), in whole units of 2^-ROOM_BITS of the grid's room; returns whether all T_i are finite.
 
-        largest: (s, 2N), the T_i, counted in the grid's units.  Each micro-batch is rounded up by itself,
+        largest: (2N, s), the T_i, counted in the grid's units.  Each micro-batch is rounded up by itself,
         so the sum is the same however they are dealt to ranks.
         """
-        return units(largest, 2.0**-self._room, 2.0**ROOM_BITS, out)
+        return kernels.units(largest, 2.0**-self._room, 2.0**ROOM_BITS, out)
 
     def holds(self, units: list[int]) -> bool:
         """Whether sums whose Σ T_i is these units fit."""
@@ -119,13 +119,15 @@ class Grid:
         """An exponent x of each tensor's largest T_i, T_i < 2^x, as (2N,) int64, for an Allreduce(MAX).
 
         NOT_FINITE for a NaN or an infinity, −NOT_FINITE for zeros and where there are no micro-batches.
-        largest: (s, 2N), as for `units`.
+        largest: (2N, s), as for `units`.
         """
         exponents = np.where(
-            np.isfinite(largest), np.frexp(largest)[1] - np.array(self.exponents), NOT_FINITE
+            np.isfinite(largest),
+            np.frexp(largest)[1] - np.array(self.exponents)[:, None],
+            NOT_FINITE,
         )
         exponents[largest == 0.0] = -NOT_FINITE
-        return exponents.max(axis=0, initial=-NOT_FINITE).astype(np.int64)
+        return exponents.max(axis=1, initial=-NOT_FINITE).astype(np.int64)
 
 
 #: With few samples a step the grid changes at most of the steps, and comes back to one that there was.
@@ -175,79 +177,3 @@ def mean_cost(totals: np.ndarray) -> float:
     total = sum(int(limb) << (16 * i) for i, limb in enumerate(totals[2:]))
     # int / int is correctly rounded
     return total / (int(totals[0]) << COST_FRACTION)  # notes: C = 1/t sum C_i
-
-
-def count_in_numpy(
-    G: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool, past_caches: bool
-) -> None:
-    """total += Σ_i G_i, or total = Σ_i G_i if first, each entry of G_i rounded to a whole number; and looks at each G_i.
-
-    G: (s, n) floats that count units; overwritten.  total: (n,) whole numbers.  largest: (s,), raised to
-    each G_i's largest |entry|; a NaN or an infinity stays in it.  past_caches: total is another core's to
-    read next, so it is stored where that will look for it; without the compiled part it is not.
-    """
-    entries = np.maximum(np.maximum.reduce(G, axis=1), -np.minimum.reduce(G, axis=1))
-    np.maximum(largest, entries, out=largest)
-    np.rint(G, out=G)
-    for i, units in enumerate(G):
-        if first and i == 0:
-            np.copyto(total, units, casting="unsafe")
-        else:
-            np.add(total, units, out=total, dtype=total.dtype, casting="unsafe")
-
-
-def count_products_in_numpy(
-    delta, a, total, largest, scale: float, start: int, first: bool, past_caches: bool
-) -> None:
-    """`count` of the entries from `start` on of G_i = scale Σ δ aᵀ, the sum over a micro-batch's few samples.
-
-    delta: (s, M, n).  a: (s, M, m).  The compiled part has no place in memory for the (s, n m) products.
-    """
-    m = a.shape[2]
-    row, column = divmod(start, m)
-    delta = np.multiply(delta[:, :, row : -(-(start + len(total)) // m)], scale)
-    G = np.empty((len(delta), delta.shape[2], m), delta.dtype)
-    outer_sums_in_numpy(delta, a, G)
-    count_in_numpy(
-        G.reshape(len(G), -1)[:, column : column + len(total)], total, largest, first, past_caches
-    )
-
-
-def mean_in_numpy(total: np.ndarray, factor: float, out: np.ndarray) -> None:
-    """out = total · factor, in out's dtype: the whole numbers of a sum as a float mean."""
-    np.multiply(total, factor, out=out, dtype=out.dtype, casting="unsafe")
-
-
-def descend_in_numpy(total: np.ndarray, factor: float, alpha: float, v: np.ndarray) -> None:
-    """v' = v − α ∇C with ∇C = total · factor: what `mean` and plain gradient descent make of a part of v."""
-    g = np.empty_like(v)
-    mean_in_numpy(total, factor, g)
-    np.multiply(g, alpha, out=g)
-    np.subtract(v, g, out=v)
-
-
-def units_in_numpy(largest: np.ndarray, unit: float, most: float, out: np.ndarray) -> bool:
-    """out = Σ_i ⌈T_i · unit⌉, each at most `most`, of T_i that are the rows of largest; returns whether all of them are finite."""
-    units = np.ceil(largest * unit)
-    units[~(units < most)] = most
-    out[:] = np.add.reduce(units, axis=0, dtype=np.float64)
-    return bool(np.isfinite(largest).all())
-
-
-try:
-    # The same in one pass over memory, from _exact.c; it is there if a C compiler was when this was installed.
-    from distmlp.kernels._exact import count, count_products, descend, mean, units
-except ImportError:
-    count, count_products, mean = count_in_numpy, count_products_in_numpy, mean_in_numpy
-    descend, units = descend_in_numpy, units_in_numpy
-
-
-def add_floats(
-    G: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool, past_caches: bool
-) -> None:
-    """total += Σ_i G_i, or total = Σ_i G_i if first, of plain floats, which are not looked at; for the rest as `count`."""
-    if first:
-        np.add.reduce(G, axis=0, out=total)
-    else:
-        for block in G:
-            np.add(total, block, out=total)

@@ -1,8 +1,8 @@
 """Forward pass, backward pass and gradient of stacks of micro-batches.
 
-Arrays are stacks (s, M, neurons): s micro-batches of M samples.  numpy's matmul makes one GEMM for
-each of the s, so a micro-batch's numbers depend on its own shape and never on how many are stacked
-beside it: that is what lets any rank compute any micro-batch.
+Arrays are stacks (s, M, neurons): s micro-batches of M samples.  Each number of a product is a chain of
+additions of its own (docs/arithmetic.md), so it does not depend on what is computed beside it: that is
+what lets any rank compute any micro-batch.
 
 Each line that is an equation of the notes' summary carries it as a tag, `# notes: …`; a test holds
 the tags against docs/notes-to-code.md.
@@ -13,16 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
+from distmlp.kernels import choice as kernels
 from distmlp.mathematics.activations import ACTIVATIONS, Activation
 from distmlp.mathematics.costs import COSTS, MATCHED, Cost
 from distmlp.mathematics.layout import Layout, aligned
-
-#: Micro-batches of up to so many samples have products of their own: a GEMM of so few rows spends its time
-#: packing w.
-FEW_SAMPLES = 6
-
-#: Bytes of the sums that run side by side in `weighted_sums`, whatever the width of a CPU's registers.
-LANES_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class Network:
     def sigma(self) -> list[Activation]:
         """The activation of each layer; index 0, the input, has none."""
         hidden = [ACTIVATIONS[self.activation]] * (self.layout.N - 1)
-        return [None, *hidden, ACTIVATIONS[self.output]]
+        return [ACTIVATIONS["identity"], *hidden, ACTIVATIONS[self.output]]
 
     @cached_property
     def C(self) -> Cost:
@@ -62,60 +56,62 @@ class Network:
 class Pass:
     """The arrays of one pass over s micro-batches of M samples: a[l] and delta[l], each (s, M, neurons of l).
 
-    a[0] is the input, set by the caller; delta[0] is None.  z is the output layer's weighted sum.
-    scratch[l] has delta[l]'s shape; all layers share its memory.
+    a[0] is the input; delta[0] is None.  z is the output layer's weighted sum.
     """
 
     a: list
     delta: list
     z: np.ndarray
-    scratch: list
 
 
 class Workspace:
-    """Memory for passes of at most `samples` samples in all, allocated once and viewed in any (s, M)."""
+    """Memory for passes, which grows with the largest of them and is viewed in any (s, M)."""
 
-    def __init__(self, layers: tuple[int, ...], samples: int, dtype):
+    def __init__(self, layers: tuple[int, ...], dtype) -> None:
+        self.dtype = np.dtype(dtype)
         self._layers = layers
-        self._a = [None, *(aligned((samples * n,), dtype) for n in layers[1:])]
-        self._delta = [None, *(aligned((samples * n,), dtype) for n in layers[1:])]
-        self._z = np.empty(samples * layers[-1], dtype)
-        self._scratch = aligned((samples * max(layers[1:]),), dtype)
-        self._widest = max(layers[1:])
+        self._samples = 0
+        self._memory: list[np.ndarray] = []
+        self._passes: dict[tuple[int, int], Pass] = {}
+
+    def view(self, s: int, M: int, x: np.ndarray) -> Pass:
+        """The arrays for s micro-batches of M samples with the inputs x, (s, M, m); they last until the next view."""
+        if s * M > self._samples:
+            self._grow(s * M)
+        p = self._passes.get((s, M))
+        if p is None:
+            a, delta, (z,) = (
+                [rows[: s * M].reshape(s, M, -1) for rows in part] for part in self._memory
+            )
+            p = self._passes[s, M] = Pass([None, *a], [None, *delta], z)
+        p.a[0] = x
+        return p
+
+    def _grow(self, samples: int) -> None:
+        self._samples = samples
         self._passes = {}
 
-    def view(self, s: int, M: int, offset: int = 0) -> Pass:
-        """The arrays for s micro-batches of M samples, from the offset-th sample of the workspace on."""
-        key = (s, M, offset)
-        if key not in self._passes:
+        def rows(n: int) -> np.ndarray:
+            return aligned((samples, n), self.dtype)
 
-            def stack(flat, n, width=None):
-                start = offset * (width or n)
-                return flat[start : start + s * M * n].reshape(s, M, n)
-
-            sizes = list(enumerate(self._layers))[1:]
-            self._passes[key] = Pass(
-                a=[None, *(stack(self._a[l], n) for l, n in sizes)],
-                delta=[None, *(stack(self._delta[l], n) for l, n in sizes)],
-                z=stack(self._z, self._layers[-1]),
-                scratch=[None, *(stack(self._scratch, n, self._widest) for _, n in sizes)],
-            )
-        return self._passes[key]
+        layers = self._layers[1:]
+        self._memory = [[rows(n) for n in layers], [rows(n) for n in layers], [rows(layers[-1])]]
 
 
 def forward(network: Network, w, b, p: Pass) -> None:
     """a[1] … a[N] from a[0] (notes, section 3.4, "Forward Pass"); p.z keeps z(N)."""
     N = network.layout.N
     for l in range(1, N + 1):
-        z = p.a[l]
-        if z.shape[1] <= FEW_SAMPLES:
-            weighted_sums(w[l], b[l], p.a[l - 1], z)
-        else:
-            np.matmul(p.a[l - 1], w[l].T, out=z)
-            np.add(z, b[l], out=z)  # notes: z(L) = w(L) a(L-1) + b(L)
-        if l == N:
-            np.copyto(p.z, z)
-        network.sigma[l].apply(z)  # notes: a(L) = sigma(z(L))
+        kernels.forward(
+            # notes: z(L) = w(L) a(L-1) + b(L)
+            w[l],
+            b[l],
+            p.a[l - 1],
+            # notes: a(L) = sigma(z(L))
+            p.a[l],
+            p.z if l == N else None,
+            network.sigma[l].number,
+        )
 
 
 def backward(network: Network, w, p: Pass, y) -> None:
@@ -125,67 +121,45 @@ def backward(network: Network, w, p: Pass, y) -> None:
         np.subtract(p.a[N], y, out=p.delta[N])  # sigma'(z) cancels
     else:
         network.C.gradient(p.a[N], y, p.delta[N])
-        network.sigma[N].chain(p.a[N], p.delta[N])  # notes: delta(N) = grad_a C * sigma'(z(N))
+        # notes: delta(N) = grad_a C * sigma'(z(N))
+        network.sigma[N].chain(p.a[N], p.delta[N])
     for l in range(N - 1, 0, -1):
-        np.matmul(p.delta[l + 1], w[l + 1], out=p.delta[l])
-        network.sigma[l].chain(
-            p.a[l], p.delta[l]
-        )  # notes: delta(L) = (w(L+1)^T delta(L+1)) * sigma'(z(L))
+        # notes: delta(L) = (w(L+1)^T delta(L+1)) * sigma'(z(L))
+        kernels.backward(w[l + 1], p.delta[l + 1], p.a[l], p.delta[l], network.sigma[l].number)
 
 
-def weight_gradient(delta, a, out) -> None:
-    """Σ over the samples of each micro-batch of ∂C/∂w: delta is (s, M, n), a (s, M, m), out (s, n, m)."""
-    if a.shape[1] <= FEW_SAMPLES:
-        outer_sums(delta, a, out)
-    else:
-        np.matmul(delta.mT, a, out=out)  # notes: dC/dw(L) = delta(L) a(L-1)^T
+def accumulate(
+    network: Network,
+    p: Pass,
+    scales: list[float] | None,
+    total: np.ndarray,
+    largest: np.ndarray,
+    *,
+    first: bool,
+    last: bool,
+    kept: slice,
+) -> None:
+    """total += Σ ∇C over the pass's micro-batches, or total = Σ ∇C where it is the first pass.
 
-
-def bias_gradient(delta, out, scale: float = 1.0) -> None:
-    """Σ over the samples of each micro-batch of ∂C/∂b, times scale: out is (s, n), delta (s, M, n)."""
-    sample_sums(delta, out, scale)  # notes: dC/db(L) = delta(L)
-
-
-def weighted_sums_in_numpy(w, b, a, z) -> None:
-    """z = w a + b for each sample of a, (s, M, m); w is (n, m), b (n,) and z (s, M, n).
-
-    A lane adds up every so-many-th product from 0 on, in order; then the upper half of the lanes is added to
-    the lower until one is left, and b to that.
+    scales: how many units of the grid 1.0 is, tensor by tensor in v's order; total, (k,), then counts whole units and
+    largest, (2N, s), becomes each micro-batch's largest |entry|, in units.  Without scales, total is plain floats and
+    nothing is looked at.  last: nothing is added after this pass; kept: the entries that this rank reads next.
     """
-    products = w * a[..., None, :]
-    lanes = LANES_BYTES // w.itemsize
-    whole = products.shape[-1] // lanes * lanes
-    sums = np.zeros((*products.shape[:-1], lanes), w.dtype)
-    for start in range(0, whole, lanes):
-        sums += products[..., start : start + lanes]
-    sums[..., : products.shape[-1] - whole] += products[..., whole:]
-    while lanes > 1:
-        lanes //= 2
-        sums = sums[..., :lanes] + sums[..., lanes:]
-    np.add(sums[..., 0], b, out=z)
-
-
-def outer_sums_in_numpy(delta, a, out) -> None:
-    """out = Σ δ aᵀ over the samples of each micro-batch, one after another; shapes as for `weight_gradient`."""
-    np.multiply(delta[:, 0, :, None], a[:, 0, None, :], out=out)
-    for sample in range(1, a.shape[1]):
-        out += delta[:, sample, :, None] * a[:, sample, None, :]
-
-
-def sample_sums_in_numpy(delta, out, scale: float) -> None:
-    """out = scale Σ δ over the samples of each micro-batch, one after another; shapes as for `bias_gradient`."""
-    np.copyto(out, delta[:, 0])
-    for sample in range(1, delta.shape[1]):
-        out += delta[:, sample]  # not np.add.reduce, which adds pairwise where there is one neuron
-    np.multiply(out, scale, out=out)
-
-
-try:
-    # The same in one pass over memory, from _network.c; it is there if a C compiler was when this was installed.
-    from distmlp.kernels._network import outer_sums, sample_sums, weighted_sums
-except ImportError:
-    outer_sums, sample_sums, weighted_sums = (
-        outer_sums_in_numpy,
-        sample_sums_in_numpy,
-        weighted_sums_in_numpy,
-    )
+    N, M = network.layout.N, p.z.shape[1]
+    for l in range(1, N + 1):
+        w, b = (network.layout.slices[tensor] for tensor in (l - 1, N + l - 1))
+        kernels.gradient(
+            p.delta[l],  # notes: dC/db(L) = delta(L)
+            p.a[l - 1],  # notes: dC/dw(L) = delta(L) a(L-1)^T
+            M,
+            1.0 if scales is None else scales[l - 1],
+            1.0 if scales is None else scales[N + l - 1],
+            total[w],
+            total[b],
+            largest[l - 1],
+            largest[N + l - 1],
+            first,
+            last,
+            kept.start - w.start,
+            kept.stop - w.start,
+        )

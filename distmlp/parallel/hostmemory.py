@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from distmlp.kernels import choice as kernels
+
 
 class Addends:
     """An array that ranks add up again and again.
@@ -42,14 +44,14 @@ class SharedAddends(Addends):
         part = _part(n, dtype, size)
         numbers = np.frombuffer(mmap.mmap(file, _bytes(n, dtype, size)), dtype).reshape(
             size + 1, size * part
-        )[:, :n]
+        )
         kept = slice(min(rank * part, n), min((rank + 1) * part, n))
-        super().__init__(numbers[rank], numbers[size], kept)
-        self._added = numbers[0, kept], numbers[1:size, kept], self.total[kept]
+        super().__init__(numbers[rank, :n], numbers[size, :n], kept)
+        self._added = numbers[:size], kept.start, self.total[kept]
 
     def add(self) -> None:
         """Makes this rank's part of total, once all have written to their mine; none may be reading it."""
-        add(*self._added)
+        kernels.add_rows(*self._added)
 
 
 def _part(n: int, dtype: DTypeLike, size: int) -> int:
@@ -61,20 +63,6 @@ def _part(n: int, dtype: DTypeLike, size: int) -> int:
 def _bytes(n: int, dtype: DTypeLike, size: int) -> int:
     """Of the memory: what each rank adds, and the total."""
     return (size + 1) * size * _part(n, dtype, size) * np.dtype(dtype).itemsize
-
-
-def add_in_numpy(first: np.ndarray, others: np.ndarray, out: np.ndarray) -> None:
-    """out = first + Σ others, of whole numbers or floats, in this order: (n,), (s, n), (n,)."""
-    np.copyto(out, first)
-    for other in others:
-        np.add(out, other, out=out)
-
-
-try:
-    # The same with stores past the caches, from _hostmemory.c; it is there if a C compiler was when this was installed.
-    from distmlp.kernels._hostmemory import add
-except ImportError:
-    add = add_in_numpy
 
 
 def share(comm: Any, n: int, dtype: DTypeLike) -> SharedAddends | None:

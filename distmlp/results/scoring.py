@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from distmlp import arithmetic, files
+from distmlp import files
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
 from distmlp.data.checking import check_against_network
@@ -31,14 +31,6 @@ def load(place: str | Path, comm: Communicator) -> tuple[Checkpoint, Config]:
     """The checkpoint that a place names, read by rank 0, on every rank.  Raises InputError."""
     found, _ = on_rank_0(comm, lambda: checkpoint.find(place))
     return found, from_json(found.facts["config"])
-
-
-def arithmetic_of(place: str | Path) -> str:
-    """Which arithmetic the checkpoint's config asks for; "portable" where it cannot be read (a later read says why)."""
-    try:
-        return from_json(checkpoint.find(place)[0].facts["config"]).arithmetic
-    except InputError:
-        return "portable"
 
 
 def _open_set(
@@ -67,7 +59,6 @@ def evaluate(place: str | Path, spec: str | None, comm: Communicator) -> Metrics
             f"{found.path}: its config names no data.validation; --data FILE.h5:/group says what to evaluate on"
         )
     with ExitStack() as stack:
-        stack.enter_context(arithmetic.one_thread())
         data = _open_set(spec, config.data.targets, config, comm, stack)
         scan_all(config, comm, [data])
         transform = transform_of(config.data)
@@ -82,7 +73,6 @@ def predict(place: str | Path, spec: str, out: Path, comm: Communicator) -> int:
     """
     found, config = load(place, comm)
     with ExitStack() as stack:
-        stack.enter_context(arithmetic.one_thread())
         data = _open_set(spec, None, config, comm, stack)
         output = stack.enter_context(ExitStack())
         file: h5py.File = None  # rank 0's alone

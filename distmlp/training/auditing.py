@@ -149,7 +149,7 @@ def _contribution_of(rank: int, run: Prepared, state: State, grid: Grid | None) 
     shards = run.shards_of(rank)
     feed = run.feed(shards)
     try:
-        step = run.step(shards, SingleProcess())
+        step = run.step(SingleProcess())
         step.audited = True
         place = divmod(state.step, run.steps_per_epoch)
         step.gradient(replace(state, grid=grid), feed.step(*place))

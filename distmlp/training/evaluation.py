@@ -20,7 +20,7 @@ from distmlp.runs import checkpoint
 from distmlp.training.preparation import Prepared
 from distmlp.training.state import State
 
-#: Rows of one forward pass: a constant, since it is part of the GEMMs' shapes.
+#: Rows of one forward pass: a constant, since the costs of a block are added up in float64 before they are exact.
 BLOCK = 256
 
 
@@ -54,8 +54,7 @@ def _outputs(
     for block in blocks:
         start, stop = block * BLOCK, min((block + 1) * BLOCK, data.rows)
         x, y = data.read([(start, stop)])
-        p = workspace.view(1, stop - start)
-        p.a[0] = transform.applied(x, v.dtype)[None]
+        p = workspace.view(1, stop - start, transform.applied(x, v.dtype)[None])
         forward(network, w, b, p)
         yield p, y
 
@@ -66,7 +65,7 @@ def evaluate(
     """The mean cost and the accuracy of v on a set; collective, the same on every rank."""
     totals = exact.no_totals()
     outputs = network.layers[-1]
-    workspace = Workspace(network.layers, BLOCK, v.dtype)
+    workspace = Workspace(network.layers, v.dtype)
     not_finite = 0
     for p, y in _outputs(network, v, data, transform, _blocks(data.rows, comm), workspace):
         assert y is not None  # it is None in a set that is opened without its targets
@@ -131,7 +130,7 @@ def predict(
     Rank 0 holds one block of each rank at a time.
     """
     blocks = _blocks(data.rows, comm)
-    workspace = Workspace(network.layers, BLOCK, v.dtype)
+    workspace = Workspace(network.layers, v.dtype)
     outputs = _outputs(network, v, data, transform, blocks, workspace)
     most = len(deal(-(-data.rows // BLOCK), comm.size)[0])
     for turn in range(most):

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from distmlp import arithmetic
 from distmlp.config.sections import Config
 from distmlp.data.feed import MicroBatches
 from distmlp.errors import Diverged, InputError, RankFault
@@ -67,7 +66,6 @@ def train(
     """
     report = report or Silent()
     with ExitStack() as stack:
-        stack.enter_context(arithmetic.one_thread())
         stack.enter_context(
             np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
         )
@@ -145,7 +143,7 @@ class Loop:
         self._feed = run.feed(mine)
         stack.callback(self._feed.close)
         self._watch = stack.enter_context(Watch(run.comm, run.config.run.stall_seconds))
-        self._step = run.step(mine, run.comm)
+        self._step = run.step(run.comm)
 
     def _go_on(self) -> Result:
         """Trains epoch by epoch, the first from wherever the state is."""

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from distmlp import arithmetic
 from distmlp.config.sections import Config
 from distmlp.data.checking import check_against_network, scan
 from distmlp.data.dataset import DataSet
@@ -35,7 +34,7 @@ class Prepared:
     """A training that is ready to begin: all that stays as it is until its end.
 
     comm: the ranks; their number may shrink.  report: what rank 0 says.  data, validation: the open
-    sets; validation may be None.  sharding: of the training set.  fingerprint: of the arithmetic.
+    sets; validation may be None.  sharding: of the training set.
     last_step: the step that completes the run.  stops_at: when time.monotonic() says that the run's
     time is up.
     """
@@ -48,7 +47,6 @@ class Prepared:
     sharding: Shards
     network: Network
     optimizer: SGD | Adam
-    fingerprint: str
     directory: RunDirectory
     last_step: int
     stops_at: float
@@ -77,18 +75,11 @@ class Prepared:
         c = self.config
         return Feed(self.data, self.sharding, shards, c.data, c.seed, c.network.layers[-1], c.dtype)
 
-    def step(self, shards: range, comm: Communicator) -> Step:
-        """What takes steps over a communicator, for the rank that has these shards; collective."""
-        samples = sum(self.sharding.sizes[shard] for shard in shards)
+    def step(self, comm: Communicator) -> Step:
+        """What takes steps over a communicator; collective."""
         exactly = self.config.reduction == "exact"
         return Step(
-            self.network,
-            self.optimizer,
-            self.config.dtype,
-            exactly,
-            comm,
-            samples,
-            self.sharding.count,
+            self.network, self.optimizer, self.config.dtype, exactly, comm, self.sharding.count
         )
 
 
@@ -114,7 +105,6 @@ def prepare(
         sharding,
         network_of(config),
         optimizer_of(config),
-        same_arithmetic(config, comm, sharding),
         RunDirectory(config.run.directory),
         min(until or sys.maxsize, sharding.steps_per_epoch * config.training.epochs),
         time.monotonic() + config.run.time_limit_seconds,
@@ -202,24 +192,3 @@ def scan_all(config: Config, comm: Communicator, sets: Iterable[DataSet | None])
         faults = [fault for fault in comm.all_gather(found) if fault is not None]
         if faults:
             raise InputError(min(faults)[1])
-
-
-def same_arithmetic(config: Config, comm: Communicator, sharding: Shards) -> str:
-    """This job's fingerprint.
-
-    Raises InputError where the ranks' differ, which names hosts and what each computes with.
-    """
-    mine = arithmetic.fingerprint(config.network.layers, max(sharding.sizes), config.dtype)
-    words = (
-        "; ".join(arithmetic.departures(config.arithmetic)) or f"as asked, {arithmetic.describe()}"
-    )
-    found = comm.all_gather((mine, words))
-    kinds: dict[str, str] = {}
-    for rank, (fingerprint, words) in enumerate(found):
-        kinds.setdefault(fingerprint, f"rank {rank} on {comm.hosts[rank]}: {words}")
-    if len(kinds) > 1:
-        raise InputError(
-            f"the ranks' arithmetic differs, so their bits would too: {'; '.join(kinds.values())}; "
-            'use the same numpy on every host, and arithmetic = "portable"'
-        )
-    return mine

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from distmlp import arithmetic
 from distmlp.config.reading import differences, from_json
 from distmlp.errors import InputError
 from distmlp.mathematics import exact
@@ -28,11 +29,6 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
     else:
         state = restored(run, found)
         saver.resumed(found)
-        if found.facts["fingerprint"] != run.fingerprint:
-            run.report.warn(
-                f"{found.path} was made with other arithmetic (numpy, BLAS or CPU kernels) than this "
-                "process has; from here on the bits of v are not those of the uninterrupted run"
-            )
     _say_what_the_ranks_are_for(run)
     run.report.start(directory.log, state.step, run.last_step)
     return state
@@ -89,7 +85,12 @@ def _to_resume(run: Prepared, resume: str) -> Checkpoint | None:
 
 
 def _check_fits(run: Prepared, found: Checkpoint) -> None:
-    """InputError where a checkpoint is of another training than this one."""
+    """InputError where a checkpoint is of a different training."""
+    if found.facts["fingerprint"] != arithmetic.FINGERPRINT:
+        raise InputError(
+            f"{found.path}: a different version of distmlp made this checkpoint, with a different arithmetic and order of "
+            "samples: evaluate, predict and export take it, but training cannot go on from it; --resume never begins anew"
+        )
     for key, old, new in differences(from_json(found.facts["config"]), run.config):
         raise InputError(
             f"{found.path}: the checkpoint has {key} = {old}, but the config has {new}; "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from distmlp import arithmetic
 from distmlp.errors import CheckpointFailed
+from distmlp.kernels import choice as kernels
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Checkpoint, Writer
 from distmlp.training.preparation import Prepared
@@ -163,8 +164,8 @@ def facts_of(run: Prepared, state: State) -> dict:
         "last_change": state.last_change,
         "classes": run.data.classes,
         "v_sha256": checkpoint.v_sha256(state.v),
-        "fingerprint": run.fingerprint,
-        "arithmetic": arithmetic.describe(),
+        "fingerprint": arithmetic.FINGERPRINT,
+        "arithmetic": kernels.describe(),
         "ranks": run.comm.size,
         "mpi": run.comm.mpi,
         "host": socket.gethostname(),

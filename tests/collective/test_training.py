@@ -8,7 +8,7 @@ from mpi4py import MPI
 import distmlp
 from distmlp.errors import Diverged, InputError
 
-pytestmark = [pytest.mark.mpi, pytest.mark.filterwarnings("ignore:arithmetic")]
+pytestmark = pytest.mark.mpi
 
 WORLD = MPI.COMM_WORLD
 

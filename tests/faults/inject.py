@@ -1,7 +1,6 @@
 """Runs `distmlp` with faults in it: `python inject.py PLAN.json train CONFIG ...`, under mpirun or alone.
 
-The package has no hooks for this: its functions are wrapped from outside, after the arithmetic is
-pinned.  A plan is an object with
+The package has no hooks for this: its functions are wrapped from outside.  A plan is an object with
 
     faults   [{"rank": 2, "moment": "inside the sum", "step": 12, "do": "kill"}, …]
              rank: of MPI_COMM_WORLD.  step: the first one, counted from 0, in which it may strike; each
@@ -10,8 +9,6 @@ pinned.  A plan is an object with
     events   a file that gets a line of JSON for every fault and every recovery, with its time
     trace    true: for every step of every rank too
     slow_write       seconds after which distmlp is to call a disk slow
-    environment      {rank: {name: value}} for numpy and BLAS, though distmlp has pinned other ones
-    threads          {rank: number} of BLAS, likewise
 
 Moments are the keys of MOMENTS, deeds those of DEEDS.
 """
@@ -24,7 +21,6 @@ import signal
 import sys
 import threading
 import time
-from contextlib import nullcontext
 
 RANK = int(
     next(
@@ -402,25 +398,19 @@ def main() -> int:
     sys.argv[1:2] = []
     faults = Faults(plan)
 
-    from distmlp import arithmetic
     from distmlp.cli import main as cli
 
-    def pin(function, asked):
-        function(asked)
-        for name, value in plan.get("environment", {}).get(str(RANK), {}).items():
-            os.environ[name] = value
-        if str(RANK) in plan.get("threads", {}):
-            # What only a machine of its own kind would do: the run pins one thread on every rank.
-            os.environ["OPENBLAS_NUM_THREADS"] = plan["threads"][str(RANK)]
-            arithmetic.one_thread = nullcontext
-        install(faults)
-        if "slow_write" in plan:
-            from distmlp.training import saving
+    install(faults)
+    if "slow_write" in plan:
+        from distmlp.training import saving
 
-            saving.SLOW_WRITE = plan["slow_write"]
+        saving.SLOW_WRITE = plan["slow_write"]
+
+    def run(function, *arguments):
         faults.at("start")
+        return function(*arguments)
 
-    wrap(arithmetic, "pin", around=pin)
+    wrap(cli, "_run", around=run)
     return cli.main()
 
 

@@ -6,10 +6,7 @@ import naive
 import numpy as np
 import pytest
 from simulated import gradients, one_pass
-from twins import compiled
 
-from distmlp import arithmetic
-from distmlp.mathematics import network as network_room
 from distmlp.mathematics.activations import ACTIVATIONS
 from distmlp.mathematics.costs import COSTS, MATCHED
 from distmlp.mathematics.network import Network, Workspace, backward, forward
@@ -237,12 +234,6 @@ def test_saturated_neurons_stay_finite(dtype, activation, cost, output):
         assert all(np.isfinite(array).all() for array in [*p.a, *p.delta[1:], G, C])
 
 
-@pytest.fixture
-def one_thread():
-    with arithmetic.one_thread():
-        yield
-
-
 def displaced(array, elements):
     """The same numbers, contiguous, at an address that is `elements` items off a 64-byte boundary."""
     room = np.empty(array.nbytes + 64 + elements * array.itemsize, np.uint8)
@@ -272,7 +263,7 @@ STACKS = [
     [("sigmoid", "sigmoid", "mse"), ("softplus", "softmax", "cross-entropy")],
 )
 def test_bits_of_a_micro_batch_do_not_depend_on_its_neighbours_or_its_place(
-    one_thread, dtype, layers, M, activation, output, cost
+    dtype, layers, M, activation, output, cost
 ):
     network = Network(layers, activation, output, cost)
     random = np.random.default_rng(M)
@@ -290,130 +281,28 @@ def test_bits_of_a_micro_batch_do_not_depend_on_its_neighbours_or_its_place(
     together, _ = run(network, v, x, y)
     expected = [numbers(together, i, y) for i in range(s)]
     w, b = network.layout.views(displaced(v, 3))
-    for start, stop, before in [(0, 1, 0), (4, 5, 1), (1, 3, 2), (0, 5, 1), (2, 5, 0)]:
-        # the micro-batches start … stop alone, `before` others' samples into the workspace's memory
-        p = Workspace(layers, (s + before) * M, dtype).view(stop - start, M, before * M)
-        # …and with rows of other steps between them, as a window of the feed has them
-        window = displaced(np.zeros((stop - start, 3 * M, layers[0]), dtype), 1)
-        window[:, M : 2 * M] = x[start:stop]
-        p.a[0] = window[:, M : 2 * M]
+    for start, stop in [(0, 1), (4, 5), (1, 3), (0, 5), (2, 5)]:
+        # The micro-batches start … stop alone, at an address that is no multiple of a register's width.
         desired = displaced(y[start:stop], 1)
+        p = Workspace(layers, dtype).view(stop - start, M, displaced(x[start:stop], 1))
         forward(network, w, b, p)
         backward(network, w, p, desired)
         assert [numbers(p, i, desired) for i in range(stop - start)] == expected[start:stop]
 
 
-def test_stacks_of_one_workspace_do_not_share_memory():
-    workspace = Workspace((3, 5, 2), 10, np.float64)
-    one, other = workspace.view(2, 3), workspace.view(1, 4, offset=6)
-    mine, theirs = ([*p.a[1:], *p.delta[1:], *p.scratch[1:], p.z] for p in (one, other))
-    assert not any(np.shares_memory(a, b) for a, b in zip(mine, theirs, strict=True))
+def test_arrays_of_one_pass_do_not_share_memory():
+    p = Workspace((3, 5, 2), np.float64).view(2, 3, np.zeros((2, 3, 3)))
+    mine = [*p.a, *p.delta[1:], p.z]
+    for i, one in enumerate(mine):
+        assert not any(np.shares_memory(one, other) for other in mine[:i])
 
 
-# The compiled part
-
-
-def awkward(random, dtype, *shape):
-    """Numbers of many sizes, zeros of either sign, and subnormal ones."""
-    x = random.normal(size=shape) * 10.0 ** random.integers(-3, 4, shape)
-    flat = x.reshape(-1)
-    flat[::5], flat[1::5] = 0.0, -0.0
-    flat[2::11] = np.finfo(dtype).smallest_subnormal
-    return x.astype(dtype)
-
-
-@compiled
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("M", [1, 2, 3, 4, 5, 6])
-@pytest.mark.parametrize("n, m", [(1, 1), (3, 7), (10, 15), (5, 16), (9, 33), (30, 784)])
-def test_compiled_products_have_the_bits_of_those_in_numpy(n, m, M, dtype):
-    random = np.random.default_rng(n * m * M)
-    w, b = awkward(random, dtype, n, m), awkward(random, dtype, n)
-    for s in (1, 2, 3):
-        # parts of wider arrays, as a window and a tile of rows are
-        a, delta = (
-            awkward(random, dtype, s, 3 * M, m)[:, M : 2 * M],
-            awkward(random, dtype, s, M, n + 4)[:, :, 2:-2],
-        )
-        found = []
-        for part in ("", "_in_numpy"):
-            z, G, g = (
-                np.empty((s, M, n), dtype),
-                np.empty((s, n, m), dtype),
-                np.empty((s, n), dtype),
-            )
-            getattr(network_room, f"weighted_sums{part}")(w, b, a, z)
-            getattr(network_room, f"outer_sums{part}")(delta, a, G)
-            getattr(network_room, f"sample_sums{part}")(delta, g, 2.0**20)
-            found.append((z.tobytes(), G.tobytes(), g.tobytes()))
-        assert found[0] == found[1]
-        exactly = np.einsum("nm,sMm->sMn", w.astype(np.longdouble), a) + b
-        scale = np.einsum("nm,sMm->sMn", np.abs(w).astype(np.longdouble), np.abs(a)) + np.abs(b)
-        assert (
-            np.abs(z - exactly)
-            <= (m + 2) * (np.finfo(dtype).eps * scale + np.finfo(dtype).smallest_subnormal)
-        ).all()
-
-
-@compiled
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("M, n", [(1, 1), (7, 1), (64, 1), (128, 10), (33, 2048)])
-def test_compiled_sums_over_samples_have_the_bits_of_those_in_numpy(M, n, dtype):
-    delta = awkward(np.random.default_rng(M), dtype, 3, M, n)
-    found = [np.empty((3, n), dtype) for _ in range(2)]
-    network_room.sample_sums(delta, found[0], 0.3)
-    network_room.sample_sums_in_numpy(delta, found[1], 0.3)
-    assert found[0].tobytes() == found[1].tobytes()
-
-
-@compiled
-def test_what_is_not_finite_stays_so_in_the_products_of_few_samples():
-    w, b, a, z = (
-        np.ones((3, 20), np.float32),
-        np.zeros(3, np.float32),
-        np.ones((1, 2, 20), np.float32),
-        np.empty((1, 2, 3), np.float32),
-    )
-    for place, bad in ((4, np.nan), (17, np.inf)):  # among the whole lanes, and in what is left
-        a[0, 1, place] = bad
-        network_room.weighted_sums(w, b, a, z)
-        assert z[0, 0].tolist() == [20.0] * 3 and not np.isfinite(z[0, 1]).any()
-        a[0, 1, place] = 1.0
-
-
-@compiled
-def test_the_compiled_part_refuses_what_it_would_read_beyond():
-    def zeros(*shape, dtype=np.float32):
-        return np.zeros(shape, dtype)
-
-    w, b, a, z, delta, G = (
-        zeros(3, 8),
-        zeros(3),
-        zeros(2, 5, 8),
-        zeros(2, 5, 3),
-        zeros(2, 5, 3),
-        zeros(2, 3, 8),
-    )
-    for wrong in (
-        (w, b, a, zeros(2, 4, 3)),
-        (w, b, zeros(2, 5, 7), z),
-        (w, zeros(2), a, z),
-        (w, b, zeros(2, 5, 8, dtype=np.float64), z),
-        (zeros(3, 16)[:, ::2], b, a, z),
-        (zeros(3, 16)[:, :8], b, a, z),
-        (w, b, a[0], z[0]),
-    ):
-        with pytest.raises(ValueError):
-            network_room.weighted_sums(*wrong)
-    for wrong in (
-        (zeros(2, 7, 3), zeros(2, 7, 8), G),
-        (delta, a, zeros(2, 3, 7)),
-        (delta, a, zeros(2, 3, 16)[:, :, ::2]),
-        (delta, a, zeros(2, 3, 16)[:, :, :8]),
-        (delta, zeros(2, 4, 8), G),
-    ):
-        with pytest.raises(ValueError):
-            network_room.outer_sums(*wrong)
-    for wrong in (zeros(2, 2), zeros(1, 3), zeros(2, 3, dtype=np.float64)):
-        with pytest.raises(ValueError):
-            network_room.sample_sums(delta, wrong, 1.0)
+def test_a_workspace_grows_and_is_viewed_in_any_shape():
+    workspace = Workspace((3, 5, 2), np.float32)
+    for s, M in ((1, 2), (4, 5), (2, 1), (5, 4)):
+        x = np.zeros((s, M, 3), np.float32)
+        p = workspace.view(s, M, x)
+        assert p.a[0] is x
+        assert [a.shape for a in p.a] == [(s, M, 3), (s, M, 5), (s, M, 2)]
+        assert [d.shape for d in p.delta[1:]] == [(s, M, 5), (s, M, 2)]
+        assert all(a.flags.c_contiguous for a in [*p.a, *p.delta[1:], p.z])

@@ -13,9 +13,8 @@ from distmlp.training.resuming import new_state
 
 
 def outputs(run, v, x):
-    """The network's outputs for all rows at once; not the same bits as block by block."""
-    p = Workspace(run.network.layers, len(x), v.dtype).view(1, len(x))
-    p.a[0] = x[None]
+    """The network's outputs for all rows at once."""
+    p = Workspace(run.network.layers, v.dtype).view(1, len(x), x[None])
     forward(run.network, *run.network.layout.views(v), p)
     return p.a[-1][0]
 

@@ -21,12 +21,12 @@ def test_a_step_that_overflows_its_grid_is_summed_again(dtype, too_fine):
     cut = Shards(t, t, t // S)
     v, x, y = problem(network, dtype, t)
     batches = micro_batches(cut, range(S), x, y)
-    fitting = Step(network, SGD(), dtype, True, SingleProcess(), t, S)
+    fitting = Step(network, SGD(), dtype, True, SingleProcess(), S)
     grid = fitting.gradient(fresh(v), batches)
 
     state, comm = fresh(v), Counting()
     state.grid = exact.Grid([e + too_fine for e in grid.exponents], dtype)
-    step = Step(network, SGD(), dtype, True, comm, t, S)
+    step = Step(network, SGD(), dtype, True, comm, S)
     before = state_bytes(state)
     found = step.gradient(state, batches)
     assert (comm.sums, comm.maxes) == (2, 1)
@@ -47,7 +47,7 @@ def test_grids_agree_to_a_unit_a_micro_batch(dtype):
     sums, finest = [], None
     for coarser in (0, 12, 18):  # float64 gradients have fewer bits than their finest grids
         step, state, comm = (
-            Step(network, SGD(), dtype, True, SingleProcess(), t, S),
+            Step(network, SGD(), dtype, True, SingleProcess(), S),
             fresh(v),
             Counting(),
         )
@@ -79,7 +79,7 @@ def test_one_ranks_overflow_is_heard_by_all():
     """The first rank's micro-batch alone is too large for the grid: every rank sums again, to the same bits."""
     network, cut = NETWORKS["softplus, numbers"], Shards(12, 12, 4)
     v, x, y = problem(network, "float32", 12)
-    small = Step(network, SGD(), "float32", True, SingleProcess(), 12, 3)
+    small = Step(network, SGD(), "float32", True, SingleProcess(), 3)
     grid = small.gradient(fresh(v), micro_batches(cut, range(3), x, y))
     x[:4] *= 1000.0
 
@@ -88,7 +88,7 @@ def test_one_ranks_overflow_is_heard_by_all():
             state = fresh(v)
             state.grid = grid
             mine = deal(3, comm.size)[comm.rank]
-            step = Step(network, SGD(), "float32", True, comm, 12, 3)
+            step = Step(network, SGD(), "float32", True, comm, 3)
             found = step.gradient(state, micro_batches(cut, mine, x, y))
             return found.exponents, content(network, step.message.buffer)
 
@@ -135,17 +135,17 @@ def test_a_grid_becomes_fine_again_however_many_micro_batches_there_are(S):
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
-@pytest.mark.parametrize("tile_bytes", [256, 2**20])
+@pytest.mark.parametrize("pass_bytes", [256, 2**20])
 @pytest.mark.parametrize("name", ["sigmoid", "relu, softmax", "softplus, numbers"])
 def test_a_message_carries_the_largest_entries_of_its_micro_batches(
-    name, tile_bytes, dtype, monkeypatch
+    name, pass_bytes, dtype, monkeypatch
 ):
-    """Whatever tiles and stacks they are made in, and if the entry is a negative one."""
-    monkeypatch.setattr("distmlp.training.step.TILE_BYTES", tile_bytes)
+    """However many passes they are made in, and if the entry is a negative one."""
+    monkeypatch.setattr("distmlp.training.gradient.PASS_BYTES", pass_bytes)
     network, S = NETWORKS[name], 8
     v, x, y = problem(network, dtype, 4 * S)
     step, batches = (
-        Step(network, SGD(), dtype, True, SingleProcess(), 4 * S, S),
+        Step(network, SGD(), dtype, True, SingleProcess(), S),
         micro_batches(Shards(4 * S, 4 * S, 4), range(S), x, y),
     )
     grid = step.gradient(fresh(v), batches)

@@ -68,7 +68,7 @@ def test_a_step_adds_up_the_cost():
     network, t = NETWORKS["relu, softmax"], 60
     v, x, y = problem(network, "float32", t)
     cut, state = Shards(t, t, 7), fresh(v)
-    step = Step(network, SGD(), "float32", True, SingleProcess(), t, cut.count)
+    step = Step(network, SGD(), "float32", True, SingleProcess(), cut.count)
     batches = micro_batches(cut, range(cut.count), x, y)
     costs = [c for batch in batches for c in network.C.value(*_output_of(network, v, batch))]
     for steps in (1, 2, 3):
@@ -104,7 +104,7 @@ def test_message_of_the_most_micro_batches():
     cut, state, comm = Shards(S, S, 1), fresh(np.zeros(2, np.float32)), Counting()
     x, y = np.ones((S, 1), np.float32), np.full((S, 1), -3.0, np.float32)
     state.grid = exact.Grid([90, 90], "float32")
-    step = Step(network, SGD(), "float32", True, comm, S, S)
+    step = Step(network, SGD(), "float32", True, comm, S)
     grid = step.gradient(state, micro_batches(cut, range(S), x, y))
     assert comm.sums == 2
     assert (step.message.gradient * [2.0**-e for e in grid.exponents]).tolist() == [3.0 * S] * 2

@@ -54,7 +54,7 @@ def test_mean_is_the_true_mean(name, S, dtype, tolerance):
     cut = Shards(t, t, t // S)
     v, x, y = problem(network, dtype, t, seed=S)
     optimizer, state = Keeping(), fresh(v)
-    step = Step(network, optimizer, dtype, True, SingleProcess(), t, cut.count)
+    step = Step(network, optimizer, dtype, True, SingleProcess(), cut.count)
     for _ in range(6):
         expected = true_mean(network, state.v, x, y)
         step.update(state, step.gradient(state, micro_batches(cut, range(S), x, y)), 0.1)
@@ -71,7 +71,7 @@ def test_sum_is_off_by_less_than_a_unit_a_micro_batch(name, S, dtype):
     cut = Shards(t, t, t // S)
     v, x, y = problem(network, dtype, t, seed=S)
     state, batches = fresh(v), micro_batches(cut, range(S), x, y)
-    step = Step(network, SGD(), dtype, True, SingleProcess(), t, S)
+    step = Step(network, SGD(), dtype, True, SingleProcess(), S)
     for _ in range(2):
         grid = step.gradient(state, batches)
         G = gradients(network, one_pass(network, state.v, batches[0].x, batches[0].y)).tolist()
@@ -87,7 +87,7 @@ def test_mean_of_a_smaller_last_batch_is_over_its_own_samples():
     network, cut = NETWORKS["sigmoid"], Shards(53, 20, 8)
     v, x, y = problem(network, "float64", 13)
     optimizer, state = Keeping(), fresh(v)
-    step = Step(network, optimizer, "float64", True, SingleProcess(), 20, cut.count)
+    step = Step(network, optimizer, "float64", True, SingleProcess(), cut.count)
     grid = step.gradient(state, micro_batches(cut, range(cut.count), x, y, last=True))
     assert step.message.totals[0] == 13
     step.update(state, grid, 0.5)
@@ -103,7 +103,7 @@ def test_update_cut_into_pieces_reaches_every_parameter():
     assert network.layout.size > 2**16
     v, x, y = problem(network, "float64", 4)
     state, cut = fresh(v), Shards(4, 4, 2)
-    step = Step(network, SGD(), "float64", True, SingleProcess(), 4, 2)
+    step = Step(network, SGD(), "float64", True, SingleProcess(), 2)
     grid = step.gradient(state, micro_batches(cut, range(2), x, y))
     units = np.concatenate(
         [

@@ -24,7 +24,7 @@ def ranks_with(fault, ranks=3, exactly=True, dtype="float32"):
         with np.errstate(all="ignore"):
             state = fresh(v)
             mine = deal(cut.count, comm.size)[comm.rank]
-            step = Step(network, SGD(), dtype, exactly, comm, 12, cut.count)
+            step = Step(network, SGD(), dtype, exactly, comm, cut.count)
             before = state_bytes(state)
             try:
                 step.gradient(state, micro_batches(cut, mine, x, y))
@@ -58,7 +58,7 @@ def test_a_nan_on_a_grid_that_was_fine_is_an_error(value):
     network, cut = NETWORKS["softplus, numbers"], Shards(12, 12, 4)
     v, x, y = problem(network, "float32", 12)
     state, comm = fresh(v), Counting()
-    step = Step(network, SGD(), "float32", True, comm, 12, cut.count)
+    step = Step(network, SGD(), "float32", True, comm, cut.count)
     step.update(state, step.gradient(state, micro_batches(cut, range(3), x, y)), 0.1)
     x[5] = value
     before = state_bytes(state)
@@ -72,7 +72,7 @@ def test_a_gradient_that_overflows_under_a_finite_cost_is_an_error(exactly):
     """In plain floats too: v must not become infinite, nor a checkpoint of it good."""
     network = Network((1, 1, 1), "identity", "identity")
     v = np.array([1e5, 1e20, 0.0, 0.0], np.float32)  # δ(2) = 1e25, and δ(1) = 1e45 is no float32
-    step = Step(network, SGD(), "float32", exactly, Counting(), 1, 1)
+    step = Step(network, SGD(), "float32", exactly, Counting(), 1)
     with pytest.raises(exact.NotFinite):
         step.gradient(
             fresh(v),
@@ -88,7 +88,7 @@ def test_finite_gradients_that_no_float32_grid_holds_end_the_step(large):
     network = Network((1, 1, 1), "identity", "identity")
     v = np.array([large, large, 0.0, 0.0], np.float32)
     x, y = np.full((1, 1), large, np.float32), np.zeros((1, 1), np.float32)
-    step = Step(network, SGD(), "float32", True, Counting(), 1, 1)
+    step = Step(network, SGD(), "float32", True, Counting(), 1)
     try:
         grid = step.gradient(fresh(v), micro_batches(Shards(1, 1, 1), range(1), x, y))
     except exact.NotFinite:
@@ -107,7 +107,7 @@ def test_whether_a_cost_is_too_large_does_not_depend_on_the_dealing(cost):
 
     def one_step(comm):
         with np.errstate(all="ignore"):
-            step = Step(network, SGD(), "float64", True, comm, 2, 2)
+            step = Step(network, SGD(), "float64", True, comm, 2)
             try:
                 step.gradient(
                     fresh(np.zeros(2)), micro_batches(cut, deal(2, comm.size)[comm.rank], x, y)
@@ -127,7 +127,7 @@ def test_zero_gradients():
     _, x, _ = problem(network, "float32", 8)
     y = np.zeros((8, 2), np.float32)
     state, comm = fresh(np.zeros(network.layout.size, np.float32)), Counting()
-    step = Step(network, SGD(), "float32", True, comm, 8, 4)
+    step = Step(network, SGD(), "float32", True, comm, 4)
     for _ in range(3):
         step.update(state, step.gradient(state, micro_batches(cut, range(4), x, y)), 0.5)
         assert not step.message.gradient.any() and not state.v.any()
@@ -145,7 +145,7 @@ def test_an_idle_rank_sends_nothing_but_its_wish_to_stop():
     v, _, _ = problem(network, "float32", 1)
     state = fresh(v)
     state.grid = exact.Grid.fitting([0] * 4, "float32")
-    step = Step(network, SGD(), "float32", True, Part(), 0, 4)
+    step = Step(network, SGD(), "float32", True, Part(), 4)
     step.message.buffer[:] = 7
     step.gradient(state, [], stop=True)
     assert step.comm.sent.sum() == 1 and step.message.alarms[1] == 1

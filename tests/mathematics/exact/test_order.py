@@ -6,7 +6,7 @@ from simulated import Part, micro_batches, on_ranks
 from summing import INTEGERS, NETWORKS, content, fresh, problem
 
 from distmlp.mathematics import exact
-from distmlp.mathematics.network import FEW_SAMPLES, Network
+from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD
 from distmlp.mathematics.shards import Shards, deal
 from distmlp.parallel.communicator import SingleProcess
@@ -58,13 +58,13 @@ def test_sum_has_the_same_bits_for_1_to_4096_ranks_in_any_order(dtype):
     assert cut.count == 3001 and set(cut.sizes) == {1, 2}
     v, x, y = problem(network, dtype, 6001)
     state = fresh(v)
-    alone = Step(network, SGD(), dtype, True, SingleProcess(), 6001, cut.count)
+    alone = Step(network, SGD(), dtype, True, SingleProcess(), cut.count)
     state.grid = alone.gradient(state, micro_batches(cut, range(cut.count), x, y))
     expected = content(network, alone.message.buffer)
     assert alone.message.buffer.dtype == INTEGERS[dtype] and alone.message.gradient.all()
     assert alone.message.totals[0] == 6001
     step, random = (
-        Step(network, SGD(), dtype, True, Part(), 6001, cut.count),
+        Step(network, SGD(), dtype, True, Part(), cut.count),
         np.random.default_rng(1),
     )
     for ranks in (1, 2, 3, 7, 64, 1000, 3001, 4096):
@@ -86,8 +86,8 @@ class PartlyKept(SingleProcess):
         return addends
 
 
-@pytest.mark.parametrize("tile_bytes", [40, 256, 2**20])
-@pytest.mark.parametrize("size", [FEW_SAMPLES, FEW_SAMPLES + 1])
+@pytest.mark.parametrize("pass_bytes", [1, 2**23])
+@pytest.mark.parametrize("size", [1, 6, 300])
 @pytest.mark.parametrize("exactly", [True, False])
 @pytest.mark.parametrize(
     "kept",
@@ -101,9 +101,10 @@ class PartlyKept(SingleProcess):
         slice(1000, 1000),
     ],
 )
-def test_what_a_rank_keeps_changes_no_message(kept, exactly, size, tile_bytes, monkeypatch):
-    """Of weights and biases; what is not kept, and nothing else, goes past the caches, and that once, when it is complete."""
-    monkeypatch.setattr("distmlp.training.step.TILE_BYTES", tile_bytes)
+def test_what_a_rank_keeps_and_how_many_passes_it_takes_change_no_message(
+    kept, exactly, size, pass_bytes, monkeypatch
+):
+    """Of weights and biases, whose totals end up in memory past the caches or not, and nothing beside them."""
     network, cut = Network((4, 5, 3)), Shards(60 * size, 6 * size, size)
     v, x, y = problem(network, "float32", cut.batch_size)
     batches = [
@@ -112,43 +113,16 @@ def test_what_a_rank_keeps_changes_no_message(kept, exactly, size, tile_bytes, m
         for batch in micro_batches(cut, range(shard, shard + 3), x, y)
     ]
     assert len(batches) == 2
-    stored = []
-
-    def noted(add, at):
-        """An add of exact, whose at-th argument is the part of the message, that says what it is asked for."""
-
-        def add_and_note(*arguments):
-            *_, first, past_caches = arguments
-            start = (arguments[at].ctypes.data - message.ctypes.data) // message.itemsize
-            stored.append((start, start + len(arguments[at]), first, past_caches))
-            add(*arguments)
-
-        return add_and_note
 
     def made(comm):
-        nonlocal message
-        step, state = (
-            Step(network, SGD(), "float32", exactly, comm, cut.batch_size, cut.count),
-            fresh(v),
-        )
-        message = step.message.buffer
+        step, state = Step(network, SGD(), "float32", exactly, comm, cut.count), fresh(v)
         state.grid = step.gradient(state, batches)
-        stored.clear()
         step.gradient(state, batches)
-        return message.tobytes()
+        return step.message.buffer.tobytes()
 
-    message = None
     expected = made(SingleProcess())
-    assert not any(past for *_, past in stored)
-    for name, at in {"count": 1, "count_products": 2, "add_floats": 1}.items():
-        monkeypatch.setattr(exact, name, noted(getattr(exact, name), at))
+    monkeypatch.setattr("distmlp.training.gradient.PASS_BYTES", pass_bytes)
     assert made(PartlyKept(kept)) == expected
-    for entry in range(network.layout.size):
-        here = [(first, past) for start, stop, first, past in stored if start <= entry < stop]
-        assert [first for first, _ in here] == [True] + [False] * (len(here) - 1)
-        assert [past for _, past in here] == [False] * (len(here) - 1) + [
-            not kept.start <= entry < kept.stop
-        ]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -161,7 +135,7 @@ def test_training_has_the_same_bits_on_threads_that_are_ranks(name):
     def train(comm):
         with np.errstate(all="ignore"):
             mine, state = deal(cut.count, comm.size)[comm.rank], fresh(v)
-            step = Step(network, SGD(), "float32", True, comm, 20, cut.count)
+            step = Step(network, SGD(), "float32", True, comm, cut.count)
             for number in range(6):
                 last = number % 3 == 2
                 batches = micro_batches(
@@ -186,9 +160,9 @@ def one_number_a_micro_batch(numbers, exactly):
     network, S = Network((1, 1), "identity", "identity"), len(numbers)
     cut, state = Shards(S, S, 1), fresh(np.zeros(2, np.float32))  # a = 0, so δ = −y, and x = 1
     x, y = np.ones((S, 1), np.float32), -np.array(numbers, np.float32)[:, None]
-    step = Step(network, SGD(), "float32", exactly, SingleProcess(), S, S)
+    step = Step(network, SGD(), "float32", exactly, SingleProcess(), S)
     state.grid = step.gradient(state, micro_batches(cut, range(S), x, y))
-    parts = Step(network, SGD(), "float32", exactly, Part(), S, S)
+    parts = Step(network, SGD(), "float32", exactly, Part(), S)
     return state, messages_of(parts, state, cut, x, y, S)
 
 
