@@ -16,10 +16,7 @@ from small_runs import SMALL
 
 from distmlp.kernels import choice
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.xfail(strict=False, reason="the trainer does not compute with one arithmetic yet"),
-]
+pytestmark = pytest.mark.slow
 
 #: numpy's own kernels beyond those of the oldest CPUs, which it can be told to leave off.
 NUMPYS = [name for name in __cpu_dispatch__ if __cpu_features__[name]]

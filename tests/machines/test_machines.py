@@ -79,7 +79,6 @@ def trained(tmp_path_factory):
             job.cancel()
 
 
-@pytest.mark.xfail(strict=False, reason="the trainer does not compute with one arithmetic yet")
 @pytest.mark.parametrize("machine, cpu, parts", JOBS)
 def test_every_kind_of_cpu_has_the_digests(machine, cpu, parts, trained, digests):
     assert trained(machine, cpu, parts) == {name: digests[name] for name in RUNS[parts]}
