@@ -10,8 +10,8 @@ from launching import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-#: A short suite: the mathematics, and what reads data.
-SUITE = ["tests/mathematics", "tests/data"]
+#: A short suite: the mathematics, what reads data, and five runs whose digests are constants.
+SUITE = ["tests/mathematics", "tests/data", "tests/test_digests.py"]
 MARKS = "not mpi and not faults and not slurm and not root and not slow"
 
 
@@ -36,7 +36,8 @@ def test_a_short_suite(versions, compiled, wheel, plain_wheel, environment, tmp_
     # The tests without the checkout around them, so that they find the installed package only.
     shutil.copytree(ROOT / "tests", tmp_path / "tests")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    for folder in ("docs", "launch", "datasets"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     code = (
         "import distmlp, numpy, h5py; print(distmlp.__file__, numpy.__version__, h5py.__version__)"
     )
