@@ -10,7 +10,8 @@ import shutil
 import subprocess
 
 import pytest
-from launching import ROOT, run_ranks, train_small_runs
+from example import write_config, write_set
+from launching import ROOT, distmlp, run_ranks, train_small_runs
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from small_runs import SMALL
 
@@ -20,6 +21,18 @@ pytestmark = pytest.mark.slow
 
 #: numpy's own kernels beyond those of the oldest CPUs, which it can be told to leave off.
 NUMPYS = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
+
+
+#: Runs a script or a module as a rank whose setting is that of its number: `NAME=VALUE,NAME=VALUE SCRIPT WORDS`.
+BY_RANK = """
+import os, runpy, sys
+rank = next(int(os.environ[name]) for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK") if name in os.environ)
+name, value = sys.argv[1].split(",")[rank].split("=")
+os.environ[name] = value
+sys.argv = sys.argv[2:]
+run = runpy.run_path if sys.argv[0].endswith(".py") else runpy.run_module
+run(sys.argv[0], run_name="__main__")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +48,16 @@ def widths():
     return choice.compiled.widths()
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A directory with a set, a config, and a run of it."""
+    home = tmp_path_factory.mktemp("trained")
+    write_set(home / "set.h5")
+    done = distmlp("train", write_config(home / "config.toml"))
+    assert done.status == 0, done.err
+    return home
+
+
 @pytest.mark.parametrize("width", choice.WIDTHS)
 def test_any_width(width, widths, small, tmp_path):
     if width not in widths:
@@ -42,30 +65,38 @@ def test_any_width(width, widths, small, tmp_path):
     assert train_small_runs(tmp_path, *SMALL, env={"DISTMLP_WIDTH": width}) == small
 
 
-def test_a_width_that_the_cpu_lacks_is_refused_in_a_sentence(widths, tmp_path):
-    lacking = next((width for width in choice.WIDTHS if width not in widths), None)
-    if lacking is None:
-        pytest.skip("this CPU has kernels of every width")
-    config = ROOT / "launch" / "digits.toml"
-    words = ["-m", "distmlp", "train", config, "--set", f"run.directory={tmp_path}/run"]
-    done = run_ranks(None, 1, words, env={"DISTMLP_WIDTH": lacking})
+@pytest.mark.parametrize("width", [*choice.WIDTHS, "1024"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_a_width_that_the_cpu_lacks_is_refused_in_a_sentence(command, width, widths, trained):
+    if width in widths:
+        pytest.skip(f"this CPU has kernels of width {width}")
+    words = [command, trained / "config.toml" if command == "train" else trained / "run"]
+    if command == "predict":
+        words += ["--data", f"{trained / 'set.h5'}:/test", "--output", trained / "out.h5"]
+    done = distmlp(*words, env={"DISTMLP_WIDTH": width})
     assert (done.status, len(done.err.splitlines())) == (2, 1)
-    assert f"DISTMLP_WIDTH is {lacking}" in done.err
+    assert f"DISTMLP_WIDTH is {width}" in done.err.replace("'", "")
+    assert not (trained / "out.h5").exists()
+
+
+def test_one_rank_whose_cpu_lacks_the_width_ends_the_job_in_a_sentence(mpi, trained):
+    words = [
+        "-c",
+        BY_RANK,
+        "OTHER=1,DISTMLP_WIDTH=1024",
+        "distmlp",
+        "train",
+        trained / "config.toml",
+    ]
+    done = run_ranks(mpi, 2, words)
+    assert done.status == 2, done.err
+    (said,) = done.said
+    assert "rank 1" in said
+    assert "DISTMLP_WIDTH is" in said
 
 
 def test_without_the_compiled_part(small, tmp_path):
     assert train_small_runs(tmp_path, *SMALL, env={"DISTMLP_COMPILED": "0"}) == small
-
-
-#: Runs a script as a rank whose settings are those of its number: `NAME=VALUE SCRIPT WORDS`, one setting a rank.
-BY_RANK = """
-import os, runpy, sys
-rank = next(int(os.environ[name]) for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK") if name in os.environ)
-name, value = sys.argv[1].split(",")[rank].split("=")
-os.environ[name] = value
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 def test_ranks_of_different_widths_are_one_job(mpi, widths, small, tmp_path):

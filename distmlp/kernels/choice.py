@@ -17,30 +17,36 @@ from distmlp.kernels import layer_twins, message_twins, product_twins, random_tw
 WIDTHS = ("512", "256", "128", "plain")
 
 
-def _compiled() -> ModuleType | None:
-    """The compiled module at the width that the environment asks for; None where the twins are to run.
-
-    Raises InputError where this CPU lacks that width, or nothing has it.
-    """
+def _chosen() -> tuple[ModuleType | None, str | None]:
+    """The compiled module, None where the twins are to run; and why the width asked for cannot be had, None if it can."""
     width = os.environ.get("DISTMLP_WIDTH") or None
     if width not in (None, *WIDTHS):
-        raise InputError(f"DISTMLP_WIDTH is {width!r}, but expected one of {', '.join(WIDTHS)}.")
+        return None, f"DISTMLP_WIDTH is {width!r}, but expected one of {', '.join(WIDTHS)}."
     if os.environ.get("DISTMLP_COMPILED") == "0":
-        return None
+        return None, None
     try:
         from distmlp.kernels import _kernels
     except ImportError:
-        return None
+        return None, None
     if width is not None and width not in _kernels.widths():
-        raise InputError(
+        return None, (
             f"DISTMLP_WIDTH is {width}, but this CPU has no kernels of that width; "
             f"it has {', '.join(_kernels.widths())}."
         )
     _kernels.use(width)
-    return _kernels
+    return _kernels, None
 
 
-compiled = _compiled()
+compiled, _refused = _chosen()
+
+
+def check() -> None:
+    """Raises InputError where DISTMLP_WIDTH asks for what this CPU lacks.
+
+    Importing does not raise it: all ranks must be there before one of them says it.
+    """
+    if _refused:
+        raise InputError(_refused)
 
 
 def name() -> str:

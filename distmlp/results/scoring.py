@@ -24,7 +24,7 @@ from distmlp.runs.checkpoint import Checkpoint
 from distmlp.training.evaluation import Metrics
 from distmlp.training.evaluation import evaluate as evaluate_set
 from distmlp.training.evaluation import predict as predict_blocks
-from distmlp.training.preparation import network_of, scan_all
+from distmlp.training.preparation import check_arithmetic, network_of, scan_all
 
 
 def load(place: str | Path, comm: Communicator) -> tuple[Checkpoint, Config]:
@@ -52,6 +52,7 @@ def _open_set(
 
 def evaluate(place: str | Path, spec: str | None, comm: Communicator) -> Metrics:
     """Metrics of a checkpoint on a set, by default the config's validation set.  Raises InputError."""
+    check_arithmetic(comm)
     found, config = load(place, comm)
     spec = spec or config.data.validation
     if not spec:
@@ -71,6 +72,7 @@ def predict(place: str | Path, spec: str, out: Path, comm: Communicator) -> int:
     Beside it `class`, (n,), the most likely one, where the network was trained on classes.  The file is
     whole or not there.  Raises InputError.
     """
+    check_arithmetic(comm)
     found, config = load(place, comm)
     with ExitStack() as stack:
         data = _open_set(spec, None, config, comm, stack)

@@ -14,6 +14,7 @@ from distmlp.data.checking import check_against_network, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.errors import InputError, RankFault
+from distmlp.kernels import choice as kernels
 from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam
@@ -90,6 +91,7 @@ def prepare(
 
     until: the step to end with, instead of the last of the config's epochs.  Raises InputError.
     """
+    check_arithmetic(comm)
     data, validation = open_sets(config, comm, stack)
     if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
         validation.hold()
@@ -192,3 +194,15 @@ def scan_all(config: Config, comm: Communicator, sets: Iterable[DataSet | None])
         faults = [fault for fault in comm.all_gather(found) if fault is not None]
         if faults:
             raise InputError(min(faults)[1])
+
+
+def check_arithmetic(comm: Communicator) -> None:
+    """InputError, on every rank, where a rank cannot compute as it should; it names the first such rank and its host."""
+    fault = None
+    try:
+        kernels.check()
+    except InputError as error:
+        fault = f"rank {comm.rank} on {comm.hosts[comm.rank]}: {error}"
+    faults = [fault for fault in comm.all_gather(fault) if fault is not None]
+    if faults:
+        raise InputError(faults[0])
