@@ -1,4 +1,4 @@
-# What launch/quickstart and launch/test share: a virtual environment with the package and an MPI.
+# What the scripts of this directory share: a virtual environment with the package and an MPI.
 # To be sourced by bash; it defines functions and the project's root, and changes nothing by itself.
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -75,4 +75,13 @@ install() {
 
 loads_mpi() {
     "$venv/bin/python" -c 'from mpi4py import MPI' 2>/dev/null
+}
+
+# The distmlp of the active environment, or the one that was installed here, as $distmlp.
+find_distmlp() {
+    distmlp=$(type -P distmlp) || distmlp=${DISTMLP_VENV:-$root/.venv}/bin/distmlp
+    if ! [ -x "$distmlp" ]; then
+        echo "$(basename -- "$0"): no distmlp on the path and no environment of launch/quickstart, which makes one" >&2
+        exit 2
+    fi
 }

@@ -218,20 +218,35 @@ def remove_abandoned_shared_memory(since: float) -> None:
 
 
 @contextmanager
-def started(mpi: Mpi | None, ranks: int, words: list, env: dict | None = None, cwd=None):
-    """Starts `python WORDS` on so many ranks of an MPI, or alone where mpi is None; ends it at the latest with the block.
-
-    cwd: by default a directory of the run's own, so that it is the installed package that runs.
-    """
+def _running(command, env, cwd):
+    """A started run in a directory of its own; ends it at the latest with the block."""
     # A short name: Unix sockets are made in it, and their paths may have 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="ranks-", ignore_cleanup_errors=True) as scratch:
-        command = [sys.executable, *words] if mpi is None else mpi.command(ranks, words)
         running = Running(command, env, cwd, Path(scratch))
         try:
             yield running
         finally:
             running.kill()
             running.close()
+
+
+@contextmanager
+def started(mpi: Mpi | None, ranks: int, words: list, env: dict | None = None, cwd=None):
+    """Starts `python WORDS` on so many ranks of an MPI, or alone where mpi is None; ends it at the latest with the block.
+
+    cwd: by default a directory of the run's own, so that it is the installed package that runs.
+    """
+    command = [sys.executable, *words] if mpi is None else mpi.command(ranks, words)
+    with _running(command, env, cwd) as running:
+        yield running
+
+
+@contextmanager
+def launched(python, words, prefix=(), env=None):
+    """Starts `distmlp launch WORDS`, for the ranks of a python.  prefix: words before all others."""
+    command = [*prefix, sys.executable, "-m", "distmlp", "launch", "--python", python, *words]
+    with _running(command, env, None) as running:
+        yield running
 
 
 def run_ranks(

@@ -13,7 +13,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from distmlp.cli import parser, signals
+from distmlp.cli import launch, parser, signals
 from distmlp.cli.handlers import HANDLERS
 from distmlp.config import reading
 from distmlp.errors import (
@@ -48,6 +48,8 @@ def main(words: list[str] | None = None) -> int:
             args.config = reading.load(args.config_file, args.overrides)
         if args.command == "train":
             args.stop = signals.StopFlag()  # first of all, for a signal may come while MPI starts
+        if args.command == "launch":
+            return launch.run(args)  # no rank itself
     except InputError as error:
         # Said only once all ranks are there: a launcher ends the rest as soon as one has failed.
         fault = error

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distmlp import __version__
-from distmlp.cli import convert
+from distmlp.cli import convert, launch
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
@@ -48,6 +48,7 @@ def make() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_submit(commands)
     _add_status(commands)
+    launch.add_arguments(_add(commands, "launch", launch.HELP, launch.EPILOG))
     convert.add_arguments(_add(commands, "convert", convert.HELP, convert.EPILOG))
     return parser
 

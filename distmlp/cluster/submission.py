@@ -4,7 +4,6 @@ The job itself is train.sbatch (slurm/train.sbatch, kept in the package by a lin
 filled in: so there is one script to read, whether it is submitted by hand or from here.
 """
 
-import json
 import re
 import shlex
 import subprocess
@@ -18,6 +17,7 @@ import tomli_w
 from distmlp.config.sections import Config
 from distmlp.errors import InputError
 from distmlp.runs import checkpoint
+from distmlp.runs.directory import end_of
 
 SCRIPT = Path(__file__).with_name("train.sbatch")
 
@@ -156,18 +156,15 @@ def submit(path: Path) -> str:
 
 
 def progress(config: Config) -> tuple[bool, str]:
-    """Whether the run that a config describes is complete, and in words how far it is; another word means that it moved."""
+    """Whether the run that a config describes is complete, and in words how far it is.
+
+    Different words mean that the run has moved.
+    """
     run = Path(config.run.directory)
-    try:
-        finished = run / "finished.json"
-        step = json.loads(finished.read_text(encoding="utf-8"))["step"]
-        when = datetime.fromtimestamp(finished.stat().st_mtime)
-        return (
-            True,
-            f"{run} is complete since {when.isoformat(' ', 'milliseconds')}, at step {step}",
-        )
-    except FileNotFoundError:
-        pass
+    end = end_of(run)
+    if end is not None:
+        when = datetime.fromtimestamp(end.written).isoformat(" ", "milliseconds")
+        return True, f"{run} is complete since {when}, at step {end.step}"
     newest, damaged = checkpoint.newest_good(run / "checkpoints")
     if newest is None:
         return False, f"{run} has no good checkpoint" if damaged else f"{run} has not begun"

@@ -10,6 +10,7 @@ from typing import Any
 
 from distmlp import files
 from distmlp.errors import InputError
+from distmlp.runs.directory import end_of
 from distmlp.runs.log import read_log
 
 # What tells nothing about a result, or is the run's name already.
@@ -35,11 +36,7 @@ def compare(places: list[str]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "run": name,
-                "state": "complete"
-                if (run / "finished.json").exists()
-                else "not complete"
-                if log
-                else "no epoch yet",
+                "state": "complete" if end_of(run) else "not complete" if log else "no epoch yet",
                 "epoch": last.get("epoch"),
                 **{key: of.get(key) for key in apart},
                 "cost": last.get("cost"),

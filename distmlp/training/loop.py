@@ -17,9 +17,10 @@ from distmlp.data.feed import MicroBatches
 from distmlp.errors import Diverged, InputError, RankFault
 from distmlp.mathematics import exact
 from distmlp.parallel.communicator import Communicator, RanksLost
-from distmlp.runs import checkpoint
+from distmlp.runs import checkpoint, events
 from distmlp.training.auditing import Auditor
 from distmlp.training.evaluation import epoch_record
+from distmlp.training.failing import failures_noted
 from distmlp.training.preparation import Prepared, prepare
 from distmlp.training.recovery import survive
 from distmlp.training.reporting import Silent
@@ -69,10 +70,10 @@ def train(
         stack.enter_context(
             np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
         )
+        stack.enter_context(failures_noted(config.run.directory, comm))
         if comm.rank == 0 and comm.missed:
-            report.warn(
-                f"lost {comm.missed} of the ranks that were started, while MPI came up; "
-                f"{comm.size} begin"
+            _tell_of_lost(
+                f"{comm.missed} of the ranks that were started, while MPI came up", comm, report
             )
         while True:
             try:
@@ -81,13 +82,16 @@ def train(
             except RanksLost:
                 if not comm.resilient:
                     raise
-                with within(config.run.stall_seconds, "going on without lost ranks", comm):
+                with within(config.run, "going on without lost ranks", comm):
                     lost = comm.survive()
                 if comm.rank == 0:
-                    report.warn(
-                        f"lost {', '.join(lost)} before the training began; {comm.size} begin"
-                    )
+                    _tell_of_lost(f"{', '.join(lost)} before the training began", comm, report)
         return loop.to_the_end()
+
+
+def _tell_of_lost(who: str, comm: Communicator, report: Silent) -> None:
+    report.warn(f"lost {who}; {comm.size} begin")
+    report.event(events.lost([who], comm.size, None))
 
 
 def _begin(
@@ -142,7 +146,7 @@ class Loop:
         mine = run.shards_of(run.comm.rank)
         self._feed = run.feed(mine)
         stack.callback(self._feed.close)
-        self._watch = stack.enter_context(Watch(run.comm, run.config.run.stall_seconds))
+        self._watch = stack.enter_context(Watch(run.config.run, run.comm))
         self._step = run.step(run.comm)
 
     def _go_on(self) -> Result:
@@ -174,6 +178,8 @@ class Loop:
                 self._watch.beat(f"the checkpoint of step {state.step}")
                 self._saver.save(state, last, complete)
             if last:
+                ended = events.complete if complete else events.stopped
+                run.report.event(ended(state.step))
                 return self._result(complete)
             self._take_step(alpha)
         self._end_epoch(state.step - first_step, time.perf_counter() - began)

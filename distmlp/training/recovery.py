@@ -8,6 +8,7 @@ import time
 from distmlp.errors import Divided, InputError
 from distmlp.parallel.communicator import Communicator, RanksLost
 from distmlp.parallel.rank0 import on_rank_0
+from distmlp.runs import events
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
@@ -26,12 +27,13 @@ def survive(run: Prepared, saver: Saver, state: State) -> None:
         nonlocal logged
         _lead(run, saver, state, logged)
         logged = state.record
+        run.report.event(events.lost(unsaid, run.comm.size, state.step))
         run.report.warn(
             f"lost {', '.join(unsaid)}; {run.comm.size} go on from step {state.step} "
             f"after {time.monotonic() - began:.2f} s"
         )
 
-    with within(run.config.run.stall_seconds, "going on without lost ranks", run.comm):
+    with within(run.config.run, "going on without lost ranks", run.comm):
         while True:
             try:
                 unsaid += run.comm.survive()

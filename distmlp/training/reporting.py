@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from distmlp.parallel.communicator import Communicator
+from distmlp.runs.events import Event, append
 from distmlp.runs.log import Log
 
 
@@ -35,6 +36,9 @@ class Silent:
 
     def epoch(self, record: dict, epochs: int) -> None:
         """An epoch has ended, of so many."""
+
+    def event(self, event: Event) -> None:
+        """Something that programs outside may watch for."""
 
     def close(self) -> None:
         """The training has ended."""
@@ -70,30 +74,44 @@ class OnRank0(Silent):
         if self._comm.rank == 0:
             self._report.epoch(record, epochs)
 
+    def event(self, event: Event) -> None:
+        if self._comm.rank == 0:
+            self._report.event(event)
+
     def close(self) -> None:
         self._report.close()
 
 
 class LogOnly(Silent):
-    """log.jsonl in the run directory; warnings as Python's.
+    """log.jsonl and events.jsonl in the run directory; warnings as Python's.
 
     Where the disk refuses a line, training goes on, and the line is written with a later one.
     """
 
     def __init__(self) -> None:
         self._log, self._warned = Log(), False
+        self._directory: Path | None = None  # known once the training has started
+        self._events: list[Event] = []
 
     def warn(self, text: str) -> None:
         warnings.warn(text, stacklevel=2)
 
     def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
         self.close()
+        self._directory = log.parent
         with self._warning_once():
             self._log.open(log, step, record)
 
     def epoch(self, record: dict, epochs: int) -> None:
         with self._warning_once():
             self._log.append(record)
+
+    def event(self, event: Event) -> None:
+        self._events.append(event)
+        with self._warning_once():
+            while self._directory is not None and self._events:
+                append(self._directory, self._events[0])
+                del self._events[0]
 
     def close(self) -> None:
         with self._warning_once():

@@ -8,7 +8,7 @@ from distmlp.errors import InputError
 from distmlp.mathematics import exact
 from distmlp.mathematics.initializers import initialize
 from distmlp.parallel.rank0 import on_rank_0
-from distmlp.runs import checkpoint
+from distmlp.runs import checkpoint, events
 from distmlp.runs.checkpoint import Checkpoint
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
@@ -31,6 +31,7 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
         saver.resumed(found)
     _say_what_the_ranks_are_for(run)
     run.report.start(directory.log, state.step, run.last_step)
+    run.report.event(events.began(state.step, run.last_step, comm.size))
     return state
 
 
@@ -120,6 +121,6 @@ def _say_what_the_ranks_are_for(run: Prepared) -> None:
         )
     if comm.size > 1 and not comm.resilient:
         run.report.note(
-            f"{comm.mpi} was started without fault tolerance: a lost rank ends the job, "
-            "and the same command goes on from the last checkpoint"
+            f"{comm.mpi} was started without fault tolerance: a lost rank ends the job, and the same command "
+            "goes on from the last checkpoint (distmlp launch starts Open MPI 5 with it)"
         )

@@ -4,28 +4,25 @@ import contextlib
 import math
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
 
+from distmlp.config.sections import RunConfig
+from distmlp.errors import CRASHED
 from distmlp.parallel.communicator import Communicator
+from distmlp.training.failing import end_job, put_place, say
 
 
 @contextlib.contextmanager
-def within(seconds: float, what: str, comm: Communicator) -> Iterator[None]:
-    """Ends the job where what is done inside takes longer, for what it waits for may never come."""
-
-    def end() -> None:
-        print(
-            f"distmlp: {what} has taken {seconds:g} s; the job ends (run.stall_timeout)",
-            file=sys.stderr,
-            flush=True,
-        )
-        comm.abort(1)
-
-    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end)
+def within(config: RunConfig, what: str, comm: Communicator) -> Iterator[None]:
+    """Ends the job where what is done inside takes longer than run.stall_timeout: what it waits for may never come."""
+    seconds = config.stall_seconds
+    words = f"{what} has taken {seconds:g} s; the job ends (run.stall_timeout)"
+    timer = threading.Timer(
+        min(seconds, threading.TIMEOUT_MAX), end_job, (config.directory, comm, words)
+    )
     timer.daemon = True
     timer.start()
     try:
@@ -37,9 +34,10 @@ def within(seconds: float, what: str, comm: Communicator) -> Iterator[None]:
 class Watch:
     """A thread of each rank that ends a wait that has lasted too long, and says who was waited for.
 
-    comm: the ranks.  seconds: how long one step may take.  `beat` says that this rank has gone on,
-    and where it is now.  When no beat has come for that long, the thread tells the other ranks where
-    this one is, over a channel of its own.  The ranks that stay silent are stopped or gone.
+    config: its stall_timeout says how long one step may take.  comm: the ranks.  `beat` says that
+    this rank has gone on, and where it is now.  When no beat has come for that long, the thread tells
+    the other ranks where this one is, over a channel of its own.  The ranks that stay silent are
+    stopped or gone.
 
     A process of this host that has ended without MPI noticing is found sooner.  One that called exit
     is such a process, under ULFM without a failure detector.
@@ -51,9 +49,10 @@ class Watch:
     #: Seconds that MPI is given to notice that a process has ended.
     NOTICE = 10.0
 
-    def __init__(self, comm: Communicator, seconds: float) -> None:
-        self._comm, self._seconds = comm, seconds
-        self._bounded = math.isfinite(seconds) and comm.size > 1
+    def __init__(self, config: RunConfig, comm: Communicator) -> None:
+        self._comm, self._seconds = comm, config.stall_seconds
+        self._directory = config.directory
+        self._bounded = math.isfinite(self._seconds) and comm.size > 1
         self._channel = comm.channel() if self._bounded else None
         self._beat = time.monotonic(), "at the start"
         self._ended = threading.Event()
@@ -83,7 +82,7 @@ class Watch:
     ) -> None:
         self._ended.set()
         if error is not None:
-            error.add_note(f"this was in {self._beat[1]}")
+            put_place(error, self._beat[1])
 
     def _run(self) -> None:
         while not self._ended.wait(min(1.0, self._seconds / 4)):
@@ -97,16 +96,16 @@ class Watch:
     def _look_around(self, since: float, place: str) -> None:
         """Ends the job where a neighbour has ended and MPI does not say so."""
         gone = [rank for rank in self._neighbours if not _exists(self._comm.pids[rank])]
-        if gone and self._beat[0] == since and not self._ended.is_set():
-            if self._comm.rank == min(set(self._neighbours).difference(gone)):
-                words = "; ".join(map(self._name, gone))
-                print(
-                    f"distmlp: {words} has ended, and MPI has not noticed, in {place}; "
-                    "the job ends",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            self._comm.abort(1)
+        if not gone or self._beat[0] != since or self._ended.is_set():
+            return
+        if self._comm.rank == min(set(self._neighbours).difference(gone)):
+            words = "; ".join(map(self._name, gone))
+            self._end_job(f"{words} has ended, and MPI has not noticed, in {place}; the job ends")
+        else:
+            self._comm.abort(CRASHED)
+
+    def _end_job(self, words: str) -> None:
+        end_job(self._directory, self._comm, words)
 
     def _name(self, rank: int) -> str:
         return f"rank {rank} on {self._comm.hosts[rank]} (process {self._comm.pids[rank]})"
@@ -127,26 +126,24 @@ class Watch:
             for rank in silent or behind
         ]
         speaker = min(answers) == comm.rank
-        if speaker:
-            missing = "; ".join(said) or "nobody in particular"
-            print(
-                f"distmlp: no progress for {self._seconds:g} s in {place}; waiting for {missing} "
-                "(run.stall_timeout sets how long to wait)",
-                file=sys.stderr,
-                flush=True,
-            )
+        words = (
+            f"no progress for {self._seconds:g} s in {place}; waiting for {'; '.join(said) or 'nobody in particular'} "
+            "(run.stall_timeout sets how long to wait)"
+        )
         within_reach = {
             rank for rank in silent if comm.hosts[rank] in {comm.hosts[other] for other in answers}
         }
         if comm.resilient and within_reach - self._killed:
             # Ended for good, it is a lost rank, and the others go on without it.
+            if speaker:
+                say(words)
             self._killed |= within_reach
             for rank in within_reach.intersection(self._neighbours):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(comm.pids[rank], signal.SIGKILL)
             self._beat = time.monotonic(), place
         elif speaker:
-            comm.abort(1)
+            self._end_job(words)
 
 
 def _exists(pid: int) -> bool:

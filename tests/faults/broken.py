@@ -2,15 +2,15 @@
 
 import json
 import os
-import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from example import lawful, write_config, write_set
-from launching import ROOT, Done, Mpi, Running, run_ranks, started
+from launching import Done, Mpi, run_ranks, started
+
+from distmlp.parallel.openmpi import fault_tolerance
 
 HERE = Path(__file__).resolve().parent
 INJECT = HERE / "inject.py"
@@ -31,11 +31,11 @@ NAMES = {"ulfm": "Open MPI, ULFM", "openmpi": "Open MPI", "mpich": "MPICH"}
 
 @dataclass(frozen=True)
 class Resilient(Mpi):
-    """Open MPI with fault tolerance, as launch/train starts it on one host."""
+    """Open MPI with fault tolerance, as distmlp launch starts it on one host."""
 
     def command(self, ranks, words):
         mpirun, *rest = Mpi("openmpi", self.bin).command(ranks, words)
-        return [mpirun, "--with-ft", "ulfm", "--mca", "pml", "ob1", *rest]
+        return [mpirun, *fault_tolerance(hosts=1, detect=10), *rest]
 
 
 @dataclass
@@ -159,22 +159,6 @@ class Bench:
 def read_events(path: Path) -> list[dict]:
     lines = path.read_text().splitlines() if path.exists() else []
     return sorted(map(json.loads, lines), key=lambda event: event["time"])
-
-
-@contextmanager
-def launched(python, words, prefix=(), env=None):
-    """launch/train with these words, by any python: it needs none of the package.  prefix: words before all others."""
-    with tempfile.TemporaryDirectory(prefix="ranks-", ignore_cleanup_errors=True) as scratch:
-        running = Running(
-            [*prefix, sys.executable, ROOT / "launch" / "train", "--python", python, *words],
-            env,
-            None,
-            Path(scratch),
-        )
-        try:
-            yield running
-        finally:
-            running.kill()
 
 
 def python_that_injects(directory: Path, mpi: Mpi, plan: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Holds what lost hosts and broken networks do to a run of launch/train on three hosts: it goes on, or starts again, to the same bits.
+"""Holds what lost hosts and broken networks do to a run of distmlp launch on three hosts: it goes on, or starts again, to the same bits.
 
 The hosts are network namespaces (testhosts.py).  Whatever is lost, nothing hangs and nothing is left running.
 """
@@ -26,12 +26,11 @@ from broken import (
     Outcome,
     Row,
     kill,
-    launched,
     python_that_injects,
     read_events,
 )
 from example import steps
-from launching import Done, Running
+from launching import Done, Running, launched
 
 pytestmark = pytest.mark.skipif(testhosts.why_not() is not None, reason=str(testhosts.why_not()))
 
@@ -52,13 +51,13 @@ def hosts():
 
 @dataclass
 class Job:
-    """A run of launch/train on host 1."""
+    """A run of distmlp launch on host 1."""
 
     running: Running
     run: Path
     events: Path
     struck: float = 0.0  # when the fault came
-    ended: float = 0.0  # when launch/train had ended
+    ended: float = 0.0  # when distmlp launch had ended
 
     def strike(self, fault, *arguments) -> None:
         """fault(*arguments) in the middle of the training."""
@@ -67,7 +66,7 @@ class Job:
         fault(*arguments)
 
     def end(self, timeout: float) -> Outcome:
-        """How launch/train ended; fails the test where that takes longer than so many seconds."""
+        """How distmlp launch ended; fails the test where that takes longer than so many seconds."""
         done = self.running.wait(timeout)
         self.ended = time.monotonic()
         return Outcome(done, self.run, read_events(self.events))
@@ -129,15 +128,15 @@ def tell(
 
 
 def starts(done: Done) -> int:
-    """How many starts of the run launch/train says have come to training.
+    """How many starts of the run distmlp launch says have come to training.
 
     One that does not, Open MPI can lose to its failure detector within MPI_Init (docs/clusters.md), before any fault of ours.
     """
     (line,) = [
-        line for line in done.err.splitlines() if line.startswith("launch/train: complete after ")
+        line for line in done.err.splitlines() if line.startswith("distmlp launch: complete after ")
     ]
-    return int(line.split()[3]) - len(
-        re.findall(r"^launch/train:   start .*, to step 0: crashed", done.err, re.MULTILINE)
+    return int(line.split()[4]) - len(
+        re.findall(r"^distmlp launch:   start .*, to step 0: crashed", done.err, re.MULTILINE)
     )
 
 
@@ -233,7 +232,7 @@ def test_the_host_of_rank_0_and_mpirun_dies_silently(bench, openmpi, hosts):
 
 
 def test_a_host_dies_with_its_daemon(bench, openmpi, hosts):
-    """mpirun does not go on without a daemon; launch/train starts again on the hosts that answer."""
+    """mpirun does not go on without a daemon; distmlp launch starts again on the hosts that answer."""
 
     def die(i):
         hosts.kill(i)

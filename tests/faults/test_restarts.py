@@ -1,4 +1,4 @@
-"""Holds how launch/train starts a run again that has crashed as a whole: a bounded number of times, and not where the crash repeats."""
+"""Holds how distmlp launch starts a run again that has crashed as a whole: a bounded number of times, and not where the crash repeats."""
 
 import sys
 from pathlib import Path
@@ -7,13 +7,14 @@ sys.path.insert(
     0, str(Path(__file__).resolve().parent.parent)
 )  # the helpers beside the other tests
 
-from broken import NAMES, ROWS, Outcome, Row, kill, launched, python_that_injects
+from broken import NAMES, ROWS, Outcome, Row, kill, python_that_injects
+from launching import launched
 
 CHANGES = {"run.checkpoint_every": "1 steps", "run.keep": 3}
 
 
 def crashes(bench, mpi, faults, *options) -> Outcome:
-    """launch/train of a run whose every start has these faults in it; that it says so once, at the end."""
+    """distmlp launch of a run whose every start has these faults in it; that it says so once, at the end."""
     name = bench.name()
     plan, _ = bench.plan(faults)
     python = python_that_injects(bench.directory / f"{name}.bin", mpi, plan)
@@ -23,12 +24,14 @@ def crashes(bench, mpi, faults, *options) -> Outcome:
     (summary,) = [
         line
         for line in outcome.done.err.splitlines()
-        if line.startswith("launch/train: crashed after ")
+        if line.startswith("distmlp launch: crashed after ")
     ]
     starts = [
-        line for line in outcome.done.err.splitlines() if line.startswith("launch/train:   start ")
+        line
+        for line in outcome.done.err.splitlines()
+        if line.startswith("distmlp launch:   start ")
     ]
-    assert summary.startswith(f"launch/train: crashed after {len(starts)} starts"), (
+    assert summary.startswith(f"distmlp launch: crashed after {len(starts)} starts"), (
         outcome.explain()
     )
     return outcome
@@ -46,8 +49,8 @@ def test_a_crash_at_the_same_step_is_a_bug_and_not_tried_again(bench, mpi):
     assert "crashed twice in step 31: that is a bug and no fault" in outcome.done.err, (
         outcome.explain()
     )
-    assert outcome.done.err.count("launch/train:   start ") == 2, outcome.explain()
-    assert "launch/train:     rank 1 of 2" in outcome.done.err, (
+    assert outcome.done.err.count("distmlp launch:   start ") == 2, outcome.explain()
+    assert "distmlp launch:     rank 1 of 2" in outcome.done.err, (
         outcome.explain()
     )  # the summary says why
     same = goes_on(bench, outcome)

@@ -9,7 +9,7 @@ import pytest
 
 from distmlp.config.reading import from_tables
 from distmlp.errors import InputError
-from distmlp.runs.directory import RunDirectory
+from distmlp.runs.directory import RunDirectory, end_of, holder_of, is_free, newest_step
 
 CONFIG = from_tables(
     {
@@ -115,3 +115,46 @@ def test_a_place_that_cannot_be_a_directory(tmp_path):
         InputError, match=r"run\.directory .*/file/run cannot be written: Not a dir"
     ):
         RunDirectory(tmp_path / "file" / "run").prepare(CONFIG, anew=False)
+
+
+# What a run directory tells from outside
+
+
+def test_the_end_mark(tmp_path):
+    assert end_of(tmp_path) is None
+    run = RunDirectory(tmp_path)
+    assert run.finished_step() is None
+    run.finish(step=42, v_sha256="0f", checkpoint="c.h5")
+    first = end_of(tmp_path)
+    assert first.step == run.finished_step() == 42
+    assert first.written == pytest.approx(os.stat(run.finished).st_mtime)
+    assert end_of(tmp_path) == first
+    run.finish(step=42, v_sha256="0f", checkpoint="c.h5")
+    assert end_of(tmp_path) != first  # the same words, but marked anew
+
+
+def test_who_is_at_work(tmp_path):
+    assert is_free(tmp_path)
+    assert holder_of(tmp_path) is None
+    run = RunDirectory(tmp_path)
+    run.lock()
+    first = holder_of(tmp_path)
+    assert first is not None
+    assert not is_free(tmp_path)
+    with pytest.raises(InputError, match="is in use by another run"):
+        RunDirectory(tmp_path).lock()
+    assert holder_of(tmp_path) == first
+    run.release()
+    assert is_free(tmp_path)
+    RunDirectory(tmp_path).lock()
+    assert holder_of(tmp_path) != first
+
+
+def test_the_newest_step(tmp_path):
+    assert newest_step(tmp_path) == 0
+    (tmp_path / "log.jsonl").write_text('{"step": 21}\n{"step": 42}\n{"step"')
+    assert newest_step(tmp_path) == 42
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("step-000000050.h5", "step-000000060.h5.writing", "other.h5"):
+        (tmp_path / "checkpoints" / name).touch()
+    assert newest_step(tmp_path) == 50

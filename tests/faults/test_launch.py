@@ -1,18 +1,19 @@
-"""launch/train brings a run to its end, and to the undisturbed bits, through crashes, signals and lost ranks (one host)."""
+"""distmlp launch brings a run to its end, and to the undisturbed bits, through crashes, signals and lost ranks (one host)."""
 
 import os
 import signal
 
 import pytest
-from broken import NAMES, ROWS, Outcome, Row, kill, launched, python_that_injects, read_events
+from broken import NAMES, ROWS, Outcome, Row, kill, python_that_injects, read_events
 from example import steps
+from launching import launched
 
 CHANGES = {"training.epochs": 6, "run.checkpoint_every": "5 steps"}
 SLOWLY = kill("all", "computing", do="slow", seconds=0.01)
 
 
 class Launch:
-    """A run of launch/train that may be started several times."""
+    """A run of distmlp launch that may be started several times."""
 
     def __init__(self, bench, mpi):
         self.name = bench.name()
@@ -30,7 +31,7 @@ class Launch:
 
 @pytest.fixture(params=["ulfm", "mpich"])
 def mpi(request):
-    """What launch/train makes of each MPI: Open MPI with fault tolerance, and MPICH."""
+    """What distmlp launch makes of each MPI: Open MPI with fault tolerance, and MPICH."""
     return request.getfixturevalue(request.param)
 
 
@@ -40,7 +41,7 @@ def launch(bench, mpi):
 
 
 def ranks(running) -> list[int]:
-    """The processes that train: launch/train and its mpirun are none of them."""
+    """The processes that train: distmlp launch and its mpirun are none of them."""
     return [pid for pid in running.ranks() if pid != running.process.pid]
 
 
@@ -53,7 +54,7 @@ def test_a_run_whose_ranks_are_all_killed_is_started_again(launch, mpi, bench):
     same = outcome.is_complete and outcome.log == bench.undisturbed(CHANGES)
     ROWS.append(
         Row(
-            "kill -9 of all ranks, under launch/train",
+            "kill -9 of all ranks, under distmlp launch",
             "training",
             3,
             "3, started again",
@@ -80,7 +81,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(launch, mpi, bench):
     same = outcome.is_complete and outcome.log == bench.undisturbed(CHANGES)
     ROWS.append(
         Row(
-            "SIGUSR1, SIGTERM, SIGINT to launch/train",
+            "SIGUSR1, SIGTERM, SIGINT to distmlp launch",
             "training",
             3,
             "stopped",

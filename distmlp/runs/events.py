@@ -1,0 +1,94 @@
+"""events.jsonl: what happens to a run, one JSON object a line, for programs that watch it from outside.
+
+Each line has "event", "time" (seconds since 1970), and
+
+began      step, last_step, ranks: steps are taken from this one on
+lost       who (words, such as one for each lost rank), ranks (that go on), step (null: before the first)
+stopped    step: the run was asked to stop, and its last checkpoint is written
+complete   step: finished.json is there
+failed     rank, words, place (such as "step 31", or null): the run ends without its end
+
+Rank 0 appends a line as soon as it can be told, and a rank that fails alone does so itself.  The lines of
+earlier starts stay; `place` and `since` tell them from new ones.  Standard library only.
+"""
+
+import errno
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NAME = "events.jsonl"
+
+Event = dict[str, Any]
+
+
+def began(step: int, last_step: int, ranks: int) -> Event:
+    return {"event": "began", "step": step, "last_step": last_step, "ranks": ranks}
+
+
+def lost(who: list[str], ranks: int, step: int | None) -> Event:
+    return {"event": "lost", "who": who, "ranks": ranks, "step": step}
+
+
+def stopped(step: int) -> Event:
+    return {"event": "stopped", "step": step}
+
+
+def complete(step: int) -> Event:
+    return {"event": "complete", "step": step}
+
+
+def failed(rank: int, words: str, place: str | None) -> Event:
+    return {"event": "failed", "rank": rank, "words": words, "place": place}
+
+
+def append(directory: str | Path, event: Event) -> None:
+    """Adds an event to a run directory's file, with the time.  Raises OSError, where the directory is missing too."""
+    line = f"{json.dumps({**event, 'time': time.time()})}\n".encode()
+    handle = os.open(Path(directory) / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        # One write, so that lines of several ranks do not mix.
+        if os.write(handle, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), NAME)
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run directory's file ended at some time."""
+
+    inode: int
+    size: int
+
+
+def place(directory: str | Path) -> Place | None:
+    """Where the file ends now; None where there is none."""
+    try:
+        stat = (Path(directory) / NAME).stat()
+    except OSError:
+        return None
+    return Place(stat.st_ino, stat.st_size)
+
+
+def since(directory: str | Path, start: Place | None) -> list[Event]:
+    """The events after a place; all of them where the file is a new one.  Broken lines are left out."""
+    try:
+        with open(Path(directory) / NAME, "rb") as file:
+            if start is not None and os.fstat(file.fileno()).st_ino == start.inode:
+                file.seek(start.size)
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # a line that is being written, or that a full disk cut short
+        if isinstance(event, dict) and "event" in event:
+            found.append(event)
+    return found
