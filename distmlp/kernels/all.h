@@ -2,6 +2,7 @@
 
 #include "simd.h"
 
+#include "fma.h"
 #include "functions.h"
 #include "sums.h"
 #include "activations.h"
@@ -16,6 +17,7 @@
 #include "packing.h"
 #include "tile.h"
 #include "products.h"
+#include "counting.h"
 #include "gradient.h"
 #endif
 

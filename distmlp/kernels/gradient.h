@@ -13,153 +13,14 @@
 #undef STRIP
 #define STRIP (32 * PANEL)
 
-#define count_tile NAME(count_tile)
-#define count_rows NAME(count_rows)
-#define count_tiles NAME(count_tiles)
-#define counted NAME(counted)
 #define job NAME(job)
 #define pack_scaled NAME(pack_scaled)
 #define group_of_biases NAME(group_of_biases)
 #define deliver NAME(deliver)
 #define group_of_gradients NAME(group_of_gradients)
 #define rows_of_gradients NAME(rows_of_gradients)
-#define count_part NAME(count_part)
-#define count_through_memory NAME(count_through_memory)
 #define raise_largest NAME(raise_largest)
 #define make_gradient NAME(make_gradient)
-#define magnitude NAME(magnitude)
-
-/* A tile of chains for each of `batches` micro-batches, one after another in the rows and the panel of t, whose out is
-   the message: whole numbers, or, where not exact, numbers. */
-struct counted {
-    struct tile t;
-    ptrdiff_t batches, M;
-    int first, exact;
-    ivec *largest;           /* of each micro-batch, lane by lane, as the bits of a magnitude */
-};
-
-/* All bits but the sign.  Of numbers without a sign the bits have the numbers' order, infinity comes after, then NaN. */
-INLINE ivec magnitude(void)
-{
-    return v_all_whole((whole)((unsigned_whole)~(unsigned_whole)0 >> 1));
-}
-
-/* R rows of PANEL sums of one micro-batch are counted and added, where that cannot be done in registers. */
-static void count_part(ptrdiff_t R, const struct counted *c, ptrdiff_t batch, const real *made)
-{
-    const int first = c->first && batch == 0;
-    const ptrdiff_t columns = c->t.columns;
-    for (ptrdiff_t i = 0; i < R; i++)
-        for (int v = 0; v * LANES < columns; v++) {
-            real *const row = c->t.out + i * c->t.out_step;
-            /* What stands behind the columns is not looked at. */
-            vec sum = load_part(made + i * PANEL, v, columns);
-            if (c->exact) {
-                c->largest[batch] = v_max_whole(c->largest[batch], (ivec)sum & magnitude());
-                const ivec units = v_to_whole(sum);
-                sum = (vec)(first ? units : (ivec)load_part(row, v, columns) + units);
-            } else if (!first)
-                sum = load_part(row, v, columns) + sum;
-            store_part(row, v, columns, sum);
-        }
-}
-
-/* As count_tile, where it is not fit for registers: totals of floats, and micro-batches longer than a chain. */
-static void count_through_memory(ptrdiff_t R, const struct counted *c)
-{
-    static const real zeros[PANEL];
-    real made[TILE_ROWS * PANEL];
-    struct tile t = c->t;
-    t.start = zeros;
-    t.out = made;
-    t.out_step = PANEL;
-    t.columns = t.columns > LANES ? PANEL : LANES;
-    for (ptrdiff_t batch = 0; batch < c->batches; batch++) {
-        for (ptrdiff_t k = 0; k < c->M; k += CHAIN) {
-            t.links = c->M - k < CHAIN ? c->M - k : CHAIN;
-            t.later = k > 0;
-            sum_tiles(R, &t);
-            t.rows += t.links * t.link_step;
-            t.panel += t.links * t.panel_step;
-        }
-        count_part(R, c, batch, made);
-    }
-}
-
-/* A tile of R rows and V vectors for each micro-batch, made, looked at, rounded and added in registers. */
-INLINE void count_tile(const int R, const int V, const struct counted *c)
-{
-    struct tile t = c->t;
-    const int whole_vectors = t.columns == V * LANES;
-    for (ptrdiff_t batch = 0; batch < c->batches; batch++) {
-        vec sum[TILE_ROWS][2];
-#pragma GCC unroll 16
-        for (int i = 0; i < R; i++)
-            for (int v = 0; v < V; v++)
-                sum[i][v] = v_all(0);
-        go_on(R, V, &t, sum);
-        t.rows += t.links * t.link_step;
-        t.panel += t.links * t.panel_step;
-        if (!whole_vectors) {
-            real made[TILE_ROWS * PANEL];
-#pragma GCC unroll 16
-            for (int i = 0; i < R; i++)
-                for (int v = 0; v < V; v++)
-                    v_store(made + i * PANEL + v * LANES, sum[i][v]);
-            count_part(R, c, batch, made);
-            continue;
-        }
-        ivec largest = c->largest[batch];
-        const int first = c->first && batch == 0;
-        whole *const out = (whole *)t.out;
-#pragma GCC unroll 16
-        for (int i = 0; i < R; i++)
-            for (int v = 0; v < V; v++) {
-                largest = v_max_whole(largest, (ivec)sum[i][v] & magnitude());
-                const ivec units = v_to_whole(sum[i][v]);
-                whole *const row = out + i * t.out_step + v * LANES;
-                v_store_whole(row, first ? units : v_load_whole(row) + units);
-            }
-        c->largest[batch] = largest;
-    }
-}
-
-/* Here R becomes a constant; V is one already. */
-INLINE void count_rows(ptrdiff_t R, const int V, const struct counted *c)
-{
-    switch (R) {
-    case 1: count_tile(1, V, c); break;
-    case 2: count_tile(2, V, c); break;
-    case 3: count_tile(3, V, c); break;
-    case 4: count_tile(4, V, c); break;
-#if TILE_ROWS > 4
-    case 5: count_tile(5, V, c); break;
-    case 6: count_tile(6, V, c); break;
-#endif
-#if TILE_ROWS > 6
-    case 7: count_tile(7, V, c); break;
-    case 8: count_tile(8, V, c); break;
-    case 9: count_tile(9, V, c); break;
-    case 10: count_tile(10, V, c); break;
-    case 11: count_tile(11, V, c); break;
-    case 12: count_tile(12, V, c); break;
-#endif
-#if TILE_ROWS > 12
-    case 13: count_tile(13, V, c); break;
-    case 14: count_tile(14, V, c); break;
-#endif
-    }
-}
-
-static void count_tiles(ptrdiff_t R, const struct counted *c)
-{
-    if (!c->exact || c->M > CHAIN)
-        count_through_memory(R, c);
-    else if (c->t.columns > LANES)
-        count_rows(R, 2, c);
-    else
-        count_rows(R, 1, c);
-}
 
 /* rows[s * TILE_ROWS + i] = scale · delta[s * n + i] for i < R; nothing from `end` on is read. */
 static void pack_scaled(const real *delta, const real *end, ptrdiff_t n, ptrdiff_t samples, ptrdiff_t R, real scale, real *rows)
@@ -232,8 +93,8 @@ static void group_of_gradients(const struct job *g)
         const ptrdiff_t to = g->m - k < columns ? g->m : k + columns;
         for (ptrdiff_t i = k; i < to; i += PANEL)
             pack(g->a + i, g->m, to - i < PANEL ? to - i : PANEL, samples, g->packed + (i - k) * samples);
-        for (ptrdiff_t j = 0, tiles = (g->n + TILE_ROWS - 1) / TILE_ROWS, R; j < g->n; j += R, tiles--) {
-            R = (g->n - j + tiles - 1) / tiles;
+        for (ptrdiff_t j = 0, R; j < g->n; j += R) {
+            R = rows_of_next_tile(g->n - j, TILE_ROWS);
             rows_of_gradients(g, j, R, k, to);
         }
     }

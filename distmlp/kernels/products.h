@@ -50,8 +50,8 @@ static void block_of_product(const struct product *p, ptrdiff_t first, ptrdiff_t
             else
                 pack(p->right + k * p->N + j, p->N, t.columns, t.links, panel);
             const ptrdiff_t most = t.columns > LANES ? TILE_ROWS : THIN_ROWS;
-            for (ptrdiff_t i = first, tiles = (last - first + most - 1) / most, R; i < last; i += R, tiles--) {
-                R = (last - i + tiles - 1) / tiles;
+            for (ptrdiff_t i = first, R; i < last; i += R) {
+                R = rows_of_next_tile(last - i, most);
                 t.rows = p->rows + i * p->K + k;
                 t.out = p->out + i * p->N + j;
                 sum_tiles(R, &t);

@@ -11,18 +11,18 @@
 #elif WIDTH == 32
 #define TILE_ROWS 6
 #define THIN_ROWS 8
-#elif defined(__aarch64__)
-#define TILE_ROWS 8
+#elif defined(FOR_FMA)
+#define TILE_ROWS 10
 #define THIN_ROWS 8
 #else
-#define TILE_ROWS 4
-#define THIN_ROWS 6
+#define TILE_ROWS 2
+#define THIN_ROWS 2
 #endif
-
 #undef MOST_ROWS
 #define MOST_ROWS (TILE_ROWS > THIN_ROWS ? TILE_ROWS : THIN_ROWS)
 
 #define tile NAME(tile)
+#define rows_of_next_tile NAME(rows_of_next_tile)
 #define go_on NAME(go_on)
 #define sum_part NAME(sum_part)
 #define sum_tile NAME(sum_tile)
@@ -41,6 +41,16 @@ struct tile {
     ptrdiff_t out_step;
     ptrdiff_t columns;       /* of a row of sums; the last vector may be a part */
 };
+
+/* Rows of the next tile where `left` are to be made, in tiles of about one size, none above `most`; never an odd number
+   above 8, for which there is no code. */
+INLINE ptrdiff_t rows_of_next_tile(ptrdiff_t left, ptrdiff_t most)
+{
+    const ptrdiff_t tiles = (left + most - 1) / most, R = (left + tiles - 1) / tiles;
+    if (R < 9 || R % 2 == 0)
+        return R;
+    return tiles == 1 ? (left + 1) / 2 : R + 1;
+}
 
 /* The chains of R rows and V vectors go on for all links of the tile. */
 INLINE void go_on(const int R, const int V, const struct tile *t, vec (*chain)[2])
@@ -101,43 +111,36 @@ INLINE void sum_tile(const int R, const int V, const struct tile *t)
         sum_part(R, t, made);
 }
 
-/* As sum_tile; here R and V become constants, so that the chains lie in registers. */
+/* As sum_tile; here R and V become constants, so that the chains lie in registers.  R is one of rows_of_next_tile's. */
 static void sum_tiles(ptrdiff_t R, const struct tile *t)
 {
-    if (t->columns > LANES)
-        switch (R) {
-        case 1: sum_tile(1, 2, t); break;
-        case 2: sum_tile(2, 2, t); break;
-        case 3: sum_tile(3, 2, t); break;
-        case 4: sum_tile(4, 2, t); break;
-#if TILE_ROWS > 4
-        case 5: sum_tile(5, 2, t); break;
-        case 6: sum_tile(6, 2, t); break;
+    switch (t->columns > LANES ? R : -R) {
+    case 1: sum_tile(1, 2, t); break;
+    case 2: sum_tile(2, 2, t); break;
+#if TILE_ROWS >= 6
+    case 3: sum_tile(3, 2, t); break;
+    case 4: sum_tile(4, 2, t); break;
+    case 5: sum_tile(5, 2, t); break;
+    case 6: sum_tile(6, 2, t); break;
 #endif
-#if TILE_ROWS > 6
-        case 7: sum_tile(7, 2, t); break;
-        case 8: sum_tile(8, 2, t); break;
-        case 9: sum_tile(9, 2, t); break;
-        case 10: sum_tile(10, 2, t); break;
-        case 11: sum_tile(11, 2, t); break;
-        case 12: sum_tile(12, 2, t); break;
+#if TILE_ROWS >= 10
+    case 7: sum_tile(7, 2, t); break;
+    case 8: sum_tile(8, 2, t); break;
+    case 10: sum_tile(10, 2, t); break;
 #endif
-#if TILE_ROWS > 12
-        case 13: sum_tile(13, 2, t); break;
-        case 14: sum_tile(14, 2, t); break;
+#if TILE_ROWS >= 14
+    case 12: sum_tile(12, 2, t); break;
+    case 14: sum_tile(14, 2, t); break;
 #endif
-        }
-    else
-        switch (R) {
-        case 1: sum_tile(1, 1, t); break;
-        case 2: sum_tile(2, 1, t); break;
-        case 3: sum_tile(3, 1, t); break;
-        case 4: sum_tile(4, 1, t); break;
-        case 5: sum_tile(5, 1, t); break;
-        case 6: sum_tile(6, 1, t); break;
-#if THIN_ROWS > 6
-        case 7: sum_tile(7, 1, t); break;
-        case 8: sum_tile(8, 1, t); break;
+    case -1: sum_tile(1, 1, t); break;
+    case -2: sum_tile(2, 1, t); break;
+#if THIN_ROWS >= 8
+    case -3: sum_tile(3, 1, t); break;
+    case -4: sum_tile(4, 1, t); break;
+    case -5: sum_tile(5, 1, t); break;
+    case -6: sum_tile(6, 1, t); break;
+    case -7: sum_tile(7, 1, t); break;
+    case -8: sum_tile(8, 1, t); break;
 #endif
-        }
+    }
 }

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from kernels.widths import _kernels, assert_same_bits, compiled, each_width, running
+from widths import _kernels, assert_same_bits, compiled, each_width, running
 
 from distmlp.kernels import choice, layer_twins, product_twins
 from distmlp.kernels.numbers import Activation
