@@ -38,9 +38,17 @@ static PyObject *use(PyObject *module, PyObject *width)
     return PyErr_Format(PyExc_ValueError, "this CPU has no kernels of width %R", width);
 }
 
+static PyObject *set_mode(PyObject *module, PyObject *nothing)
+{
+    (void)module, (void)nothing;
+    return PyBool_FromLong(default_mode().changed);
+}
+
 static PyMethodDef functions[] = {
     {"widths", widths, METH_NOARGS, "widths(): the widths that this CPU can run, the widest first."},
     {"name", name, METH_NOARGS, "name(): what runs, for people."},
+    {"set_mode", set_mode, METH_NOARGS,
+     "set_mode(): this thread rounds to nearest and keeps subnormal numbers from now on; whether it did not before."},
     {"use", use, METH_O, "use(width): from now on run the kernels of a width, or of the widest for None; ValueError where there are none."},
     {NULL, NULL, 0, NULL},
 };

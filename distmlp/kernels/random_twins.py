@@ -66,7 +66,7 @@ def shuffle(order: np.ndarray, words: np.ndarray, left: int) -> None:
     # the upper 64 bits of the product; an order has less than 2^32 entries, so no sum here can overflow
     low = words & np.uint64(0xFFFFFFFF)
     places = ((words >> np.uint64(32)) * lefts + (low * lefts >> np.uint64(32))) >> np.uint64(32)
-    entries = memoryview(order)  # of which single numbers are taken faster than of an array
+    entries = order.data  # of which single numbers are taken faster than of an array
     for last, place in zip(
         range(left - 1, left - 1 - len(words), -1), places.tolist(), strict=True
     ):

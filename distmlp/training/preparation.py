@@ -14,7 +14,7 @@ from distmlp.data.checking import check_against_network, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.errors import InputError, RankFault
-from distmlp.kernels import choice as kernels
+from distmlp.kernels import known_answers
 from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam
@@ -200,7 +200,7 @@ def check_arithmetic(comm: Communicator) -> None:
     """InputError, on every rank, where a rank cannot compute as it should; it names the first such rank and its host."""
     fault = None
     try:
-        kernels.check()
+        known_answers.check()
     except InputError as error:
         fault = f"rank {comm.rank} on {comm.hosts[comm.rank]}: {error}"
     faults = [fault for fault in comm.all_gather(fault) if fault is not None]

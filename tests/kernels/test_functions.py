@@ -2,9 +2,9 @@
 
 import os
 
+import coefficients
 import numpy as np
 import pytest
-from kernels import coefficients
 from mpmath import mp, mpf
 
 from distmlp.kernels import choice, function_twins, random_twins

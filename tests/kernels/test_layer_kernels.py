@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernels.widths import assert_same_bits, each_width, running
+from widths import assert_same_bits, each_width, running
 
 from distmlp.kernels import layer_twins, random_twins, update_twins
 from distmlp.kernels.numbers import Activation, CostFunction, Function, Rule
