@@ -128,7 +128,7 @@ _64 = Constants(
 CONSTANTS = {np.dtype(np.float32): _32, np.dtype(np.float64): _64}
 
 
-def polynomial(x, coefficients):
+def polynomial(x: np.ndarray, coefficients: tuple[float, ...]) -> np.ndarray:
     """Σ c_k x^k as E(x²) + x O(x²), the even and the odd powers by Horner's rule each."""
     c = [x.dtype.type(number) for number in coefficients]
     square = x * x
@@ -140,13 +140,13 @@ def polynomial(x, coefficients):
     return even + x * odd
 
 
-def power_of_2(k, C, offset=0):
+def power_of_2(k: np.ndarray, C: Constants, offset: int = 0) -> np.ndarray:
     """2^(n + offset), where k is n + C.round and the power is in the range of normal numbers."""
     bits = k.view(C.whole) << C.whole(C.mantissa)
     return (bits + C.whole((C.bias + offset) << C.mantissa)).view(C.dtype)
 
 
-def exp_parts(t, C):
+def exp_parts(t: np.ndarray, C: Constants) -> tuple[np.ndarray, np.ndarray]:
     """(k, p) with e^t = 2^n (1 + p), n the whole number nearest to t/ln 2, and k = n + C.round."""
     t = np.ascontiguousarray(t)
     k = t * C.dtype(C.log2e) + C.dtype(C.round)
@@ -158,19 +158,19 @@ def exp_parts(t, C):
     return k, r + (r * r * polynomial(r, C.exp) + lost)
 
 
-def _constants(x):
+def _constants(x: np.ndarray) -> tuple[np.ndarray, Constants]:
     x = np.asarray(x)
     return x, CONSTANTS[x.dtype]
 
 
-def _clamped(x, least, most):
+def _clamped(x: np.ndarray, least: float, most: float) -> np.ndarray:
     """x within [least, most]; a NaN stays."""
     x = np.where(x > most, x.dtype.type(most), x)
     return np.where(x < least, x.dtype.type(least), x)
 
 
 @np.errstate(all="ignore")
-def exp(x):
+def exp(x: np.ndarray) -> np.ndarray:
     """e^x, in two factors, so that it may overflow, and underflow gradually."""
     x, C = _constants(x)
     k, p = exp_parts(_clamped(x, C.least_exp, C.most_exp), C)
@@ -179,7 +179,7 @@ def exp(x):
 
 
 @np.errstate(all="ignore")
-def exp_of_negative(x):
+def exp_of_negative(x: np.ndarray) -> np.ndarray:
     """e^x for x ≤ 0: the bits of exp, in fewer operations."""
     x, C = _constants(x)
     k, p = exp_parts(_clamped(x, C.least_exp, np.inf), C)
@@ -188,7 +188,7 @@ def exp_of_negative(x):
 
 
 @np.errstate(all="ignore")
-def expm1_of_negative(x):
+def expm1_of_negative(x: np.ndarray) -> np.ndarray:
     """e^x − 1 for x ≤ 0."""
     x, C = _constants(x)
     k, p = exp_parts(_clamped(x, C.saturated_expm1, np.inf), C)
@@ -197,7 +197,7 @@ def expm1_of_negative(x):
 
 
 @np.errstate(all="ignore")
-def sigmoid(z):
+def sigmoid(z: np.ndarray) -> np.ndarray:
     """1/(1 + e^-z) as c/(c + c e^-z), where c is a power of two that keeps c e^-z finite."""
     z, C = _constants(z)
     k, p = exp_parts(_clamped(-z, C.saturated_sigmoid, -C.least_exp), C)
@@ -207,7 +207,7 @@ def sigmoid(z):
 
 
 @np.errstate(all="ignore")
-def tanh(x):
+def tanh(x: np.ndarray) -> np.ndarray:
     """(1 − e)/(1 + e) with e = e^(−2|x|), and the sign of x."""
     x, C = _constants(x)
     k, p = exp_parts(_clamped(np.abs(x) * C.dtype(-2), C.saturated_tanh, np.inf), C)
@@ -216,7 +216,7 @@ def tanh(x):
     return np.copysign(((1 - s) - sp) / ((1 + s) + sp), x)
 
 
-def _log_parts(f, C):
+def _log_parts(f: np.ndarray, C: Constants) -> np.ndarray:
     """s (f − R) with ln(1 + f) = f − s (f − R), for s = f/(2 + f)."""
     s = f / (2 + f)
     square = s * s
@@ -224,7 +224,7 @@ def _log_parts(f, C):
 
 
 @np.errstate(all="ignore")
-def log1p_of_fraction(x):
+def log1p_of_fraction(x: np.ndarray) -> np.ndarray:
     """ln(1 + x) for 0 ≤ x ≤ 1; above ½ as ln 2 + ln(1 + (x − 1)/2)."""
     x, C = _constants(x)
     above, zero = x > 0.5, C.dtype(0)
@@ -234,7 +234,7 @@ def log1p_of_fraction(x):
 
 
 @np.errstate(all="ignore")
-def log(x):
+def log(x: np.ndarray) -> np.ndarray:
     """ln x = e ln 2 + ln m with x = 2^e m and √½ ≤ m < √2."""
     x, C = _constants(x)
     tiny = x < np.finfo(C.dtype).tiny
@@ -251,7 +251,7 @@ def log(x):
 
 
 @np.errstate(all="ignore")
-def softplus(z):
+def softplus(z: np.ndarray) -> np.ndarray:
     """ln(1 + e^z) = max(z, 0) + ln(1 + e^−|z|)."""
     z, C = _constants(z)
     return np.where(z > 0, z, C.dtype(0)) + log1p_of_fraction(exp_of_negative(-np.abs(z)))

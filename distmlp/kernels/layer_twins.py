@@ -38,7 +38,7 @@ def sum_in_lanes(x: np.ndarray) -> np.ndarray:
     return lanes[..., 0]
 
 
-def _largest(z):
+def _largest(z: np.ndarray) -> np.ndarray:
     """The largest entry of each row, (…, 1); a NaN is passed over."""
     with np.errstate(invalid="ignore"):
         return np.fmax.reduce(z, axis=-1, keepdims=True)

@@ -20,28 +20,28 @@ def fma(x: np.ndarray, y: np.ndarray, c: np.ndarray, out: np.ndarray) -> None:
 
 
 @np.errstate(all="ignore")
-def fused(x, y, c):
+def fused(x: np.ndarray, y: np.ndarray, c: np.ndarray) -> np.ndarray:
     """x y + c, rounded once, as an array of its own."""
     if np.result_type(x, y, c) == np.float32:
         return _fma32(x, y, c)
     return _fma64(*np.broadcast_arrays(x, y, c))
 
 
-def _fma32(x, y, c):
+def _fma32(x: np.ndarray, y: np.ndarray, c: np.ndarray) -> np.ndarray:
     # The product of two float32 is exact in float64.  Rounded to odd there, the sum is rounded to float32 as if it
     # had been exact (S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
     product = np.multiply(x, y, dtype=np.float64)
     return _sum_to_odd(product, np.asarray(c, np.float64)).astype(np.float32)
 
 
-def _two_sum(a, b):
+def _two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """a + b rounded, and the exact rest (D. Knuth)."""
     total = a + b
     of_b = total - a
     return total, (a - (total - of_b)) + (b - of_b)
 
 
-def _sum_to_odd(a, b):
+def _sum_to_odd(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a + b in float64, rounded to odd: where it is not exact, the neighbour whose last bit is set."""
     total, rest = _two_sum(a, b)
     bits = total.view(np.int64)
@@ -51,7 +51,7 @@ def _sum_to_odd(a, b):
     return (bits + np.where(mend, np.where(away_from_0, 1, -1), 0)).view(np.float64)
 
 
-def _two_product(x, y):
+def _two_product(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x y rounded, and the exact rest (T. Dekker, G. Veltkamp)."""
     product = x * y
     x_upper, y_upper = ((134217729.0 * n) - ((134217729.0 * n) - n) for n in (x, y))
@@ -61,7 +61,7 @@ def _two_product(x, y):
     return product, rest
 
 
-def _fma64(x, y, c):
+def _fma64(x: np.ndarray, y: np.ndarray, c: np.ndarray) -> np.ndarray:
     # The exact sum of three numbers, two of which are the product and its rest: the lower part is rounded to odd, so
     # that the last addition rounds as if it were the only one (Boldo and Melquiond, as above).
     product, rest = _two_product(x, y)
@@ -81,7 +81,7 @@ def _fma64(x, y, c):
     return np.where(np.isfinite(x) & np.isfinite(y) & ~np.isfinite(c), c, out)
 
 
-def _unsafe(x, y, c, product):
+def _unsafe(x: np.ndarray, y: np.ndarray, c: np.ndarray, product: np.ndarray) -> np.ndarray:
     """Where an error-free product or sum may overflow, or lose bits below the smallest number."""
     x, y, c, product = abs(x), abs(y), abs(c), abs(product)
     large = (x > 2.0**990) | (y > 2.0**990) | (c > 2.0**1000) | (product > 2.0**1000)
@@ -174,7 +174,7 @@ def gradient(
 
 
 @np.errstate(all="ignore")
-def _add(entries, total, largest, first) -> None:
+def _add(entries: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool) -> None:
     """Adds one micro-batch's entries to a total, or stores them there if first."""
     if total.dtype.kind == "i":
         np.maximum(largest, np.abs(entries).max(), out=largest)
@@ -190,7 +190,7 @@ def _rows(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1, array.shape[-1])
 
 
-def _chains(left, right, start, out) -> None:
+def _chains(left: np.ndarray, right: np.ndarray, start: np.ndarray | None, out: np.ndarray) -> None:
     """out = left right, (I, K) and (K, J), in chains of CHAIN links over K; the first begins at start, (J,), or at 0."""
     K = right.shape[0]
     for first in range(0, K, CHAIN):

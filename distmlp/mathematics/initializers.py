@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 from numpy.random import Philox
+from numpy.typing import DTypeLike
 
 from distmlp.mathematics.layout import Layout
 from distmlp.mathematics.randomness import Purpose, normals, stream, uniform
@@ -51,11 +52,11 @@ INITIALIZERS = {
 }
 
 
-def initialize(layout: Layout, name: str, seed: int, dtype) -> np.ndarray:
+def initialize(layout: Layout, name: str, seed: int, dtype: DTypeLike) -> np.ndarray:
     """The first v, (k,) of dtype: drawn in float64, each tensor from a stream of its own, then rounded."""
     draw_weights, draw_biases = INITIALIZERS[name]
     v = np.empty(layout.size, dtype)
-    for tensor, (part, shape) in enumerate(zip(layout.slices, layout.shapes)):
+    for tensor, (part, shape) in enumerate(zip(layout.slices, layout.shapes, strict=True)):
         draw = draw_weights if len(shape) == 2 else draw_biases
         v[part] = draw(stream(seed, Purpose.INITIALIZE, tensor), *shape)
     return v

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 #: Bytes of a cache line, or of the widest registers.
 LINE = 64
@@ -65,11 +66,11 @@ class Layout:
 
         v: (k,) or anything laid out like it, such as ∇C.
         """
-        tensors = [v[part].reshape(shape) for part, shape in zip(self.slices, self.shapes)]
+        tensors = [v[part].reshape(shape) for part, shape in zip(self.slices, self.shapes, strict=True)]
         return [None, *tensors[: self.N]], [None, *tensors[self.N :]]
 
 
-def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Like numpy's empty, but it begins with a cache line, so that no register's worth of a row of whole lines lies in two."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.empty(size + LINE, np.uint8)

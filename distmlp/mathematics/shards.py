@@ -15,7 +15,7 @@ windows only.
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def deal(shards: int, ranks: int) -> list[range]:
     [range(0, 3), range(3, 6), range(6, 8)]
     """
     stops = list(accumulate(split(shards, ranks)))
-    return [range(start, stop) for start, stop in zip([0, *stops], stops)]
+    return [range(start, stop) for start, stop in pairwise([0, *stops])]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Shards:
 
     def groups(self, shards: range) -> list[Group]:
         """These shards as at most three groups of equal micro-batches."""
-        groups = []
+        groups: list[Group] = []
         for i in shards:
             size, last = self.sizes[i], self.last_sizes[i]
             if groups and (groups[-1].size, groups[-1].last) == (size, last):

@@ -12,8 +12,9 @@ import hashlib
 import json
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 import h5py
@@ -44,7 +45,7 @@ class Checkpoint:
 
 def v_sha256(v: np.ndarray) -> str:
     """SHA-256 of v's bytes, little-endian, in its dtype."""
-    return hashlib.sha256(np.ascontiguousarray(v, v.dtype.newbyteorder("<"))).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(v, v.dtype.newbyteorder("<")).data).hexdigest()
 
 
 def name(step: int) -> str:
@@ -83,7 +84,7 @@ class Writer:
     def __init__(self, directory: Path, keep: int):
         self._directory, self._keep = directory, keep
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._underway = None
+        self._underway: Future[Path] | None = None
 
     @property
     def busy(self) -> bool:
@@ -113,7 +114,7 @@ class Writer:
         return path
 
 
-def _digest(file) -> str:
+def _digest(file: BufferedReader) -> str:
     """SHA-256 of an open file's bytes after the user block."""
     file.seek(_BLOCK)
     return hashlib.file_digest(file, "sha256").hexdigest()
@@ -163,7 +164,7 @@ def listed(directory: Path) -> list[Path]:
 
 def newest_good(directory: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint of a directory that reads well, or None; and what was said of those passed over."""
-    passed_over = []
+    passed_over: list[str] = []
     for path in listed(directory):
         try:
             return read(path), passed_over
