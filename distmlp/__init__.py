@@ -11,11 +11,30 @@ mathematics import numpy and nothing else.  Importing distmlp imports none of th
 __version__ = "0.2.0.dev0"
 __all__ = ["InputError", "evaluate", "load_config", "train"]
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from distmlp.config.reading import load as load_config
 from distmlp.errors import InputError
 
+if TYPE_CHECKING:
+    from mpi4py.MPI import Intracomm
 
-def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: False):
+    from distmlp.config.sections import Config
+    from distmlp.training.evaluation import Metrics
+    from distmlp.training.loop import Result
+    from distmlp.training.reporting import Silent
+
+
+def train(
+    config: "Config | dict[str, Any] | str | Path",
+    comm: "Intracomm | None" = None,
+    *,
+    resume: str = "auto",
+    report: "Silent | None" = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> "Result":
     """Trains a network, on every rank of comm, and returns a `distmlp.training.loop.Result` on each.
 
     config: a `Config`, a dictionary like its TOML, or the path of a TOML file.  comm: an mpi4py
@@ -36,12 +55,18 @@ def train(config, comm=None, *, resume="auto", report=None, should_stop=lambda: 
         config = from_tables(config)
     elif not isinstance(config, Config):
         config = load_config(config)
-    comm = launchers.of(comm)
-    report = report or reporting.LogOnly()
-    return training.train(config, comm, resume=resume, report=report, should_stop=should_stop)
+    return training.train(
+        config,
+        launchers.of(comm),
+        resume=resume,
+        report=report or reporting.LogOnly(),
+        should_stop=should_stop,
+    )
 
 
-def evaluate(place, data=None, comm=None):
+def evaluate(
+    place: str | Path, data: str | None = None, comm: "Intracomm | None" = None
+) -> "Metrics":
     """The `distmlp.training.evaluation.Metrics` of a checkpoint (a file or a run directory) on a set.
 
     data: "FILE.h5:/group"; None is the config's validation set.  Collective over comm, as for `train`.

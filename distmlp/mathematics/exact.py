@@ -24,6 +24,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from distmlp.kernels import choice as kernels
 from distmlp.mathematics.layout import Layout
@@ -45,7 +46,10 @@ COST_LIMBS = 20
 #: Exponent that stands for a NaN or an infinity.
 NOT_FINITE = 2**20
 
-_INTEGER = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+_INTEGER: dict[np.dtype, np.dtype] = {
+    np.dtype(np.float32): np.dtype(np.int32),
+    np.dtype(np.float64): np.dtype(np.int64),
+}
 # The smallest and the largest e.  2^e is folded into δ, which must not overflow where all a, and so the
 # gradient, are zero; gradients below 2^-e are far beneath what changes a v of the dtype.
 _EXPONENTS = {np.dtype(np.float32): (-100, 60), np.dtype(np.float64): (-1000, 200)}
@@ -71,14 +75,14 @@ class Grid:
     exponents: e, one whole number a tensor.  dtype: of the gradient, whose integers have its width.
     """
 
-    def __init__(self, exponents: Sequence[int], dtype):
+    def __init__(self, exponents: Sequence[int], dtype: DTypeLike) -> None:
         self.exponents = tuple(exponents)
         self.dtype = np.dtype(dtype)
         self.scales = [math.ldexp(1.0, e) for e in self.exponents]
         self._room = 8 * self.dtype.itemsize - 1 - ROOM_BITS
 
     @staticmethod
-    def fitting(totals: list[int], dtype) -> "Grid":
+    def fitting(totals: list[int], dtype: DTypeLike) -> "Grid":
         """The grid for sums with Σ T_i < 2^totals, one a tensor, with HEADROOM bits to spare.
 
         Raises NotFinite where they are too large for any grid.
@@ -110,7 +114,10 @@ class Grid:
         smallest, largest = _EXPONENTS[self.dtype]
         return _grid(
             tuple(
-                [max(smallest, min(e + more, largest)) for e, more in zip(self.exponents, finer)]
+                [
+                    max(smallest, min(e + more, largest))
+                    for e, more in zip(self.exponents, finer, strict=True)
+                ]
             ),
             self.dtype,
         )
@@ -162,7 +169,7 @@ class Message:
         return layout.size + len(layout.slices) + 5 + COST_LIMBS
 
 
-def carrier(dtype) -> np.dtype:
+def carrier(dtype: DTypeLike) -> np.dtype:
     """The whole numbers that carry a gradient of a dtype."""
     return _INTEGER[np.dtype(dtype)]
 

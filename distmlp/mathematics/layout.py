@@ -66,7 +66,9 @@ class Layout:
 
         v: (k,) or anything laid out like it, such as ∇C.
         """
-        tensors = [v[part].reshape(shape) for part, shape in zip(self.slices, self.shapes, strict=True)]
+        tensors = [
+            v[part].reshape(shape) for part, shape in zip(self.slices, self.shapes, strict=True)
+        ]
         return [None, *tensors[: self.N]], [None, *tensors[self.N :]]
 
 

@@ -8,10 +8,12 @@ Each line that is an equation of the notes' summary carries it as a tag, `# note
 the tags against docs/notes-to-code.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from distmlp.kernels import choice as kernels
 from distmlp.mathematics.activations import ACTIVATIONS, Activation
@@ -67,11 +69,11 @@ class Pass:
 class Workspace:
     """Memory for passes, which grows with the largest of them and is viewed in any (s, M)."""
 
-    def __init__(self, layers: tuple[int, ...], dtype) -> None:
+    def __init__(self, layers: tuple[int, ...], dtype: DTypeLike) -> None:
         self.dtype = np.dtype(dtype)
         self._layers = layers
         self._samples = 0
-        self._memory: list[np.ndarray] = []
+        self._memory: list[list[np.ndarray]] = []
         self._passes: dict[tuple[int, int], Pass] = {}
 
     def view(self, s: int, M: int, x: np.ndarray) -> Pass:
@@ -98,7 +100,7 @@ class Workspace:
         self._memory = [[rows(n) for n in layers], [rows(n) for n in layers], [rows(layers[-1])]]
 
 
-def forward(network: Network, w, b, p: Pass) -> None:
+def forward(network: Network, w: Sequence, b: Sequence, p: Pass) -> None:
     """a[1] … a[N] from a[0] (notes, section 3.4, "Forward Pass"); p.z keeps z(N)."""
     N = network.layout.N
     for l in range(1, N + 1):
@@ -114,7 +116,7 @@ def forward(network: Network, w, b, p: Pass) -> None:
         )
 
 
-def backward(network: Network, w, p: Pass, y) -> None:
+def backward(network: Network, w: Sequence, p: Pass, y: np.ndarray) -> None:
     """delta[N] … delta[1] from a and the desired output y, (s, M, outputs) (notes, section 3.3)."""
     N = network.layout.N
     if network.matched:

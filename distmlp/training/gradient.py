@@ -1,9 +1,10 @@
 """Σ ∇C_i over this rank's micro-batches: forward pass, backward pass and gradient, added to a message."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from distmlp.data.feed import MicroBatches
 from distmlp.mathematics import exact
@@ -39,13 +40,20 @@ class GradientSum:
     kept: the entries of the message that this rank itself reads next.
     """
 
-    def __init__(self, network: Network, dtype, kept: slice) -> None:
+    def __init__(self, network: Network, dtype: DTypeLike, kept: slice) -> None:
         self._network, self._kept = network, kept
         sample_bytes = 2 * sum(network.layers[1:]) * np.dtype(dtype).itemsize
         self._samples_a_pass = max(1, PASS_BYTES // sample_bytes)
         self._workspace = Workspace(network.layers, dtype)
 
-    def add_up(self, w, b, batches: list[MicroBatches], grid: exact.Grid | None, message) -> Seen:
+    def add_up(
+        self,
+        w: Sequence,
+        b: Sequence,
+        batches: list[MicroBatches],
+        grid: exact.Grid | None,
+        message: exact.Message,
+    ) -> Seen:
         """message.gradient = Σ ∇C_i over the micro-batches, in the grid's units; as plain floats without a grid."""
         passes = list(self._passes(batches))
         micro_batches = sum(len(batch.y) for batch in passes)

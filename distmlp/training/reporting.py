@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from distmlp.parallel.communicator import Communicator
 from distmlp.runs.events import Event, append
@@ -140,7 +140,7 @@ class Report(LogOnly):
     def __init__(self, bar: bool | None = None) -> None:
         super().__init__()
         self._show_bar = sys.stderr.isatty() if bar is None else bar
-        self._bar = None
+        self._bar: Any = None  # a tqdm, where there is one
 
     def warn(self, text: str) -> None:
         self._line(f"distmlp: {text}", sys.stderr)

@@ -10,11 +10,13 @@ import functools
 import zlib
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from distmlp.data.feed import MicroBatches
 from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
-from distmlp.mathematics.optimizers import Mean
+from distmlp.mathematics.optimizers import SGD, Adam, Mean
+from distmlp.parallel.communicator import Communicator
 from distmlp.training.gradient import GradientSum, Seen
 from distmlp.training.state import State
 
@@ -27,7 +29,13 @@ class Step:
     """
 
     def __init__(
-        self, network: Network, optimizer, dtype, exactly: bool, comm, micro_batches: int
+        self,
+        network: Network,
+        optimizer: SGD | Adam,
+        dtype: DTypeLike,
+        exactly: bool,
+        comm: Communicator,
+        micro_batches: int,
     ) -> None:
         self.network, self.optimizer, self.comm = network, optimizer, comm
         self.dtype, self.exactly = np.dtype(dtype), exactly
@@ -105,7 +113,9 @@ class Step:
         message.totals[2:] = exact.cost_limbs([] if not_finite else seen.costs)
         if self.audited:
             parts = message.gradient, message.units, message.totals
-            self.contribution = functools.reduce(lambda crc, part: zlib.crc32(part, crc), parts, 0)
+            self.contribution = functools.reduce(
+                lambda crc, part: zlib.crc32(part.data, crc), parts, 0
+            )
 
     def _check_finite(self) -> None:
         """Raises exact.NotFinite where a micro-batch of any rank had a NaN or an infinity."""
