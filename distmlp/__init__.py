@@ -19,8 +19,6 @@ from distmlp.config.reading import load as load_config
 from distmlp.errors import InputError
 
 if TYPE_CHECKING:
-    from mpi4py.MPI import Intracomm
-
     from distmlp.config.sections import Config
     from distmlp.training.evaluation import Metrics
     from distmlp.training.loop import Result
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 def train(
     config: "Config | dict[str, Any] | str | Path",
-    comm: "Intracomm | None" = None,
+    comm: Any = None,
     *,
     resume: str = "auto",
     report: "Silent | None" = None,
@@ -64,9 +62,7 @@ def train(
     )
 
 
-def evaluate(
-    place: str | Path, data: str | None = None, comm: "Intracomm | None" = None
-) -> "Metrics":
+def evaluate(place: str | Path, data: str | None = None, comm: Any = None) -> "Metrics":
     """The `distmlp.training.evaluation.Metrics` of a checkpoint (a file or a run directory) on a set.
 
     data: "FILE.h5:/group"; None is the config's validation set.  Collective over comm, as for `train`.
