@@ -64,7 +64,7 @@ install() {
     # Editable: the environment runs the sources as they are, and no build directory can go stale.
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root${extras:+[$extras]}" ||
         fail "pip could not install distmlp${extras:+ with $extras} into $venv; it says why above."
-    "$venv/bin/python" -c 'import distmlp.kernels._exact, distmlp.kernels._hostmemory, distmlp.kernels._network' 2>/dev/null ||
+    "$venv/bin/python" -c 'import distmlp.kernels._kernels' 2>/dev/null ||
         echo "No C compiler, or no headers of $python: distmlp does all in numpy, to the same bits but more slowly." >&2
     if [ "$mpi" = path ] && ! loads_mpi; then
         # mpi4py's wheel knows the common MPIs only; from source it is built with the mpicc on the path.
