@@ -350,7 +350,7 @@ def install(faults: Faults) -> None:
     wrap(hostmemory.SharedAddends, "add", after=lambda *_: faults.at("added"))
     wrap(mpi.MpiCommunicator, "_meet", around=meet)
     wrap(step.Step, "gradient", around=gradient)
-    wrap(step.Step, "_accumulate", after=accumulated)
+    wrap(step.Step, "_fill_header", before=accumulated)
     wrap(step.Step, "update", after=updated)
     wrap(evaluation, "evaluate", around=evaluate)
     wrap(recovery, "furthest", before=lambda *_: faults.at("furthest"))
