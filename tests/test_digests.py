@@ -30,22 +30,49 @@ def test_any_rank_count_under_any_mpi(mpi, ranks, tmp_path, digests):
     assert train_small_runs(tmp_path, mpi=mpi, ranks=ranks) == digests
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_built_by_another_compiler(tmp_path, digests):
-    """The package is built from a copy of the sources; what Python finds there hides what is installed."""
+@pytest.fixture(scope="module")
+def other_build(tmp_path_factory):
+    """A folder for PYTHONPATH: the package built by clang, with the source for 512 bits built for AVX2.
+
+    It is built from a copy of the sources; what Python finds there hides what is installed.
+    """
     if not shutil.which("clang"):
         pytest.skip("no clang on the path")
-    sources, place = tmp_path / "sources", tmp_path / "place"
+    home = tmp_path_factory.mktemp("other_build")
+    sources, place = home / "sources", home / "place"
     sources.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, sources)
     shutil.copytree(ROOT / "distmlp", sources / "distmlp", ignore=shutil.ignore_patterns("*.so"))
     pip = [sys.executable, "-m", "pip", "--quiet", "install", "--no-deps", "--target", place]
-    env = {**os.environ, "CC": "clang", "LDSHARED": "clang -shared"}
-    subprocess.run([*pip, sources], env=env, check=True)
+    env = {"CC": "clang", "LDSHARED": "clang -shared", "CFLAGS": "-DEMULATED_512"}
+    subprocess.run([*pip, sources], env={**os.environ, **env}, check=True)
     assert b"clang" in next(place.glob("distmlp/kernels/_kernels*.so")).read_bytes()
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_built_by_another_compiler(other_build, tmp_path, digests):
     script = ROOT / "tests" / "small_runs.py"
-    done = run_ranks(None, 1, [script, tmp_path], env={"PYTHONPATH": str(place)})
+    done = run_ranks(None, 1, [script, tmp_path], env={"PYTHONPATH": str(other_build)})
     assert done.status == 0, done.err
     assert json.loads(done.out) == digests
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_kernels_of_another_compiler_at_512_bits_on_any_cpu(other_build):
+    """Also where this CPU has no AVX-512: how its tiles, panels and parts of vectors are cut is the same source."""
+    words = ["-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernels"]
+    env = {**os.environ, "PYTHONPATH": str(other_build)}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    at_512 = "import distmlp.kernels._kernels as k; print(k.__file__, k.widths())"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", at_512], env=env, capture_output=True, text=True
+    )
+    assert str(other_build) in found.stdout
+    assert "512" in found.stdout

