@@ -16,17 +16,9 @@ OF_FOLDERS = {
 OF_FIXTURES = {"mpis": ["mpi"], "hosts": ["root"], "mounted": ["root"], "mounting": ["root"]}
 
 
-def pytest_addoption(parser):
-    parser.addoption(
-        "--with-mpi",
-        action="store_true",
-        help="collect tests/collective: pytest is run by all ranks of an mpirun",
-    )
-
-
 def pytest_ignore_collect(collection_path, config):
-    # They run inside mpirun; tests/test_collective.py starts it.
-    if collection_path.name == "collective" and not config.getoption("--with-mpi"):
+    # They run inside mpirun; tests/test_collective.py starts it, with pytest-mpi, whose option this is.
+    if collection_path.name == "collective" and not config.getoption("--with-mpi", default=False):
         return True
     return None
 

@@ -9,6 +9,8 @@ COLLECTIVE = ROOT / "tests" / "collective"
 PYTEST = [
     "-m",
     "pytest",
+    "-p",
+    "pytest_mpi",
     "--with-mpi",
     "-m",
     "mpi",
@@ -24,6 +26,7 @@ PYTEST = [
 def test_on_ranks(mpi, ranks):
     done = run_ranks(mpi, ranks, [*PYTEST, COLLECTIVE], timeout=120)
     assert done.status == 0, done.out + done.err
+    assert "MPI Information" in done.out  # pytest-mpi's
     (counts,) = re.findall(r"passed on the ranks: \[(.*)\]", done.out)
     counts = [int(count) for count in counts.split(",")]
     assert len(counts) == ranks and len(set(counts)) == 1 and counts[0] > 40, counts

@@ -1,6 +1,6 @@
 """For tests that every rank of mpirun runs together: one rank's failure is every rank's, and never a hang.
 
-    mpirun -n 3 python -m pytest --with-mpi -m mpi tests/collective
+    mpirun -n 3 python -m pytest -p pytest_mpi --with-mpi -m mpi tests/collective
 
 After each test the ranks tell one another how it went, on a communicator of their own.  Where one has
 raised while the others wait for it in a collective call, they cannot come to be told: then it prints
