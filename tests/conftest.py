@@ -16,6 +16,10 @@ OF_FOLDERS = {
 OF_FIXTURES = {"mpis": ["mpi"], "hosts": ["root"], "mounted": ["root"], "mounting": ["root"]}
 
 
+#: Folders whose modules share what takes minutes to make; where two modules run side by side, these do not.
+SHARE_WHAT_THEY_MAKE = {"machines", "packaging"}
+
+
 def pytest_ignore_collect(collection_path, config):
     # They run inside mpirun; tests/test_collective.py starts it, with pytest-mpi, whose option this is.
     if collection_path.name == "collective" and not config.getoption("--with-mpi", default=False):
@@ -23,8 +27,12 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items):
     for item in items:
+        folder = item.path.parent.name
+        group = folder if folder in SHARE_WHAT_THEY_MAKE else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
         marks = set()
         for folder in item.path.parts:
             marks.update(OF_FOLDERS.get(folder, ()))

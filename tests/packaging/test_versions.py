@@ -46,6 +46,6 @@ def test_a_short_suite(versions, compiled, wheel, plain_wheel, environment, tmp_
     assert place.startswith(str(environment.place))
     if versions == "lowest":
         assert wanted == [f"numpy=={numpy}", f"h5py=={h5py}"]
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", MARKS, *SUITE]
+    words = ["-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", MARKS, *SUITE]
     said = environment.python(*words, cwd=tmp_path, timeout=1000)
     assert re.search(r"\d{3,} passed", said), said
