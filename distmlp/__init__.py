@@ -3,13 +3,14 @@
     import distmlp
     result = distmlp.train("digits.toml")                      # one process, or every rank of mpirun
     print(result.v_sha256)
+    classes = distmlp.load("runs/digits").predict(x)           # x: (samples, inputs) in memory
 
 The parts can be used by themselves: `distmlp.mathematics.network`, `distmlp.mathematics.exact` and the other rooms of the
 mathematics import numpy and nothing else.  Importing distmlp imports none of them.
 """
 
 __version__ = "0.2.0.dev0"
-__all__ = ["InputError", "evaluate", "load_config", "train"]
+__all__ = ["InputError", "evaluate", "load", "load_config", "train"]
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from distmlp.errors import InputError
 
 if TYPE_CHECKING:
     from distmlp.config.sections import Config
+    from distmlp.results.trained import TrainedNetwork
     from distmlp.training.evaluation import Metrics
     from distmlp.training.loop import Result
     from distmlp.training.reporting import Silent
@@ -72,3 +74,14 @@ def evaluate(place: str | Path, data: str | None = None, comm: Any = None) -> "M
     from distmlp.results import scoring
 
     return scoring.evaluate(place, data, launchers.of(comm))
+
+
+def load(place: str | Path) -> "TrainedNetwork":
+    """A trained network, to call `predict(x)`, `predict_proba(x)` and `evaluate(x, y)` on arrays in memory.
+
+    place: a checkpoint's file or a run directory.  Each call gives the bits that the commands give.  It is of this
+    process alone: under mpirun each rank may load it.  Raises InputError.
+    """
+    from distmlp.results import trained
+
+    return trained.load(place)

@@ -35,7 +35,8 @@ class Result:
     """How a training ended.
 
     complete: False where it was asked to stop.  v: (k,), equal on every rank.  checkpoint: the last
-    one written, or found.  record: the last epoch's line of the log, None where this call ran none.
+    one written, or found.  record: the last epoch's line of the log, also of an epoch that an earlier call
+    ended; None where none has ended, or the log has lost it.
     """
 
     complete: bool

@@ -1,5 +1,7 @@
 """The state that a run begins with: a checkpoint's, or a new one."""
 
+from pathlib import Path
+
 import numpy as np
 
 from distmlp import arithmetic
@@ -10,6 +12,7 @@ from distmlp.mathematics.initializers import initialize
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint, events
 from distmlp.runs.checkpoint import Checkpoint
+from distmlp.runs.log import read_log
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
@@ -28,11 +31,21 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
         state = new_state(run)
     else:
         state = restored(run, found)
+        state.record = on_rank_0(comm, lambda: _record_until(directory.log, state.step))
         saver.resumed(found)
     _say_what_the_ranks_are_for(run)
     run.report.start(directory.log, state.step, run.last_step)
     run.report.event(events.began(state.step, run.last_step, comm.size))
     return state
+
+
+def _record_until(log: Path, step: int) -> dict | None:
+    """The log's last record up to a step, None where it has none."""
+    try:
+        records = read_log(log)
+    except OSError:
+        return None  # the report says so, once it begins to write there
+    return next((record for record in reversed(records) if record["step"] <= step), None)
 
 
 def new_state(run: Prepared) -> State:

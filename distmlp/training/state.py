@@ -15,7 +15,7 @@ class State:
     step: steps done since the start.  totals: of the epoch under way.  last_cost: of the epoch
     before; last_change: |that cost − the cost before it|; each None until there is one.  stop, save:
     whether a rank asked for it in the last step.  record: the last epoch's line of the log, None until
-    this process has seen an epoch end; ranks may differ in what its clock says.
+    an epoch has ended; ranks may differ in what its clock says.
     """
 
     v: np.ndarray
