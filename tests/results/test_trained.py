@@ -110,7 +110,7 @@ def test_probabilities_of_other_outputs(tmp_path):
         numbers.predict_proba(x)
 
 
-def test_the_readmes_example_runs_twice_without_a_warning(tmp_path):
+def test_a_complete_run_gives_its_record_again(tmp_path):
     write_set(tmp_path / "set.h5")
     config = tables(
         {
