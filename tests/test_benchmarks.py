@@ -98,6 +98,22 @@ def test_memory():
     assert all(float(row["of the highest"].split()[0]) > 10 for row in found)
 
 
+def test_gemm():
+    of_float32, of_float64, in_all = tables(
+        "gemm", "--layers", "12x5", "130x110", "--samples", "8", "--rounds", "1", "--quick"
+    )
+    for rows in (of_float32, of_float64):
+        assert [(row["product"], row["layer"]) for row in rows] == [
+            (product, layer)
+            for layer in ("12 → 5", "130 → 110")
+            for product in ("forward", "backward", "gradient")
+        ]
+        ratios = [row[name] for row in rows for name in row if name.startswith("numpy / ")]
+        assert ratios and all(re.fullmatch(NUMBERS, ratio) for ratio in ratios)
+    assert {row["aim"] for row in in_all} == {"0.8", "0.95"}
+    assert {row["shapes that reach it"].partition(" of ")[2] for row in in_all} == {"3"}
+
+
 def test_compare(tmp_path):
     path = tmp_path / "compare.json"
     step, memory, startup = tables(

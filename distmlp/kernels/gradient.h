@@ -91,8 +91,7 @@ static void group_of_gradients(const struct job *g)
     columns = columns > STRIP ? STRIP : columns;
     for (ptrdiff_t k = 0; k < g->m; k += columns) {
         const ptrdiff_t to = g->m - k < columns ? g->m : k + columns;
-        for (ptrdiff_t i = k; i < to; i += PANEL)
-            pack(g->a + i, g->m, to - i < PANEL ? to - i : PANEL, samples, g->packed + (i - k) * samples);
+        pack(g->a + k, g->m, to - k, samples, g->packed);
         for (ptrdiff_t j = 0, R; j < g->n; j += R) {
             R = rows_of_next_tile(g->n - j, TILE_ROWS);
             rows_of_gradients(g, j, R, k, to);

@@ -11,6 +11,7 @@
 #define gather_quads NAME(gather_quads)
 #define transpose_quads NAME(transpose_quads)
 #define pack_transposed NAME(pack_transposed)
+#define pack_panel NAME(pack_panel)
 #define pack NAME(pack)
 #define load_part NAME(load_part)
 #define store_part NAME(store_part)
@@ -116,20 +117,34 @@ static void pack_transposed(const real *w, ptrdiff_t step, ptrdiff_t columns, pt
     }
 }
 
-/* Packs a panel from a row for each link: panel[k][j] = right[k * step + j], with +0 behind the last of the columns. */
-static void pack(const real *right, ptrdiff_t step, ptrdiff_t columns, ptrdiff_t links, real *panel)
+/* Packs columns from a row for each link, fewer than a panel's or as many: panel[k][j] = right[k * step + j], with +0 behind
+   the last of them. */
+static void pack_panel(const real *right, ptrdiff_t step, ptrdiff_t columns, ptrdiff_t links, real *panel)
 {
-    if (columns >= PANEL)
+    if (columns > LANES)
         for (ptrdiff_t k = 0; k < links; k++) {
             v_store(panel + k * PANEL, v_load(right + k * step));
-            v_store(panel + k * PANEL + LANES, v_load(right + k * step + LANES));
-        }
-    else if (columns > LANES)
-        for (ptrdiff_t k = 0; k < links; k++) {
-            v_store(panel + k * PANEL, v_load(right + k * step));
-            v_store(panel + k * PANEL + LANES, v_load_first(right + k * step + LANES, columns - LANES));
+            v_store(panel + k * PANEL + LANES, load_part(right + k * step, 1, columns));
         }
     else
         for (ptrdiff_t k = 0; k < links; k++)
             v_store(panel + k * LANES, load_part(right + k * step, 0, columns));
+}
+
+/* Packs panels, one after another.  SIDE_BY_SIDE of them are packed together: the next row may lie in another page, and more
+   of them would meet in the same places of the first cache. */
+#define SIDE_BY_SIDE 4
+
+static void pack(const real *right, ptrdiff_t step, ptrdiff_t columns, ptrdiff_t links, real *panels)
+{
+    const ptrdiff_t together = SIDE_BY_SIDE * PANEL;
+    for (; columns >= together; columns -= together, right += together, panels += links * together)
+        for (ptrdiff_t k = 0; k < links; k++)
+            for (ptrdiff_t i = 0; i < SIDE_BY_SIDE; i++) {
+                const real *const row = right + k * step + i * PANEL;
+                v_store(panels + (i * links + k) * PANEL, v_load(row));
+                v_store(panels + (i * links + k) * PANEL + LANES, v_load(row + LANES));
+            }
+    for (; columns > 0; columns -= PANEL, right += PANEL, panels += links * PANEL)
+        pack_panel(right, step, columns < PANEL ? columns : PANEL, links, panels);
 }

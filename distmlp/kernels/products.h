@@ -19,6 +19,7 @@
 #define COLUMNS (8 * PANEL)
 
 #define product NAME(product)
+#define chains_of_block NAME(chains_of_block)
 #define block_of_product NAME(block_of_product)
 #define rows_at_a_time NAME(rows_at_a_time)
 #define make_forward NAME(make_forward)
@@ -32,31 +33,39 @@ struct product {
     real *out;
 };
 
-/* Rows first … last of a product, columns from … to, all chains. */
+/* Rows first … last of a product, columns from … to, at most COLUMNS: the chains that begin at link k. */
+static void chains_of_block(const struct product *p, ptrdiff_t k, ptrdiff_t first, ptrdiff_t last, ptrdiff_t from, ptrdiff_t to)
+{
+    const ptrdiff_t links = p->K - k < CHAIN ? p->K - k : CHAIN;
+    real panels[CHAIN * COLUMNS] __attribute__((aligned(64))), start[PANEL];
+    if (!p->transposed)
+        pack(p->right + k * p->N + from, p->N, to - from, links, panels);
+    for (ptrdiff_t j = from; j < to; j += PANEL) {
+        real *const panel = p->transposed ? panels : panels + (j - from) * links;
+        struct tile t = {.row_step = p->K, .link_step = 1, .panel = panel, .out_step = p->N, .links = links, .later = k > 0};
+        t.columns = to - j < PANEL ? to - j : PANEL;
+        t.panel_step = t.columns > LANES ? PANEL : LANES;
+        t.start = start;
+        for (int v = 0; v * LANES < t.columns; v++)
+            v_store(start + v * LANES, p->start && k == 0 ? load_part(p->start + j, v, t.columns) : v_all(0));
+        if (p->transposed)
+            pack_transposed(p->right + j * p->K + k, p->K, t.columns, links, panel);
+        const ptrdiff_t most = t.columns > LANES ? TILE_ROWS : THIN_ROWS;
+        for (ptrdiff_t i = first, R; i < last; i += R) {
+            R = rows_of_next_tile(last - i, most);
+            t.rows = p->rows + i * p->K + k;
+            t.out = p->out + i * p->N + j;
+            sum_tiles(R, &t);
+        }
+    }
+}
+
+/* Rows first … last of a product, columns from … to. */
 static void block_of_product(const struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t from, ptrdiff_t to)
 {
-    real panel[CHAIN * PANEL] __attribute__((aligned(64))), start[PANEL];
-    for (ptrdiff_t k = 0; k < p->K; k += CHAIN)
-        for (ptrdiff_t j = from; j < to; j += PANEL) {
-            struct tile t = {.row_step = p->K, .link_step = 1, .panel = panel, .out_step = p->N, .later = k > 0};
-            t.links = p->K - k < CHAIN ? p->K - k : CHAIN;
-            t.columns = to - j < PANEL ? to - j : PANEL;
-            t.panel_step = t.columns > LANES ? PANEL : LANES;
-            t.start = start;
-            for (int v = 0; v * LANES < t.columns; v++)
-                v_store(start + v * LANES, p->start && k == 0 ? load_part(p->start + j, v, t.columns) : v_all(0));
-            if (p->transposed)
-                pack_transposed(p->right + j * p->K + k, p->K, t.columns, t.links, panel);
-            else
-                pack(p->right + k * p->N + j, p->N, t.columns, t.links, panel);
-            const ptrdiff_t most = t.columns > LANES ? TILE_ROWS : THIN_ROWS;
-            for (ptrdiff_t i = first, R; i < last; i += R) {
-                R = rows_of_next_tile(last - i, most);
-                t.rows = p->rows + i * p->K + k;
-                t.out = p->out + i * p->N + j;
-                sum_tiles(R, &t);
-            }
-        }
+    for (ptrdiff_t j = from; j < to; j += COLUMNS)
+        for (ptrdiff_t k = 0; k < p->K; k += CHAIN)
+            chains_of_block(p, k, first, last, j, to - j < COLUMNS ? to : j + COLUMNS);
 }
 
 /* As many rows at a time as stay in the second cache, in equal shares. */
