@@ -39,6 +39,21 @@ case(
 case("wrong type", ["optimizer.learning_rate", "-1", "above 0"], {"optimizer.learning_rate": -1})
 case("wrong type", ["optimizer.learning_rate", "number"], {"optimizer.learning_rate": float("nan")})
 case("wrong type", ["optimizer.learning_rate", "missing"], {"optimizer.learning_rate": None})
+case(
+    "wrong type",
+    ["training.metrics", '["f2"]', "balanced_accuracy", "top_2"],
+    {"training.metrics": ["f2"]},
+)
+case(
+    "contradiction",
+    ["training.metrics", "data.validation"],
+    {"training.metrics": ["f1"], "data.validation": None},
+)
+case(
+    "contradiction",
+    ["training.metrics", "rmse", "numbers", "classes", "log_loss"],
+    {"training.metrics": ["f1", "rmse"]},
+)
 case("wrong type", ["network.layers", "missing"], {"network.layers": None})
 case("wrong type", ["dtype", "float16", "float32, float64"], {"dtype": "float16"})
 case("wrong type", ["seed", "-1", "2**64"], {"seed": -1})

@@ -52,16 +52,16 @@ def train(args: Namespace, comm: "Communicator") -> int:
 
 def evaluate(args: Namespace, comm: "Communicator") -> int:
     """Prints a checkpoint's metrics on a set."""
-    from distmlp.results import scoring
+    from distmlp.results import scoring, tables
 
     metrics = scoring.evaluate(args.checkpoint, args.data, comm)
     if comm.rank == 0:
         if args.json:
-            print(json.dumps(vars(metrics)))
+            single, scores = dict(vars(metrics)), metrics.scores or {}
+            del single["scores"]
+            print(json.dumps({**single, **scores}))
         else:
-            print(f"samples  {metrics.samples}\ncost     {metrics.cost:.9g}")
-            if metrics.accuracy is not None:
-                print(f"accuracy {100 * metrics.accuracy:.2f} %")
+            print(tables.text(metrics))
     return COMPLETE
 
 

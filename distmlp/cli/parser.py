@@ -104,7 +104,13 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = _add(commands, "evaluate", "Print the cost and the accuracy of a checkpoint on a set.")
+    parser = _add(
+        commands,
+        "evaluate",
+        "Print the cost and the metrics of a checkpoint on a set.",
+        "Classes: accuracy, balanced accuracy, top-k, precision, recall, F1, ROC AUC, log loss, Brier score, all by class,\n"
+        "and the confusion matrix.  Numbers: R², RMSE, MAE and the largest error, by output.",
+    )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
     parser.add_argument(
         "--data", metavar="FILE.h5:/group", help="the set; by default the config's data.validation"

@@ -4,6 +4,7 @@ A key that does not decide v may differ when a run is resumed; those are declare
 """
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import Field, field
@@ -53,6 +54,21 @@ def number(
 def text(default: str | None, expected: str, free: bool = False) -> Any:
     """A key that takes text, which may be empty only where that is the default."""
     return key(default, expected, lambda x: isinstance(x, str) and (x != "" or default == ""), free)
+
+
+def names(
+    default: tuple[str, ...], known: tuple[str, ...], pattern: str, free: bool = False
+) -> Any:
+    """A key that takes a list of names: known ones, and those that a pattern fits."""
+
+    def accepts(x: object) -> bool:
+        return isinstance(x, list) and all(
+            isinstance(name, str) and (name in known or re.fullmatch(pattern, name)) for name in x
+        )
+
+    return key(
+        default, f'a list of some of {", ".join(known)}, and "top_2", "top_3" …', accepts, free
+    )
 
 
 def flag(default: bool, free: bool = False) -> Any:

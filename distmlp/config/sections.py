@@ -5,6 +5,12 @@ from dataclasses import asdict, dataclass, field
 
 from distmlp.config import keys
 
+#: What training.metrics may name beside "top_2", "top_3" …
+METRICS = (
+    *("balanced_accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier"),
+    *("r2", "rmse", "mae", "largest_error"),
+)
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -64,6 +70,7 @@ class TrainingConfig:
     micro_batch_size: int = keys.count(0, least=0)
     epochs: int = keys.count(30, least=1, free=True)
     epsilon: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0, free=True)
+    metrics: tuple[str, ...] = keys.names((), METRICS, r"top_[1-9]\d{0,8}", free=True)
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,14 @@ class DataSet:
             self._held = self.read([(0, self.rows)])
 
     @property
+    def target_names(self) -> list[str] | None:
+        """What the file calls the classes, or the columns of the targets; None where it has no names for them."""
+        names = None
+        if self._y is not None:
+            names = self._y.attrs.get("classes" if self.classes else "columns")
+        return None if names is None else [str(name) for name in names]
+
+    @property
     def held(self) -> tuple[np.ndarray, np.ndarray | None] | None:
         """All inputs (n, d) and targets, as stored, where they are held in memory."""
         return self._held

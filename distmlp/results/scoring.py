@@ -25,6 +25,7 @@ from distmlp.training.evaluation import Metrics
 from distmlp.training.evaluation import evaluate as evaluate_set
 from distmlp.training.evaluation import predict as predict_blocks
 from distmlp.training.preparation import check_arithmetic, network_of, scan_all
+from distmlp.training.scores import Scores
 
 
 def load(place: str | Path, comm: Communicator) -> tuple[Checkpoint, Config]:
@@ -51,7 +52,7 @@ def _open_set(
 
 
 def evaluate(place: str | Path, spec: str | None, comm: Communicator) -> Metrics:
-    """Metrics of a checkpoint on a set, by default the config's validation set.  Raises InputError."""
+    """Metrics of a checkpoint on a set, by default the config's validation set, with all scores.  Raises InputError."""
     check_arithmetic(comm)
     found, config = load(place, comm)
     spec = spec or config.data.validation
@@ -62,8 +63,9 @@ def evaluate(place: str | Path, spec: str | None, comm: Communicator) -> Metrics
     with ExitStack() as stack:
         data = _open_set(spec, config.data.targets, config, comm, stack)
         scan_all(config, comm, [data])
-        transform = transform_of(config.data)
-        return evaluate_set(network_of(config), found.v, data, transform, comm)
+        network = network_of(config)
+        scores = Scores(network, data)
+        return evaluate_set(network, found.v, data, transform_of(config.data), comm, scores)
 
 
 def predict(place: str | Path, spec: str, out: Path, comm: Communicator) -> int:

@@ -6,6 +6,7 @@ of blocks.  Costs and hits are summed exactly, so the metrics are the same bits 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from distmlp.mathematics.shards import deal
 from distmlp.parallel.communicator import Communicator
 from distmlp.runs import checkpoint
 from distmlp.training.preparation import Prepared
+from distmlp.training.scores import Scores, chosen
 from distmlp.training.state import State
 
 #: Rows of one forward pass: a constant, since the costs of a block are added up in float64 before they are exact.
@@ -29,11 +31,13 @@ class Metrics:
     """What a set says of a v.
 
     cost: the mean over the samples.  accuracy: the share of right classes, None without classes.
+    scores: further metrics by name, where they were asked for.
     """
 
     samples: int
     cost: float
     accuracy: float | None
+    scores: dict[str, Any] | None = None
 
 
 def _blocks(rows: int, comm: Communicator) -> range:
@@ -60,9 +64,18 @@ def _outputs(
 
 
 def evaluate(
-    network: Network, v: np.ndarray, data: DataSet, transform: Transform, comm: Communicator
+    network: Network,
+    v: np.ndarray,
+    data: DataSet,
+    transform: Transform,
+    comm: Communicator,
+    scores: Scores | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> Metrics:
-    """The mean cost and the accuracy of v on a set; collective, the same on every rank."""
+    """The mean cost and the accuracy of v on a set; collective, the same on every rank.
+
+    scores: is given the set, where more is to be told of it.  names: which of training.metrics; None is all there are.
+    """
     totals = exact.no_totals()
     outputs = network.layers[-1]
     workspace = Workspace(network.layers, v.dtype)
@@ -76,13 +89,19 @@ def evaluate(
         totals[0] += len(y)
         totals[1] += count_hits(a[0], y) if data.classes else 0
         totals[2:] += exact.cost_limbs([cost] if finite else [])
+        if scores is not None:
+            scores.add(p, y)
     everything = np.append(totals, not_finite)
     comm.sum(everything)
     samples, hits = everything[:2].tolist()
+    more = None
+    if scores is not None:
+        more = scores.found(comm) if names is None else chosen(names, scores, comm)
     return Metrics(
         samples,
         exact.mean_cost(everything[:-1]) if everything[-1] == 0 else float("inf"),
         hits / samples if data.classes else None,
+        more,
     )
 
 
@@ -93,9 +112,16 @@ def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dic
     steps, seconds: how many of its steps were timed together, and how long they took.
     """
     metrics = None
+    names = run.config.training.metrics
     if run.validation is not None:
         metrics = evaluate(
-            run.network, state.v, run.validation, transform_of(run.config.data), run.comm
+            run.network,
+            state.v,
+            run.validation,
+            transform_of(run.config.data),
+            run.comm,
+            Scores(run.network, run.validation, "roc_auc" in names) if names else None,
+            names,
         )
     samples, hits = state.totals[:2].tolist()
     training_accuracy = hits / samples if run.data.classes else None
@@ -109,6 +135,7 @@ def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dic
         "accuracy": metrics.accuracy if metrics else training_accuracy,
         "accuracy_of": "validation" if metrics else "training",
         "training_accuracy": training_accuracy,
+        **(metrics.scores or {} if metrics else {}),
         "learning_rate": run.alpha(epoch - 1),
         "samples_per_second": samples * steps / steps_per_epoch / seconds,
         "ranks": run.comm.size,

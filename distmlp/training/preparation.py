@@ -24,6 +24,7 @@ from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.directory import RunDirectory
 from distmlp.training.reporting import OnRank0, Silent
+from distmlp.training.scores import check_metrics
 from distmlp.training.step import Step
 
 #: A validation set is kept in memory where it takes this part of data.window at most.
@@ -167,6 +168,7 @@ def open_sets(
                 "numbers; expected the same of both"
             )
         sharding_of(config, sets[0].rows)
+        check_metrics(config, sets[1] if len(sets) == 2 else None)
         return sets
 
     def check() -> None:

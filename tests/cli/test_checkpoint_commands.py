@@ -28,11 +28,15 @@ def test_evaluate_json(home, place, mpich):
     last = log(home / "run")[-1]
     alone = distmlp("evaluate", place, "--json", cwd=home)
     assert alone.status == 0, alone.err
-    assert json.loads(alone.out) == {
+    found = json.loads(alone.out)
+    assert {name: found[name] for name in ("samples", "cost", "accuracy")} == {
         "samples": 301,
         "cost": last["validation_cost"],
         "accuracy": last["accuracy"],
     }
+    # a log loss is the same sum, row by row and not block by block
+    assert found["log_loss"] == pytest.approx(found["cost"], rel=1e-6)
+    assert [sum(row) for row in found["confusion"]] == [row["samples"] for row in found["by_class"]]
     assert distmlp("evaluate", place, "--json", cwd=home, mpi=mpich, ranks=3).out == alone.out
 
 
@@ -40,6 +44,8 @@ def test_evaluate_of_another_set(home):
     done = distmlp("evaluate", "run", "--data", "set.h5:/train", cwd=home)
     assert done.status == 0, done.err
     assert f"samples  {ROWS}" in done.out and "cost" in done.out and "accuracy" in done.out
+    for words in ("balanced accuracy", "ROC AUC", "F1", "top-2 accuracy", "actual \\ predicted"):
+        assert words in done.out
 
 
 def test_predict_writes_the_sets_order_at_any_rank_count(home, tmp_path, openmpi, mpich):
