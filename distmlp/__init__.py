@@ -64,24 +64,27 @@ def train(
     )
 
 
-def evaluate(place: str | Path, data: str | None = None, comm: Any = None) -> "Metrics":
+def evaluate(
+    place: str | Path, data: str | None = None, comm: Any = None, *, which: str = "best"
+) -> "Metrics":
     """The `distmlp.training.evaluation.Metrics` of a checkpoint (a file or a run directory) on a set.
 
-    data: "FILE.h5:/group"; None is the config's validation set.  Collective over comm, as for `train`.
+    data: "FILE.h5:/group"; None is the config's validation set.  which: of a run directory, "best" (the best epoch's
+    checkpoint, or the newest where none was the best), "last" or a step's number.  Collective over comm, as for `train`.
     Raises InputError.
     """
     from distmlp.parallel import launchers
     from distmlp.results import scoring
 
-    return scoring.evaluate(place, data, launchers.of(comm))
+    return scoring.evaluate(place, data, launchers.of(comm), which)
 
 
-def load(place: str | Path) -> "TrainedNetwork":
+def load(place: str | Path, *, which: str = "best") -> "TrainedNetwork":
     """A trained network, to call `predict(x)`, `predict_proba(x)` and `evaluate(x, y)` on arrays in memory.
 
-    place: a checkpoint's file or a run directory.  Each call gives the bits that the commands give.  It is of this
+    place: a checkpoint's file or a run directory; which: as for `evaluate`.  Each call gives the bits that the commands give.  It is of this
     process alone: under mpirun each rank may load it.  Raises InputError.
     """
     from distmlp.results import trained
 
-    return trained.load(place)
+    return trained.load(place, which)

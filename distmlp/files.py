@@ -54,6 +54,26 @@ def write(path: str | Path, content: bytes, *, must_not_exist: bool = False) -> 
         file.write(content)
 
 
+def linked(source: str | Path, path: str | Path) -> bool:
+    """Gives a whole file a second name, in place of what stood under it; False where the file system has no hard links.
+
+    Raises OSError.
+    """
+    temporary = Path(path).with_name(f"{Path(path).name}.{os.urandom(4).hex()}{SUFFIX}")
+    try:
+        os.link(source, temporary)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    try:
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # it stays where both names were the file's already
+    sync_directory(Path(path).parent)
+    return True
+
+
 def sync_directory(directory: str | Path) -> None:
     """Makes a rename in the directory last.  Raises OSError."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -5,6 +5,7 @@ What it calls is imported inside, so that no command waits for what only others 
 """
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,19 @@ _FACTS = (
 )
 
 
+def _note(text: str) -> None:
+    """Tells people, beside what a command prints."""
+    print(f"distmlp: {text}", file=sys.stderr, flush=True)
+
+
+#: Why a run is complete, for people.
+_ENDS = {
+    "patience": "no epoch was better for training.patience epochs",
+    "stop rule": "the cost changed by less than training.epsilon",
+    "until": "the step asked for",
+}
+
+
 def train(args: Namespace, comm: "Communicator") -> int:
     """Trains; says where the checkpoint is and what v is.  STOPPED where it was asked to stop."""
     from distmlp.training import loop, reporting
@@ -44,7 +58,13 @@ def train(args: Namespace, comm: "Communicator") -> int:
     )
     if comm.rank == 0:
         if not result.complete:
-            print(f"stopped after step {result.step}; the same command goes on from there")
+            why = "the time limit" if result.reason == "time limit" else "a signal"
+            print(f"stopped after step {result.step} by {why}; the same command goes on from there")
+        elif result.reason != "epochs":
+            print(f"ended after step {result.step}: {_ENDS[result.reason]}")
+        if result.shown.best.value is not None:
+            best = result.shown.best
+            print(f"best       step {best.step}, {result.shown.metric} {best.value:.9g}")
         print(f"checkpoint {result.checkpoint}")
         print(f"v sha256   {result.v_sha256}", flush=True)
     return COMPLETE if result.complete else STOPPED
@@ -54,7 +74,7 @@ def evaluate(args: Namespace, comm: "Communicator") -> int:
     """Prints a checkpoint's metrics on a set."""
     from distmlp.results import scoring, tables
 
-    metrics = scoring.evaluate(args.checkpoint, args.data, comm)
+    metrics = scoring.evaluate(args.checkpoint, args.data, comm, args.which, _note)
     if comm.rank == 0:
         if args.json:
             single, scores = dict(vars(metrics)), metrics.scores or {}
@@ -69,7 +89,7 @@ def predict(args: Namespace, comm: "Communicator") -> int:
     """Writes a network's outputs for a set."""
     from distmlp.results import scoring
 
-    rows = scoring.predict(args.checkpoint, args.data, args.output, comm)
+    rows = scoring.predict(args.checkpoint, args.data, args.output, comm, args.which, _note)
     if comm.rank == 0:
         print(f"{args.output}: {rows} rows")
     return COMPLETE
@@ -80,7 +100,7 @@ def inspect(args: Namespace, comm: "Communicator") -> int:
     from distmlp.parallel.rank0 import on_rank_0
     from distmlp.results import scoring
 
-    facts = on_rank_0(comm, lambda: scoring.inspect(args.checkpoint))
+    facts = on_rank_0(comm, lambda: scoring.inspect(args.checkpoint, args.which))
     if comm.rank == 0:
         if args.json:
             print(json.dumps(facts))
@@ -110,7 +130,9 @@ def export(args: Namespace, comm: "Communicator") -> int:
     from distmlp.parallel.rank0 import on_rank_0
     from distmlp.results import scoring
 
-    source = on_rank_0(comm, lambda: scoring.export_network(args.checkpoint, args.output))
+    source = on_rank_0(
+        comm, lambda: scoring.export_network(args.checkpoint, args.output, args.which, _note)
+    )
     if comm.rank == 0:
         print(f"{args.output}: the network of {source}")
     return COMPLETE

@@ -9,7 +9,7 @@ from distmlp.cli import convert, launch
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
-_CHECKPOINT = "a checkpoint file, or a run directory, meaning its newest good one"
+_CHECKPOINT = "a checkpoint file, or a run directory, of which --which takes one"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,6 +76,17 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_checkpoint(parser: argparse.ArgumentParser, which: str) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
+    parser.add_argument(
+        "--which",
+        metavar="best|last|STEP",
+        default=which,
+        help="of a run directory: best, the best epoch's, or the newest where none was the best; last, the newest good "
+        "one; or a step's (default %(default)s)",
+    )
+
+
 def _add_train(commands: Any) -> None:
     parser = _add(
         commands,
@@ -111,7 +122,7 @@ def _add_evaluate(commands: Any) -> None:
         "Classes: accuracy, balanced accuracy, top-k, precision, recall, F1, ROC AUC, log loss, Brier score, all by class,\n"
         "and the confusion matrix.  Numbers: R², RMSE, MAE and the largest error, by output.",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
+    _add_checkpoint(parser, "best")
     parser.add_argument(
         "--data", metavar="FILE.h5:/group", help="the set; by default the config's data.validation"
     )
@@ -125,7 +136,7 @@ def _add_predict(commands: Any) -> None:
         "Write the network's outputs for a set, in the set's order.",
         "OUT.h5 gets a (n, outputs), the outputs, and class (n,), the most likely one, where there are classes.",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
+    _add_checkpoint(parser, "best")
     parser.add_argument("--data", metavar="FILE.h5:/group", required=True, help="the set")
     parser.add_argument(
         "--output", metavar="OUT.h5", required=True, type=Path, help="the file to write"
@@ -134,7 +145,7 @@ def _add_predict(commands: Any) -> None:
 
 def _add_inspect(commands: Any) -> None:
     parser = _add(commands, "inspect", "Print what a checkpoint says of itself.")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
+    _add_checkpoint(parser, "last")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -160,7 +171,7 @@ def _add_export(commands: Any) -> None:
         "The format follows from the ending: .npz needs nothing more, .safetensors and .onnx need\n"
         'pip install "distmlp[export]".  Tensors are named w1 … wN and b1 … bN.',
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=_CHECKPOINT)
+    _add_checkpoint(parser, "best")
     parser.add_argument(
         "output", metavar="OUT.onnx|OUT.safetensors|OUT.npz", type=Path, help="the file to write"
     )

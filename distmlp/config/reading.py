@@ -131,6 +131,17 @@ def _check_together(config: Config, where: str) -> None:
             f"{where}: training.micro_batch_size is {training.micro_batch_size}, but it can be at most "
             f"training.batch_size, {batch_size}"
         )
+    known = "auto", "none", "cost", "validation_cost", "accuracy", *training.metrics
+    if training.monitor not in known:
+        raise InputError(
+            f'{where}: training.monitor is "{training.monitor}", but expected one of {", ".join(known)}; '
+            "training.metrics says what else is measured"
+        )
+    if training.monitor == "none" and training.patience:
+        raise InputError(
+            f'{where}: training.patience is {training.patience}, but training.monitor is "none": '
+            "patience needs a metric to wait for"
+        )
     for name, needed in (
         ("momentum", "sgd"),
         ("nesterov", "sgd"),

@@ -71,6 +71,16 @@ class TrainingConfig:
     epochs: int = keys.count(30, least=1, free=True)
     epsilon: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0, free=True)
     metrics: tuple[str, ...] = keys.names((), METRICS, r"top_[1-9]\d{0,8}", free=True)
+    monitor: str = keys.key(
+        "auto",
+        "auto, none, cost, validation_cost, accuracy or one of training.metrics",
+        lambda x: isinstance(x, str) and x != "",
+        free=True,
+    )
+    patience: int = keys.count(0, least=0, free=True)
+    least_improvement: float = keys.number(
+        0.0, "a number of at least 0", lambda x: x >= 0, free=True
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the commands on checkpoints do: evaluate, predict, inspect, export."""
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,32 @@ from distmlp.training.preparation import check_arithmetic, network_of, scan_all
 from distmlp.training.scores import Scores
 
 
-def load(place: str | Path, comm: Communicator) -> tuple[Checkpoint, Config]:
-    """The checkpoint that a place names, read by rank 0, on every rank.  Raises InputError."""
-    found, _ = on_rank_0(comm, lambda: checkpoint.find(place))
+def _nothing(text: str) -> None:
+    """What hears which checkpoint was taken, where nobody wants to know."""
+
+
+def load(
+    place: str | Path, comm: Communicator, which: str, say: Callable[[str], None]
+) -> tuple[Checkpoint, Config]:
+    """The checkpoint that a place names, read by rank 0, on every rank; see `checkpoint.find`.  Raises InputError.
+
+    say: hears on rank 0 that it is the best epoch's.
+    """
+    found = on_rank_0(comm, lambda: _taken(place, which, say))
     return found, from_json(found.facts["config"])
+
+
+def _taken(place: str | Path, which: str, say: Callable[[str], None]) -> Checkpoint:
+    found, passed_over = checkpoint.find(place, which)
+    for words in passed_over:
+        say(f"{words}; passed over")
+    if checkpoint.is_best(found):
+        shown = found.facts["shown"]
+        metric, (value, step, _) = shown["metric"], shown["best"]
+        say(
+            f"taking {found.path}, the best epoch's (step {step}, {metric} {value:.9g}); --which last takes the newest"
+        )
+    return found
 
 
 def _open_set(
@@ -51,10 +74,19 @@ def _open_set(
         raise RankFault(f"rank 0 could open the data, but this rank cannot: {error}") from None
 
 
-def evaluate(place: str | Path, spec: str | None, comm: Communicator) -> Metrics:
-    """Metrics of a checkpoint on a set, by default the config's validation set, with all scores.  Raises InputError."""
+def evaluate(
+    place: str | Path,
+    spec: str | None,
+    comm: Communicator,
+    which: str = "best",
+    say: Callable[[str], None] = _nothing,
+) -> Metrics:
+    """Metrics of a checkpoint on a set, by default the config's validation set, with all scores; which, say: see `load`.
+
+    Raises InputError.
+    """
     check_arithmetic(comm)
-    found, config = load(place, comm)
+    found, config = load(place, comm, which, say)
     spec = spec or config.data.validation
     if not spec:
         raise InputError(
@@ -68,14 +100,21 @@ def evaluate(place: str | Path, spec: str | None, comm: Communicator) -> Metrics
         return evaluate_set(network, found.v, data, transform_of(config.data), comm, scores)
 
 
-def predict(place: str | Path, spec: str, out: Path, comm: Communicator) -> int:
+def predict(
+    place: str | Path,
+    spec: str,
+    out: Path,
+    comm: Communicator,
+    which: str = "best",
+    say: Callable[[str], None] = _nothing,
+) -> int:
     """Writes the network's outputs for a set to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
     Beside it `class`, (n,), the most likely one, where the network was trained on classes.  The file is
-    whole or not there.  Raises InputError.
+    whole or not there.  which, say: see `load`.  Raises InputError.
     """
     check_arithmetic(comm)
-    found, config = load(place, comm)
+    found, config = load(place, comm, which, say)
     with ExitStack() as stack:
         data = _open_set(spec, None, config, comm, stack)
         output = stack.enter_context(ExitStack())
@@ -117,16 +156,21 @@ def _check_output(out: Path, spec: str) -> None:
         )
 
 
-def export_network(place: str | Path, out: Path) -> str:
-    """Writes a checkpoint's network in another format; returns which checkpoint it was.  Raises InputError."""
-    found, _ = checkpoint.find(place)
+def export_network(
+    place: str | Path, out: Path, which: str = "best", say: Callable[[str], None] = _nothing
+) -> str:
+    """Writes a checkpoint's network in another format; returns which checkpoint it was; which, say: see `load`.
+
+    Raises InputError.
+    """
+    found = _taken(place, which, say)
     export(found, from_json(found.facts["config"]), out)
     return str(found.path)
 
 
-def inspect(place: str | Path) -> dict[str, Any]:
-    """What a checkpoint says of itself, as one object.  Raises InputError."""
-    found, _ = checkpoint.find(place)
+def inspect(place: str | Path, which: str = "last") -> dict[str, Any]:
+    """What a checkpoint says of itself, as one object; which: see `checkpoint.find`.  Raises InputError."""
+    found, _ = checkpoint.find(place, which)
     facts = {**found.facts, "config": json.loads(found.facts["config"]), "path": str(found.path)}
     if checkpoint.v_sha256(found.v) != facts["v_sha256"]:
         raise checkpoint.Damaged(

@@ -84,10 +84,10 @@ class TrainedNetwork:
             return scoring.evaluate(self.path, spec, SingleProcess())
 
 
-def load(place: str | Path) -> TrainedNetwork:
-    """The network of a checkpoint, which is a file or a run directory.  Raises InputError."""
+def load(place: str | Path, which: str = "best") -> TrainedNetwork:
+    """The network of a checkpoint, which is a file or a run directory; which: see `checkpoint.find`.  Raises InputError."""
     known_answers.check()
-    found, _ = checkpoint.find(place)
+    found, _ = checkpoint.find(place, which)
     facts = {**found.facts, "path": str(found.path)}
     config = from_json(facts["config"])
     return TrainedNetwork(found.path, config, found.v, bool(facts["classes"]), facts)

@@ -4,8 +4,8 @@ Each line has "event", "time" (seconds since 1970), and
 
 began      step, last_step, ranks: steps are taken from this one on
 lost       who (words, such as one for each lost rank), ranks (that go on), step (null: before the first)
-stopped    step: the run was asked to stop, and its last checkpoint is written
-complete   step: finished.json is there
+stopped    step, reason (signal, time limit): the run was asked to stop, and its last checkpoint is written
+complete   step, reason (epochs, patience, stop rule, until): finished.json is there
 failed     rank, words, place (such as "step 31", or null): the run ends without its end
 
 Rank 0 appends a line as soon as it can be told, and a rank that fails alone does so itself.  The lines of
@@ -33,12 +33,12 @@ def lost(who: list[str], ranks: int, step: int | None) -> Event:
     return {"event": "lost", "who": who, "ranks": ranks, "step": step}
 
 
-def stopped(step: int) -> Event:
-    return {"event": "stopped", "step": step}
+def stopped(step: int, reason: str = "signal") -> Event:
+    return {"event": "stopped", "step": step, "reason": reason}
 
 
-def complete(step: int) -> Event:
-    return {"event": "complete", "step": step}
+def complete(step: int, reason: str = "epochs") -> Event:
+    return {"event": "complete", "step": step, "reason": reason}
 
 
 def failed(rank: int, words: str, place: str | None) -> Event:

@@ -36,6 +36,7 @@ def digest(state: State) -> int:
         state.totals.tolist(),
         state.last_cost,
         state.last_change,
+        state.shown,
     )
     return zlib.crc32(repr(rest).encode(), crc)
 
@@ -98,13 +99,13 @@ class Auditor:
         record = state.record
         state.become(last_good_state(run))
         state.record = record
-        saver.went_back(state.step)
+        saver.went_back(state)
         run.report.warn(f"{fault}; all go back to step {state.step}")
         run.report.start(run.directory.log, state.step, run.last_step)
         return True
 
     def gradient(
-        self, step: Step, state: State, batches: list[MicroBatches], stop: bool, save: bool
+        self, step: Step, state: State, batches: list[MicroBatches], stop: int, save: bool
     ) -> Grid | None:
         """What `Step.gradient` returns; where an audit is due, a second rank checks the sum.
 

@@ -27,6 +27,8 @@ from distmlp.training.reporting import Silent
 from distmlp.training.resuming import first_state
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
+from distmlp.training.step import ASKED, TIME_IS_UP
+from distmlp.training.tracking import Progress
 from distmlp.training.watch import Watch, within
 
 
@@ -34,9 +36,10 @@ from distmlp.training.watch import Watch, within
 class Result:
     """How a training ended.
 
-    complete: False where it was asked to stop.  v: (k,), equal on every rank.  checkpoint: the last
+    complete: False where it was asked to stop.  reason: why it ended: "epochs", "patience", "stop rule" or "until" where
+    it is complete, else "signal" or "time limit".  v: (k,), equal on every rank.  checkpoint: the last
     one written, or found.  record: the last epoch's line of the log, also of an epoch that an earlier call
-    ended; None where none has ended, or the log has lost it.
+    ended; None where none has ended, or the log has lost it.  shown: what the epochs have shown, such as which was the best.
     """
 
     complete: bool
@@ -45,6 +48,8 @@ class Result:
     step: int
     checkpoint: Path | None
     record: dict | None
+    reason: str
+    shown: Progress
 
 
 def train(
@@ -164,23 +169,22 @@ class Loop:
         """
         run, state = self._run, self._state
         began, first_step = time.perf_counter(), state.step
-        steps_per_epoch, epsilon = run.steps_per_epoch, run.config.training.epsilon
+        steps_per_epoch = run.steps_per_epoch
         alpha = run.alpha(state.step // steps_per_epoch)
         while state.step % steps_per_epoch or state.is_settled:
-            stops = meets_stop_rule(state, steps_per_epoch, epsilon)
-            complete = stops or state.step >= run.last_step
-            last = complete or state.stop
+            complete = self._reason_to_end()
+            last = bool(complete or state.stop)
             saving = last or self._saver.is_due(state)
-            if saving or self._auditor.compares(state):
+            if saving or self._saver.is_best(state) or self._auditor.compares(state):
                 self._watch.beat(f"the comparison after step {state.step}")
                 if self._auditor.repair(state):
                     return None
-            if saving:
+            if saving or self._saver.is_best(state):
                 self._watch.beat(f"the checkpoint of step {state.step}")
-                self._saver.save(state, last, complete)
+                self._saver.save(state, last, complete, due=saving)
             if last:
                 ended = events.complete if complete else events.stopped
-                run.report.event(ended(state.step))
+                run.report.event(ended(state.step, complete or state.stop))
                 return self._result(complete)
             self._take_step(alpha)
         self._end_epoch(state.step - first_step, time.perf_counter() - began)
@@ -189,7 +193,9 @@ class Loop:
     def _take_step(self, alpha: float) -> None:
         """The notes' four steps (section 3.4) with the next batch."""
         state, step = self._state, self._step
-        stop = self._should_stop() or time.monotonic() > self._run.stops_at
+        stop = ASKED if self._should_stop() else 0
+        if self._run.comm.rank == 0 and time.monotonic() > self._run.stops_at:
+            stop += TIME_IS_UP
         batches = self._next_batch()
         self._watch.beat(f"step {state.step + 1}")
         try:
@@ -217,13 +223,31 @@ class Loop:
         run, state = self._run, self._state
         self._watch.beat(f"the evaluation after epoch {state.step // run.steps_per_epoch}")
         record = epoch_record(run, state, steps, seconds)
-        state.end_epoch(record)
+        state.end_epoch(record, run.config.training.least_improvement)
         run.report.epoch(record, run.config.training.epochs)
 
-    def _result(self, complete: bool) -> Result:
-        state = self._state
-        digest = checkpoint.v_sha256(state.v)
-        return Result(complete, state.v, digest, state.step, self._saver.written, state.record)
+    def _reason_to_end(self) -> str:
+        """Why the run is complete in this state; "" where it is not.  Equal on every rank."""
+        state, run = self._state, self._run
+        training = run.config.training
+        if meets_stop_rule(state, run.steps_per_epoch, training.epsilon):
+            return "stop rule"
+        if (
+            training.patience
+            and state.is_settled
+            and state.shown.patience.waited >= training.patience
+        ):
+            return "patience"
+        if state.step < run.last_step:
+            return ""
+        return "epochs" if state.step >= run.steps_per_epoch * training.epochs else "until"
+
+    def _result(self, complete: str) -> Result:
+        state, written = self._state, self._saver.written
+        digest, reason = checkpoint.v_sha256(state.v), complete or state.stop
+        return Result(
+            bool(complete), state.v, digest, state.step, written, state.record, reason, state.shown
+        )
 
     def _divergence(self, error: exact.NotFinite) -> str:
         run, step = self._run, self._state.step

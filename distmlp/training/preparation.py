@@ -37,6 +37,7 @@ class Prepared:
 
     comm: the ranks; their number may shrink.  report: what rank 0 says.  data, validation: the open
     sets; validation may be None.  sharding: of the training set.
+    metric: of an epoch's record, by which one is the best; "" where none is.
     last_step: the step that completes the run.  stops_at: when time.monotonic() says that the run's
     time is up.
     """
@@ -49,6 +50,7 @@ class Prepared:
     sharding: Shards
     network: Network
     optimizer: SGD | Adam
+    metric: str
     directory: RunDirectory
     last_step: int
     stops_at: float
@@ -97,6 +99,7 @@ def prepare(
     if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
         validation.hold()
     sharding = sharding_of(config, data.rows)
+    metric = metric_of(config, data, validation)
     if config.data.scan:
         scan_all(config, comm, [data, validation])
     return Prepared(
@@ -108,10 +111,29 @@ def prepare(
         sharding,
         network_of(config),
         optimizer_of(config),
+        metric,
         RunDirectory(config.run.directory),
         min(until or sys.maxsize, sharding.steps_per_epoch * config.training.epochs),
         time.monotonic() + config.run.time_limit_seconds,
     )
+
+
+def metric_of(config: Config, data: DataSet, validation: DataSet | None) -> str:
+    """The metric by which an epoch is the best, "" where none is watched.  Raises InputError."""
+    asked, patience = config.training.monitor, config.training.patience
+    if asked == "auto":
+        if validation is not None:
+            return "validation_cost"
+        return "cost" if patience else ""
+    if asked == "validation_cost" and validation is None:
+        raise InputError(
+            'training.monitor is "validation_cost", but data.validation names no set to take it of'
+        )
+    if asked == "accuracy" and not data.classes:
+        raise InputError(
+            f'training.monitor is "accuracy", but the targets of {data.spec} are no classes'
+        )
+    return "" if asked == "none" else asked
 
 
 def network_of(config: Config) -> Network:

@@ -16,6 +16,7 @@ from distmlp.runs.log import read_log
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
+from distmlp.training.tracking import Progress, progress_of
 
 
 def first_state(run: Prepared, saver: Saver, resume: str) -> State:
@@ -32,7 +33,7 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
     else:
         state = restored(run, found)
         state.record = on_rank_0(comm, lambda: _record_until(directory.log, state.step))
-        saver.resumed(found)
+        saver.resumed(found, state)
     _say_what_the_ranks_are_for(run)
     run.report.start(directory.log, state.step, run.last_step)
     run.report.event(events.began(state.step, run.last_step, comm.size))
@@ -53,7 +54,7 @@ def new_state(run: Prepared) -> State:
     c = run.config
     v = initialize(run.network.layout, c.network.initializer, c.seed, c.dtype)
     arrays = {name: np.zeros_like(v) for name in run.optimizer.arrays}
-    return State(v, arrays, run.optimizer.scalars)
+    return State(v, arrays, run.optimizer.scalars, shown=Progress(run.metric))
 
 
 def restored(run: Prepared, found: Checkpoint) -> State:
@@ -68,6 +69,7 @@ def restored(run: Prepared, found: Checkpoint) -> State:
         np.array(facts["totals"], np.int64),
         facts["last_cost"],
         facts["last_change"],
+        progress_of(facts.get("shown"), run.metric),
     )
 
 

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from distmlp import arithmetic
@@ -28,6 +29,7 @@ class Saver:
         self._writer = Writer(run.directory.checkpoints, run.config.run.keep)
         self._saved_at = time.monotonic()
         self._saved_step: int | None = None
+        self._best_step = 0
         self._warned_of_slow_disk = self._warned_of_writing = False
         self.written: Path | None = None
 
@@ -35,14 +37,14 @@ class Saver:
         """Waits for the write under way, and ends the thread."""
         self._writer.close()
 
-    def went_back(self, step: int) -> None:
-        """The state is now one of this step, which needs no checkpoint: it comes from one."""
-        self._saved_step = step
+    def went_back(self, state: State) -> None:
+        """The state is now one that needs no checkpoint: it comes from one, and its best epoch's was written before it."""
+        self._saved_step, self._best_step = state.step, state.shown.best.step
 
-    def resumed(self, found: Checkpoint) -> None:
+    def resumed(self, found: Checkpoint, state: State) -> None:
         """The state is now a checkpoint's."""
         self.written = found.path
-        self.went_back(found.facts["step"])
+        self.went_back(state)
 
     def took_over(self) -> None:
         """This rank has become rank 0, and writes from now on."""
@@ -69,16 +71,25 @@ class Saver:
         steps = self._run.steps_per_epoch if self._unit == "epoch" else 1
         return state.step % (self._every * steps) == 0
 
-    def save(self, state: State, last: bool, complete: bool) -> None:
-        """Writes a checkpoint while training goes on.
+    def is_best(self, state: State) -> bool:
+        """Whether this state ends the best epoch so far and has not been kept as that, equally on every rank."""
+        return state.step == state.shown.best.step != self._best_step and state.is_settled
 
+    def save(self, state: State, last: bool, complete: str, due: bool = True) -> None:
+        """Writes a checkpoint while training goes on, and keeps it beside the newest ones where its epoch is the best.
+
+        complete: why the run is complete, "" where it is not.  due: False where only the best epoch is to be kept.
         Where it fails, rank 0 warns, for there will be others.  The last one is waited for; where that
         fails, every rank raises CheckpointFailed.
         """
         comm, fault = self._run.comm, None
-        self._saved_step, self._saved_at = state.step, time.monotonic()
+        best = self.is_best(state)
+        if due:
+            self._saved_step, self._saved_at = state.step, time.monotonic()
+        if best:
+            self._best_step = state.step
         if comm.rank == 0:
-            fault = self._finish(state, complete) if last else self._begin(state)
+            fault = self._finish(state, best, complete) if last else self._begin(state, best, due)
             if fault and not last and not self._warned_of_writing:
                 self._warned_of_writing = True
                 self._run.report.warn(
@@ -97,12 +108,14 @@ class Saver:
         if fault:
             self._run.report.warn(fault)
 
-    def _begin(self, state: State) -> str | None:
+    def _begin(self, state: State, best: bool, due: bool) -> str | None:
         """Begins to write on rank 0; returns what went wrong, with it or with the one before."""
         if not self._writer.busy:
-            fault = self._wait()
-            return self._start(state) or fault
-        # More checkpoints than the disk can take: the next one due will do as well.
+            fault = self._noted(self._writer.finished)
+            return self._start(state, best, due) or fault
+        # More checkpoints than the disk can take: the next one due will do as well.  The best one has no next.
+        if best:
+            return self._start(state, best, due=False)
         if self._writer.seconds > SLOW_WRITE and not self._warned_of_slow_disk:
             self._warned_of_slow_disk = True
             self._run.report.warn(
@@ -111,32 +124,37 @@ class Saver:
             )
         return None
 
-    def _finish(self, state: State, complete: bool) -> str | None:
+    def _finish(self, state: State, best: bool, complete: str) -> str | None:
         """Writes the last checkpoint on rank 0 and marks a complete run; returns what went wrong."""
         self._wait()
-        fault = self._start(state) or self._wait()
+        fault = self._start(state, best) or self._wait()
         if fault is None and complete:
             try:
                 self._run.directory.finish(
                     step=state.step,
                     v_sha256=checkpoint.v_sha256(state.v),
                     checkpoint=str(self.written),
+                    reason=complete,
                 )
             except OSError as error:
                 return f"the end of the run could not be marked: {error}"
         return fault
 
-    def _start(self, state: State) -> str | None:
+    def _start(self, state: State, best: bool, due: bool = True) -> str | None:
         try:
             image = checkpoint.image(state.v, state.arrays, facts_of(self._run, state))
-            self._writer.start(state.step, image)
+            self._writer.start(state.step, image, newest=due, best=best)
         except OSError as error:
             return f"a checkpoint could not be made: {error}"
         return None
 
     def _wait(self) -> str | None:
+        return self._noted(self._writer.finish)
+
+    def _noted(self, finish: Callable[[], Path | None]) -> str | None:
+        """Notes what the writer has written; returns what went wrong."""
         try:
-            written = self._writer.finish()
+            written = finish()
         except OSError as error:
             return f"a checkpoint could not be written: {error}"
         if written:
@@ -162,6 +180,7 @@ def facts_of(run: Prepared, state: State) -> dict:
         "totals": state.totals.tolist(),
         "last_cost": state.last_cost,
         "last_change": state.last_change,
+        "shown": state.shown.facts(),
         "classes": run.data.classes,
         "v_sha256": checkpoint.v_sha256(state.v),
         "fingerprint": arithmetic.FINGERPRINT,

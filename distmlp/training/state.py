@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from distmlp.mathematics import exact
+from distmlp.training.tracking import Progress
 
 
 @dataclass
@@ -13,9 +14,10 @@ class State:
 
     v: (k,).  arrays, scalars: the optimizer's.  grid: of the next step's sums, None before the first.
     step: steps done since the start.  totals: of the epoch under way.  last_cost: of the epoch
-    before; last_change: |that cost − the cost before it|; each None until there is one.  stop, save:
-    whether a rank asked for it in the last step.  record: the last epoch's line of the log, None until
-    an epoch has ended; ranks may differ in what its clock says.
+    before; last_change: |that cost − the cost before it|; each None until there is one.  shown: what the epochs
+    have shown.  stop: why the run is to stop after the last step, "" where it is not.  save: whether a rank asked
+    for a checkpoint in it.  record: the last epoch's line of the log, None until an epoch has ended;
+    ranks may differ in what its clock says.
     """
 
     v: np.ndarray
@@ -26,7 +28,8 @@ class State:
     totals: np.ndarray = field(default_factory=exact.no_totals)
     last_cost: float | None = None
     last_change: float | None = None
-    stop: bool = False
+    shown: Progress = field(default_factory=Progress)
+    stop: str = ""
     save: bool = False
     record: dict | None = None
 
@@ -40,12 +43,16 @@ class State:
         """How far the state is, for comparing: the step, and whether its epoch is on record."""
         return self.step, self.is_settled
 
-    def end_epoch(self, record: dict) -> None:
-        """Keeps the record and the cost of the epoch that has ended; the totals begin anew."""
+    def end_epoch(self, record: dict, least_improvement: float = 0.0) -> None:
+        """Keeps the record and the cost of the epoch that has ended; the totals begin anew.
+
+        least_improvement: see `Progress.after`.
+        """
         cost = record["cost"]
         self.last_change = None if self.last_cost is None else abs(cost - self.last_cost)
         self.last_cost = cost
         self.totals = exact.no_totals()
+        self.shown = self.shown.after(record, least_improvement)
         self.record = record
 
     def become(self, other: "State") -> None:

@@ -20,6 +20,16 @@ from distmlp.parallel.communicator import Communicator
 from distmlp.training.gradient import GradientSum, Seen
 from distmlp.training.state import State
 
+#: What a rank adds to the alarm by which all stop: any rank where it is asked to, rank 0 where the time is up.
+ASKED, TIME_IS_UP = 1, 2**20
+
+
+def reason_to_stop(alarm: int) -> str:
+    """Why all stop, from the sum of what the ranks have added: "signal", "time limit", or "" where they do not."""
+    if alarm % TIME_IS_UP:
+        return "signal"
+    return "time limit" if alarm else ""
+
 
 class Step:
     """Takes steps of one network with one optimizer over a communicator.
@@ -52,12 +62,12 @@ class Step:
         self.contribution: int | None = None
 
     def gradient(
-        self, state: State, batches: list[MicroBatches], stop: bool = False, save: bool = False
+        self, state: State, batches: list[MicroBatches], stop: int = 0, save: bool = False
     ) -> exact.Grid | None:
         """Σ ∇C_i over all ranks' micro-batches, left in `total`; returns the grid that it is counted on.
 
-        batches: this rank's, none where it is idle.  stop, save: this rank asks all to stop, or for a
-        checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
+        batches: this rank's, none where it is idle.  stop, save: this rank asks all to stop (ASKED or
+        TIME_IS_UP), or for a checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
         """
         w, b = self._views(state.v)
         grid = state.grid
@@ -88,7 +98,8 @@ class Step:
         mean = Mean(total.gradient, np.array([1.0 / (t * unit) for unit in units]), self._ends)
         self.optimizer.update(state.v, mean, state.arrays, state.scalars, alpha)
         state.step += 1
-        state.stop, state.save = (alarm > 0 for alarm in total.alarms[1:].tolist())
+        stop, save = total.alarms[1:].tolist()
+        state.stop, state.save = reason_to_stop(int(stop)), save > 0
         np.add(state.totals, total.totals, out=state.totals, casting="unsafe")
 
     def _views(self, v: np.ndarray) -> tuple[list, list]:
@@ -103,7 +114,7 @@ class Step:
         self.comm.max(exponents)
         return exact.Grid.fitting((exponents + self._log2_micro_batches).tolist(), self.dtype)
 
-    def _fill_header(self, seen: Seen, grid: exact.Grid | None, stop: bool, save: bool) -> None:
+    def _fill_header(self, seen: Seen, grid: exact.Grid | None, stop: int, save: bool) -> None:
         """What the message says beside the gradient."""
         message = self.message
         all_finite = grid is None or grid.units(seen.largest, message.units)

@@ -57,7 +57,7 @@ def test_none_is_due_in_the_state_that_was_resumed(tmp_path):
         saver, state = Saver(run), new_state(run)
         state.step = 10
         assert saver.is_due(state)
-        saver.went_back(10)
+        saver.went_back(state)
         assert not saver.is_due(state)
         state.step = 15
         assert saver.is_due(state)

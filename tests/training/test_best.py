@@ -1,0 +1,136 @@
+"""The best epoch is kept and taken, and patience ends a run, on a set where training overfits."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from example import CLASSES, COLUMNS, lawful, rows, steps, write_set
+from preparing import config_in
+from simulated import on_ranks
+
+from distmlp.errors import InputError
+from distmlp.parallel.communicator import SingleProcess
+from distmlp.results import scoring
+from distmlp.runs import checkpoint
+from distmlp.training.loop import train
+from distmlp.training.reporting import LogOnly
+
+#: Few rows with labels of chance: what is learned of them is wrong elsewhere.
+OVERFITS = {
+    "training.batch_size": 20,
+    "training.micro_batch_size": 5,
+    "training.epochs": 60,
+    "optimizer.learning_rate": 0.5,
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("best")
+    x, y = rows(40)
+    y[::3] = (y[::3] + 1) % CLASSES
+    assert x.shape[1] == COLUMNS
+    write_set(place / "set.h5", train=(x, y))
+    return place
+
+
+def run(place, name, size=1, changes={}, **more):
+    changes = {**OVERFITS, "run.directory": str(place / name), **changes}
+    found = on_ranks(
+        size,
+        lambda comm: train(
+            config_in(place, changes), comm, report=LogOnly() if comm.rank == 0 else None, **more
+        ),
+    )
+    assert len({(result.v_sha256, result.reason) for result in found}) == 1
+    return found[0]
+
+
+def best_of(directory):
+    return min(lawful(directory), key=lambda record: record["validation_cost"])
+
+
+def test_the_best_is_kept_beside_the_newest_and_taken(place):
+    result = run(place, "all")
+    assert (result.complete, result.reason) == (True, "epochs")
+    best = best_of(place / "all")
+    assert 2 < best["epoch"] < 50
+    assert result.shown.best.step == best["step"]
+    assert result.shown.best.value == best["validation_cost"]
+    kept = steps(place / "all")
+    assert len(kept) == 3 and kept[-1] == 120 and best["step"] not in kept
+    said = []
+    metrics = scoring.evaluate(place / "all", None, SingleProcess(), say=said.append)
+    assert metrics.cost == best["validation_cost"]
+    assert f"step {best['step']}, validation_cost" in said[0]
+    last = lawful(place / "all")[-1]
+    for which in ("last", str(last["step"])):
+        metrics = scoring.evaluate(place / "all", None, SingleProcess(), which)
+        assert metrics.cost == last["validation_cost"] > best["validation_cost"]
+    assert scoring.inspect(place / "all")["step"] == 120
+    assert scoring.inspect(place / "all", str(best["step"]))["v_sha256"] == best["v_sha256"]
+    with pytest.raises(InputError, match=f"--which 7: .* one of {best['step']}, .*120"):
+        scoring.inspect(place / "all", "7")
+
+
+def test_it_is_kept_where_writing_is_slow_and_seldom(place, monkeypatch):
+    write = checkpoint.write
+
+    def slowly(*what, **more):
+        time.sleep(0.05)
+        return write(*what, **more)
+
+    monkeypatch.setattr(checkpoint, "write", slowly)
+    for name, changes in {"slow": {}, "seldom": {"run.checkpoint_every": "50 epochs"}}.items():
+        run(place, name, changes=changes)
+        found, _ = checkpoint.find(place / name, "best")
+        assert checkpoint.is_best(found)
+        assert found.facts["v_sha256"] == best_of(place / name)["v_sha256"]
+        assert len(list((place / name / "checkpoints").glob("best-*"))) == 1
+        assert lawful(place / name) == lawful(place / "all")
+
+
+def test_patience_ends_the_run_on_every_rank_alike_and_after_a_resume(place):
+    changes = {"training.patience": 5}
+    result = run(place, "patient", changes=changes)
+    best = best_of(place / "all")
+    assert (result.complete, result.reason) == (True, "patience")
+    assert result.step == best["step"] + 5 * 2
+    assert json.loads((place / "patient" / "finished.json").read_text())["reason"] == "patience"
+    run(place, "resumed", 3, changes, until=best["step"] + 3)
+    assert run(place, "resumed", 2, changes).step == result.step
+    assert lawful(place / "resumed") == lawful(place / "patient")
+    # It has ended, and ends again at once; with more patience it goes on.
+    assert run(place, "resumed", 2, changes).step == result.step
+    assert run(place, "resumed", 2, {"training.patience": 6}).step == result.step + 2
+    found, _ = checkpoint.find(place / "resumed", "best")
+    assert found.facts["step"] == best["step"]
+
+
+def test_patience_may_wait_for_more_than_any_improvement(place):
+    changes = {"training.patience": 2, "training.least_improvement": 100.0}
+    assert run(place, "impatient", changes=changes).step == 2 * 3
+    changes = {"training.patience": 2, "training.monitor": "f1", "training.metrics": ["f1"]}
+    result = run(place, "f1", changes=changes)
+    assert result.shown.best.value == max(record["f1"] for record in lawful(place / "f1"))
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"training.monitor": "validation_cost", "data.validation": ""}, "names no set"),
+        ({"training.monitor": "f1"}, 'training.monitor is "f1", but expected one of auto'),
+        ({"training.monitor": "none", "training.patience": 3}, "patience needs a metric"),
+    ],
+)
+def test_a_metric_that_is_not_there_is_refused(place, changes, words):
+    with pytest.raises(InputError, match=words):
+        train(config_in(place, {**OVERFITS, **changes}), SingleProcess())
+
+
+def test_nothing_is_the_best_without_a_validation_set(place):
+    run(place, "alone", changes={"data.validation": "", "training.epochs": 2})
+    found, _ = checkpoint.find(place / "alone", "best")
+    assert not checkpoint.is_best(found) and found.facts["step"] == 4
+    assert np.isfinite(found.v).all()
