@@ -16,6 +16,7 @@ from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from small_runs import SMALL
 
 from distmlp.kernels import choice
+from distmlp.runs import events
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +98,22 @@ def test_one_rank_whose_cpu_lacks_the_width_ends_the_job_in_a_sentence(mpi, trai
 
 def test_without_the_compiled_part(small, tmp_path):
     assert train_small_runs(tmp_path, *SMALL, env={"DISTMLP_COMPILED": "0"}) == small
+
+
+def test_a_width_of_nothing_compiled_is_refused_in_a_sentence(trained):
+    env = {"DISTMLP_WIDTH": "256", "DISTMLP_COMPILED": "0"}
+    done = distmlp("evaluate", trained / "run", env=env)
+    assert (done.status, len(done.err.splitlines())) == (2, 1)
+    assert "DISTMLP_WIDTH is 256, but DISTMLP_COMPILED is 0" in done.err
+
+
+def test_training_in_numpy_says_that_it_is_slow_and_why(trained, tmp_path):
+    words = ["train", trained / "config.toml", "--set", f"run.directory={tmp_path / 'run'}"]
+    done = distmlp(*words, env={"DISTMLP_COMPILED": "0"})
+    assert done.status == 0, done.err
+    assert "hundreds of times slower (DISTMLP_COMPILED is 0)" in done.out
+    (began, *_) = events.since(tmp_path / "run", None)
+    assert began["kernels"] == "numpy (nothing compiled, so slow)"
 
 
 def test_ranks_of_different_widths_are_one_job(mpi, widths, small, tmp_path):

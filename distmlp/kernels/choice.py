@@ -17,27 +17,44 @@ from distmlp.kernels import layer_twins, message_twins, product_twins, random_tw
 WIDTHS = ("512", "256", "128", "plain")
 
 
-def _chosen() -> tuple[ModuleType | None, str | None]:
-    """The compiled module, None where the twins are to run; and why the width asked for cannot be had, None if it can."""
-    width = os.environ.get("DISTMLP_WIDTH") or None
-    if width not in (None, *WIDTHS):
-        return None, f"DISTMLP_WIDTH is {width!r}, but expected one of {', '.join(WIDTHS)}."
+#: Why nothing compiled runs, where that is so.
+NOT_COMPILED = (
+    "nothing is compiled here: install distmlp again, with a C compiler and Python's headers"
+)
+NOT_WANTED = "DISTMLP_COMPILED is 0"
+
+
+def _compiled() -> tuple[ModuleType | None, str]:
+    """The compiled module, or None and why it does not run."""
     if os.environ.get("DISTMLP_COMPILED") == "0":
-        return None, None
+        return None, NOT_WANTED
     try:
         from distmlp.kernels import _kernels
     except ImportError:
-        return None, None
-    if width is not None and width not in _kernels.widths():
-        return None, (
+        return None, NOT_COMPILED
+    return _kernels, ""
+
+
+def _chosen() -> tuple[ModuleType | None, str, str | None]:
+    """What _compiled gives, at the width that is asked for; and why that cannot be had, None if it can."""
+    module, reason = _compiled()
+    width = os.environ.get("DISTMLP_WIDTH") or None
+    if width not in (None, *WIDTHS):
+        return None, reason, f"DISTMLP_WIDTH is {width!r}, but expected one of {', '.join(WIDTHS)}."
+    if module is None:
+        refused = f"DISTMLP_WIDTH is {width}, but {reason}." if width else None
+        return None, reason, refused
+    if width is not None and width not in module.widths():
+        refused = (
             f"DISTMLP_WIDTH is {width}, but this CPU has no kernels of that width; "
-            f"it has {', '.join(_kernels.widths())}."
+            f"it has {', '.join(module.widths())}."
         )
-    _kernels.use(width)
-    return _kernels, None
+        return None, reason, refused
+    module.use(width)
+    return module, reason, None
 
 
-compiled, _refused = _chosen()
+compiled, WHY_IN_NUMPY, _refused = _chosen()
 
 
 def check() -> None:

@@ -25,8 +25,14 @@ NAME = "events.jsonl"
 Event = dict[str, Any]
 
 
-def began(step: int, last_step: int, ranks: int) -> Event:
-    return {"event": "began", "step": step, "last_step": last_step, "ranks": ranks}
+def began(step: int, last_step: int, ranks: int, kernels: str) -> Event:
+    return {
+        "event": "began",
+        "step": step,
+        "last_step": last_step,
+        "ranks": ranks,
+        "kernels": kernels,
+    }
 
 
 def lost(who: list[str], ranks: int, step: int | None) -> Event:

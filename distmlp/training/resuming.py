@@ -7,6 +7,7 @@ import numpy as np
 from distmlp import arithmetic
 from distmlp.config.reading import differences, from_json
 from distmlp.errors import InputError
+from distmlp.kernels import choice
 from distmlp.mathematics import exact
 from distmlp.mathematics.initializers import initialize
 from distmlp.parallel.rank0 import on_rank_0
@@ -35,8 +36,13 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
         state.record = on_rank_0(comm, lambda: _record_until(directory.log, state.step))
         saver.resumed(found, state)
     _say_what_the_ranks_are_for(run)
+    if choice.compiled is None:
+        run.report.say(
+            "the kernels run in numpy: to the same bits, but hundreds of times slower "
+            f"({choice.WHY_IN_NUMPY})"
+        )
     run.report.start(directory.log, state.step, run.last_step)
-    run.report.event(events.began(state.step, run.last_step, comm.size))
+    run.report.event(events.began(state.step, run.last_step, comm.size, choice.name()))
     return state
 
 

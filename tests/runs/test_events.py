@@ -14,7 +14,7 @@ def kinds(found):
 def test_what_is_appended_is_read(tmp_path):
     began = time.time()
     written = [
-        events.began(0, 42, 3),
+        events.began(0, 42, 3, "plain"),
         events.lost(["rank 2 on b (process 7)"], 2, 20),
         events.failed(1, "rank 1 of 2 failed: memory", "step 21"),
         events.stopped(21),
@@ -43,7 +43,7 @@ def test_all_of_a_new_file_is_read(tmp_path):
     events.append(tmp_path, events.stopped(1))
     place = events.place(tmp_path)
     (tmp_path / events.NAME).rename(tmp_path / "earlier.jsonl")
-    events.append(tmp_path, events.began(0, 42, 1))
+    events.append(tmp_path, events.began(0, 42, 1, "plain"))
     assert kinds(events.since(tmp_path, place)) == ["began"]
 
 
