@@ -34,6 +34,11 @@ def assert_holds(path, x, y, group="/train"):
         np.testing.assert_array_equal(there, expected)
 
 
+def headlines(sentences):
+    """The sentence on each group, without what was taken and what is doubtful."""
+    return [sentence for sentence in sentences if not sentence.startswith(" ")]
+
+
 def refusal(sources, out, *, exists=False, **options) -> str:
     """The sentence with which convert refuses; nothing may be left behind."""
     with pytest.raises(ConversionError) as caught:

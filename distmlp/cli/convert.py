@@ -1,22 +1,31 @@
 """The command `distmlp convert`: its options, and what they ask data/conversion/ for."""
 
 import argparse
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distmlp.data.conversion.options import COMPRESSIONS, CSV_DTYPES
-from distmlp.errors import COMPLETE
+from distmlp.data.conversion.options import (
+    COMPRESSIONS,
+    CSV_DTYPES,
+    HEADERS,
+    MISSING,
+    TableOptions,
+)
+from distmlp.errors import COMPLETE, InputError
 
 if TYPE_CHECKING:
     from distmlp.parallel.communicator import Communicator
 
-HELP = "Write MNIST-style IDX, CSV, .npy or .npz files as HDF5 that can be trained on."
+HELP = "Write tables (CSV, Parquet, Excel), MNIST-style IDX, .npy or .npz files as HDF5 that can be trained on."
 
 EPILOG = """examples:
   distmlp convert train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz mnist.h5
   distmlp convert t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz mnist.h5 --group /test --append
   distmlp convert mnist.npz mnist.h5
-  distmlp convert houses.csv houses.h5 --targets price --regression
+  distmlp convert houses.csv houses.h5 --targets price --regression --drop id --missing drop
+  distmlp convert new.csv new.h5 --no-targets
+  distmlp convert X.csv y.csv set.h5
   distmlp convert x.npy y.npy set.h5 --compression gzip
 
 The set is then named in a config like this (pixels 0 to 255 become 0 to 1):
@@ -33,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         nargs="+",
         type=Path,
-        help="two IDX files, images and labels in either order; two .npy files, inputs then targets; one .npz; or one .csv; "
-        "IDX and CSV may be compressed with gzip",
+        help="one table (.csv, .tsv, .parquet, .xlsx, …) or two, inputs then targets; two IDX files, images and labels in "
+        "either order; one or two .npy files, inputs then targets; or one .npz; IDX and text may be compressed with gzip",
     )
     parser.add_argument(
         "out",
@@ -46,24 +55,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_writing(parser)
 
 
-def _add_reading(parser: argparse.ArgumentParser) -> None:
-    """How the sources are read."""
-    parser.add_argument(
-        "--targets",
-        metavar="COLUMNS",
-        type=lambda text: text.split(","),
-        help="CSV: the target columns, by name or by index from 0, negative from the end, as in price or 0 or --targets=-2,-1; "
-        "the last column by default; all others are inputs",
+def add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds how tables are read, which other commands take as well."""
+    columns = parser.add_argument_group(
+        "columns of a table, by name, by index from 0 (negative from the end), or FIRST..LAST"
     )
-    parser.add_argument(
+    for option, words in (
+        ("--inputs", "the inputs; by default all columns that are not named otherwise"),
+        (
+            "--targets",
+            "the targets, as in price or 0 or --targets=-2,-1; the last column by default",
+        ),
+        ("--drop", "columns to leave out"),
+        ("--categories", "columns of text, each of whose values becomes an input that is 0 or 1"),
+    ):
+        columns.add_argument(option, metavar="COLUMNS", type=_parted, help=words)
+    columns.add_argument(
+        "--no-targets", action="store_true", help="the set has inputs only, for predict"
+    )
+    columns.add_argument(
+        "--classes",
+        action="store_true",
+        help="the target's values are names of classes, whatever they look like; columns of text always are",
+    )
+    columns.add_argument(
         "--regression",
         action="store_true",
         help="targets are numbers even where all are whole; without it, one column of whole numbers means classes 0, 1, 2, …",
     )
+    columns.add_argument(
+        "--missing",
+        choices=MISSING,
+        default="refuse",
+        help="rows with an empty cell (or ?, NA, NULL, …): refuse (default), drop, or keep as NaN",
+    )
+    text = parser.add_argument_group("text of a table, where what is found is wrong")
+    text.add_argument(
+        "--delimiter", metavar="C", help="what parts cells: a character, tab, or space"
+    )
+    text.add_argument("--decimal", choices=(".", ","), help="what parts a number's digits")
+    text.add_argument(
+        "--header", choices=HEADERS, default="auto", help="whether the first line holds names"
+    )
+    text.add_argument("--comment", metavar="MARK", help="leave out lines that begin so")
+    text.add_argument("--encoding", metavar="NAME", help="of the text, such as latin-1")
+    text.add_argument("--sheet", metavar="NAME", help="of a workbook; the first by default")
+
+
+def table_options(args: argparse.Namespace) -> TableOptions:
+    """What add_table_arguments' arguments ask for."""
+    delimiter = {"tab": "\t", "\\t": "\t", "space": " "}.get(args.delimiter, args.delimiter)
+    if args.no_targets and (args.targets or args.classes):
+        raise InputError(
+            "--no-targets says that there are none; leave --targets and --classes away"
+        )
+    return TableOptions(
+        inputs=args.inputs,
+        targets=() if args.no_targets else args.targets,
+        drop=args.drop or (),
+        categories=args.categories or (),
+        regression=args.regression,
+        by_name=args.classes,
+        missing=args.missing,
+        header=args.header,
+        delimiter=delimiter,
+        decimal=args.decimal,
+        comment=args.comment,
+        encoding=args.encoding,
+        sheet=args.sheet,
+    )
+
+
+def _parted(text: str) -> list[str]:
+    """Names parted by commas; one that has a comma stands in quotes."""
+    return next(csv.reader([text], skipinitialspace=True), [])
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """How the sources are read."""
+    add_table_arguments(parser)
     parser.add_argument(
         "--dtype",
         choices=CSV_DTYPES,
-        help="CSV: what inputs are stored as, float64 by default; uint8 is an eighth of the size, and enough for pixels 0 to 255",
+        help="tables: what inputs are stored as, float64 by default; uint8 is an eighth of the size, and enough for pixels 0 to 255",
     )
     parser.add_argument(
         "--keys",
@@ -110,16 +184,16 @@ def run(args: argparse.Namespace, comm: "Communicator") -> int:
     from distmlp.data.conversion.convert import convert
     from distmlp.parallel.rank0 import on_rank_0
 
+    options = table_options(args)
     sentences = on_rank_0(
         comm,
         lambda: convert(
             args.sources,
             args.out,
             group=args.group,
-            targets=args.targets,
             keys=args.keys,
             dtype=args.dtype,
-            regression=args.regression,
+            table=options,
             chunk_rows=args.chunk_rows,
             compression=args.compression,
             append=args.append,

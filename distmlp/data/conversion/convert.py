@@ -1,25 +1,34 @@
-"""Conversion: IDX, CSV, .npy and .npz files become a group of an HDF5 file that can be trained on.
+"""Conversion: IDX, .npy, .npz and tables (CSV, Parquet, Excel) become a group of an HDF5 file that can be trained on.
 
     /train/x   (n, d)   the inputs, in the dtype that the source stores; chunks of about 256 KiB
     /train/y   (n,)     integers: classes 0, 1, 2, …
-               (n, k)   floats: numbers to be approached
+               (n, k)   floats: numbers to be approached; no y in a set of inputs alone
     attributes of the group: "format", the line writing.FORMAT, and "sources", the names of the source files;
-    of x: "sample_shape", what a row was in the source, such as (28, 28)
+    of x: "sample_shape", what a row was in the source, such as (28, 28); of x and y: "columns", the names of the
+    columns, where the source has some; of y: "classes", the names of the classes, where they are names
 
 Rows keep the order of the source.  A source is read in blocks of a few MiB, so that a set may be
 larger than memory.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 
-from distmlp.data.conversion import idx, writing
-from distmlp.data.conversion.csv_files import csv_set
+from distmlp.data.conversion import csv_files, excel_files, idx, parquet_files, writing
 from distmlp.data.conversion.numpy_files import npy_array, npz_sets
-from distmlp.data.conversion.options import COMPRESSIONS
-from distmlp.data.conversion.sources import ConversionError, SourceSet, paired
+from distmlp.data.conversion.options import (
+    COMPRESSIONS,
+    HEADERS,
+    MISSING,
+    TABLE_ENDINGS,
+    TableOptions,
+)
+from distmlp.data.conversion.sources import ConversionError, SourceSet, inputs_alone, paired
+from distmlp.data.conversion.table_sets import joined_set, table_set
+from distmlp.data.conversion.tables import Table
 
 
 def convert(
@@ -31,6 +40,7 @@ def convert(
     keys: Sequence[str] | None = None,
     dtype: str | None = None,
     regression: bool = False,
+    table: TableOptions | None = None,
     chunk_rows: int | None = None,
     compression: str = "none",
     append: bool = False,
@@ -38,13 +48,15 @@ def convert(
 ) -> list[str]:
     """Writes the set that the sources hold to a group of the file out; returns a sentence on each group written.
 
-    sources: two IDX files in either order (the targets are the one with one dimension), two .npy files
-    (inputs, then targets), one .npz, or one .csv; IDX and CSV may be compressed with gzip.
+    Lines that begin with two blanks follow a sentence: which columns were taken, which classes there are, and what is
+    doubtful.
+
+    sources: two IDX files in either order (the targets are the one with one dimension), one or two .npy files
+    (inputs, then targets), one .npz, or one or two tables (inputs, then targets); IDX and text may be compressed with gzip.
 
     group: where the set goes, "/train" by default; an .npz that holds x_train, y_train, x_test and y_test
-    becomes "/train" and "/test".  targets: the target columns of a CSV, by name or by index from 0, negative
-    from the end; the last by default.  keys: the inputs and the targets in an .npz, ("x", "y") by default.
-    dtype: what CSV inputs are stored as: "uint8", "float32" or "float64", the default.
+    becomes "/train" and "/test".  table: how a table becomes a set; targets, dtype and regression, where given,
+    replace what it says.  keys: the inputs and the targets in an .npz, ("x", "y") by default.
     regression: whole-numbered targets are numbers (n, k) too, not classes.
 
     chunk_rows: rows of an HDF5 chunk; by default as many as make about 256 KiB.  compression: "none" or
@@ -54,20 +66,50 @@ def convert(
     """
     sources, out = [Path(source) for source in sources], Path(out)
     _check_out(out, append, overwrite)
+    options = table or TableOptions()
+    if targets is not None:
+        options = replace(options, targets=targets)
+    if dtype is not None:
+        options = replace(options, dtype=dtype)
+    options = replace(options, regression=regression or options.regression)
+    _check_options(group, chunk_rows, compression, options)
+    sets = _sets(sources, group, keys, options)
+    names = [source.name for source in sources]
+    kept = append and out.exists()
+    return writing.write(sets, names, out, chunk_rows, compression, kept, overwrite)
+
+
+def _check_options(
+    group: str | None, chunk_rows: int | None, compression: str, options: TableOptions
+) -> None:
     if group is not None and (not group.startswith("/") or not group.strip("/")):
         raise ConversionError(
             f'--group {group}: expected a name that begins with "/", such as /train'
         )
     if chunk_rows is not None and chunk_rows < 1:
         raise ConversionError(f"--chunk-rows {chunk_rows}: expected at least 1 row a chunk")
-    if compression not in COMPRESSIONS:
+    for option, value, names in (
+        ("--compression", compression, COMPRESSIONS),
+        ("--missing", options.missing, MISSING),
+        ("--header", options.header, HEADERS),
+        ("--decimal", options.decimal or ".", (".", ",")),
+    ):
+        if value not in names:
+            raise ConversionError(f"{option} {value}: expected one of {', '.join(names)}")
+    if options.regression and (options.by_name or options.classes):
         raise ConversionError(
-            f"--compression {compression}: expected one of {', '.join(COMPRESSIONS)}"
+            "--regression takes targets as numbers, --classes as names; give one of the two"
         )
-    sets = _sets(sources, group, targets, keys, dtype, regression)
-    names = [source.name for source in sources]
-    kept = append and out.exists()
-    return writing.write(sets, names, out, chunk_rows, compression, kept, overwrite)
+    if options.delimiter is not None and (
+        len(options.delimiter) != 1 or options.delimiter in '"\r\n'
+    ):
+        raise ConversionError(
+            f"--delimiter {options.delimiter}: expected one character, tab, or space for any run of blanks"
+        )
+    if options.delimiter == "," and options.decimal == ",":
+        raise ConversionError(
+            "--delimiter and --decimal are both a comma; give another for one of them"
+        )
 
 
 def _check_out(out: Path, append: bool, overwrite: bool) -> None:
@@ -96,10 +138,8 @@ def _check_out(out: Path, append: bool, overwrite: bool) -> None:
 def _sets(
     sources: Sequence[Path],
     group: str | None,
-    targets: Sequence[str] | None,
     keys: Sequence[str] | None,
-    dtype: str | None,
-    regression: bool,
+    options: TableOptions,
 ) -> dict[str, SourceSet]:
     """The sets that the sources hold, by the group they go to."""
     for path in sources:
@@ -108,44 +148,95 @@ def _sets(
                 f"{path}: {'is no file' if path.exists() else 'no such file'}; expected a file to convert"
             )
     kinds = [_kind(path) for path in sources]
-    for option, value, kind, name in (
-        ("--targets", targets, "csv", ".csv"),
-        ("--dtype", dtype, "csv", ".csv"),
-        ("--keys", keys, "npz", ".npz"),
-    ):
-        if value is not None and kind not in kinds:
-            raise ConversionError(
-                f"{option} is for {name} sources, but the source is {', '.join(map(str, sources))}; leave it away"
-            )
+    _check_fit(sources, kinds, keys, options)
+    regression = options.regression
     sets: dict[str | None, SourceSet]
     match kinds:
-        case ["csv"]:
-            sets = {group: csv_set(sources[0], targets or ["-1"], dtype or "float64", regression)}
+        case ["table"]:
+            sets = {group: table_set(_table(sources[0], options), options)}
+        case ["table", "table"]:
+            x, y = (_table(path, options) for path in sources)
+            sets = {group: joined_set(x, y, options)}
         case ["npz"]:
             sets = npz_sets(sources[0], group, keys, regression)
+        case ["npy"]:
+            sets = {group: inputs_alone(npy_array(sources[0]))}
         case ["npy", "npy"]:
             sets = {group: paired(npy_array(sources[0]), npy_array(sources[1]), regression)}
         case ["idx", "idx"]:
-            arrays = sorted(
-                (idx.array(path) for path in sources), key=lambda array: -len(array.shape)
-            )
-            if [len(array.shape) == 1 for array in arrays] != [False, True]:
-                shapes = " and ".join(f"{array.name} {array.shape}" for array in arrays)
-                raise ConversionError(
-                    f"cannot tell images from labels in {shapes}; expected one IDX file with one dimension, the labels, "
-                    "and one with more, the images"
-                )
-            images, labels = arrays
-            sets = {group: paired(images, labels, regression)}
+            sets = {group: _images(sources, regression)}
         case _:
             raise ConversionError(
-                f"cannot convert {' with '.join(map(str, sources)) or 'nothing'}; expected one .csv, one .npz, two .npy (inputs, "
-                "then targets) or two IDX files (images and labels, any other ending)"
+                f"cannot convert {' with '.join(map(str, sources)) or 'nothing'}; expected one .csv, one .npz, one .npy of inputs, "
+                "two .npy or tables (inputs, then targets) or two IDX files (images and labels, any other ending); "
+                f"tables end in {', '.join(f'.{ending}' for ending in TABLE_ENDINGS)}"
             )
     return {name or "/train": found for name, found in sets.items()}
 
 
+def _check_fit(
+    sources: Sequence[Path], kinds: list[str], keys: Sequence[str] | None, options: TableOptions
+) -> None:
+    """Raises ConversionError for options that the sources have no use for."""
+    plain = TableOptions()
+    table_options = {
+        "--targets": "targets",
+        "--inputs": "inputs",
+        "--drop": "drop",
+        "--categories": "categories",
+        "--dtype": "dtype",
+        "--classes": "by_name",
+        "--missing": "missing",
+        "--header": "header",
+        "--delimiter": "delimiter",
+        "--decimal": "decimal",
+        "--comment": "comment",
+        "--encoding": "encoding",
+        "--sheet": "sheet",
+    }
+    given = [
+        (option, "table", "tables such as .csv")
+        for option, name in table_options.items()
+        if getattr(options, name) != getattr(plain, name)
+    ]
+    if keys is not None:
+        given.append(("--keys", "npz", ".npz sources"))
+    for option, kind, words in given:
+        if kind not in kinds:
+            raise ConversionError(
+                f"{option} is for {words}, but the source is {', '.join(map(str, sources))}; leave it away"
+            )
+
+
+def _images(sources: Sequence[Path], regression: bool) -> SourceSet:
+    arrays = sorted((idx.array(path) for path in sources), key=lambda array: -len(array.shape))
+    if [len(array.shape) == 1 for array in arrays] != [False, True]:
+        shapes = " and ".join(f"{array.name} {array.shape}" for array in arrays)
+        raise ConversionError(
+            f"cannot tell images from labels in {shapes}; expected one IDX file with one dimension, the labels, "
+            "and one with more, the images"
+        )
+    images, labels = arrays
+    return paired(images, labels, regression)
+
+
+def _table(path: Path, options: TableOptions) -> Table:
+    match _ending(path):
+        case "parquet":
+            return parquet_files.table(path)
+        case "xlsx":
+            return excel_files.table(path, options)
+        case _:
+            return csv_files.table(path, options)
+
+
+def _ending(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()[1:]
+
+
 def _kind(path: Path) -> str:
-    """csv, npy, npz, or idx: IDX files have no ending of their own."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    return suffix[1:] if suffix in (".csv", ".npy", ".npz") else "idx"
+    """table, npy, npz, or idx: IDX files have no ending of their own."""
+    ending = _ending(path)
+    if ending in TABLE_ENDINGS:
+        return "table"
+    return ending if ending in ("npy", "npz") else "idx"

@@ -1,178 +1,237 @@
-"""CSV: rows of numbers parted by commas, with a line of names above them or without."""
+"""Text files that hold tables, such as CSV and TSV: pandas reads them, in blocks.
 
-import csv
-import difflib
+pandas, since it takes every dialect that is met (blanks as delimiters, decimal commas, any encoding) a block at a
+time, and its numbers are the nearest float64.
+"""
+
+import codecs
 from collections.abc import Iterator, Sequence
-from functools import partial
-from io import TextIOWrapper
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import TextIOBase, TextIOWrapper
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from distmlp.data.conversion import sources
-from distmlp.data.conversion.options import CSV_DTYPES
+from distmlp.data.conversion import dialects, headers, sources
+from distmlp.data.conversion.dialects import Dialect
+from distmlp.data.conversion.options import TableOptions
+from distmlp.data.conversion.tables import Table
+
+#: Lines that are read to find the dialect and the header.
+_HEAD_LINES = 200
 
 
-def csv_set(path: Path, targets: Sequence[str], dtype: str, regression: bool) -> sources.SourceSet:
-    """A CSV as a set.  It is read twice: for its rows and what its targets are, then for its numbers."""
-    if dtype not in CSV_DTYPES:
-        raise sources.ConversionError(f"--dtype {dtype}: expected one of {', '.join(CSV_DTYPES)}")
-    x_dtype = np.dtype(dtype).newbyteorder("<")
-    number, text = next(_lines(path), (0, ""))
-    if not text:
-        raise sources.ConversionError(
-            f"{path}: is empty; expected rows of numbers parted by commas"
-        )
-    first = [cell.strip() for cell in _cells(path, number, text)]
-    # An empty cell makes no header: it is a number left out, or the name of an unnamed column.
-    header = any(cell and not _is_number(cell) for cell in first)
-    width = len(first)
-    columns = _target_columns(path, targets, first if header else None, width)
-    inputs = [column for column in range(width) if column not in columns]
-    if not inputs:
-        raise sources.ConversionError(
-            f"{path}: has {width} columns parted by commas, all of them targets; expected inputs beside them"
-        )
+@dataclass(frozen=True)
+class _Head:
+    """What the first lines say.  header: whether the first row holds names, comment: whether a comment above does."""
 
-    read = partial(_tables, path, header, width)
-    rows, classes = 0, len(columns) == 1 and not regression
-    for _, y in read(max(1, sources.BLOCK_BYTES // (8 * width)), only=columns[0]):
-        rows += len(y)
-        classes = classes and bool(np.all(np.isfinite(y) & (y == np.rint(y))))
-    if rows == 0:
-        raise sources.ConversionError(
-            f"{path}: has a header but no rows; expected numbers below it"
-        )
-
-    def blocks(block_rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for numbers, table in read(block_rows):
-            x = _as_dtype(path, numbers, inputs, table[:, inputs], x_dtype)
-            yield x, table[:, columns[0]].astype(np.int64) if classes else table[:, columns]
-
-    note = f"; line {number} of {path.name} was taken as the names of the columns" if header else ""
-    y_dtype, outputs = (np.dtype("<i8"), None) if classes else (np.dtype("<f8"), len(columns))
-    return sources.SourceSet(rows, (len(inputs),), x_dtype, outputs, y_dtype, blocks, note)
+    dialect: Dialect
+    encoding: str
+    width: int
+    names: tuple[str, ...] | None
+    header: bool
+    comments: int
+    note: str
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line) of each line that is not blank."""
-    # utf-8-sig: spreadsheets put a byte order mark before the first cell
-    with sources.reading(path), TextIOWrapper(sources.opened(path), encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.isspace():
-                yield number, line
+def table(path: Path, options: TableOptions) -> Table:
+    """The table in a text file, which may be compressed with gzip.  Raises ConversionError."""
+    head = _head(path, options)
 
+    def blocks(rows: int, only: Sequence[int], text: frozenset[int]) -> Iterator[list[np.ndarray]]:
+        return _blocks(path, head, rows, only, text)
 
-def _tables(
-    path: Path, header: bool, width: int, rows: int, only: int | None = None
-) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-    """(line numbers, numbers) of at most so many rows at a time: (≤ rows, width), or (≤ rows, 1) of one column."""
-    lines = islice(_lines(path), int(header), None)
-    while block := list(islice(lines, rows)):
-        numbers, texts = zip(*block, strict=True)
-        try:
-            table = np.loadtxt(
-                texts, delimiter=",", comments=None, quotechar='"', usecols=only, ndmin=2
-            )
-        except ValueError:
-            table = None
-        if table is None or table.shape != (len(block), width if only is None else 1):
-            raise _fault(path, block, width)
-        yield numbers, table
+    def place(row: int, column: int) -> tuple[str, str]:
+        return _place(path, head, row, column)
 
+    def check() -> None:
+        for _ in _raw(path, head):
+            pass
 
-def _fault(path: Path, block: list[tuple[int, str]], width: int) -> sources.ConversionError:
-    """What the first fault in lines is that numpy could not read as rows of numbers."""
-    for number, text in block:
-        cells = _cells(path, number, text)
-        if len(cells) != width:
-            return sources.ConversionError(
-                f"{path}: line {number} has {len(cells)} columns, but the first line has {width}; expected as many"
-            )
-        for column, cell in enumerate(cells):
-            if not _is_number(cell):
-                return sources.ConversionError(
-                    f"{path}: line {number}, column {column} holds {cell.strip()!r}, but expected a number (columns count from 0)"
-                )
-    return sources.ConversionError(
-        f"{path}: lines {block[0][0]} to {block[-1][0]} cannot be read as numbers parted by commas"
+    notes = (head.note,) if head.note else ()
+    return Table(
+        str(path),
+        head.width,
+        head.names,
+        blocks,
+        place,
+        head.dialect.decimal,
+        notes,
+        check,
+        f" parted by {dialects.word(head.dialect.delimiter)}",
     )
 
 
-def _cells(path: Path, number: int, text: str) -> list[str]:
+@contextmanager
+def _lines(path: Path, encoding: str) -> Iterator[TextIOWrapper]:
     try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error as error:
+        codecs.lookup(encoding)
+    except LookupError:
         raise sources.ConversionError(
-            f"{path}: line {number} is no row of cells parted by commas: {error}"
+            f"--encoding {encoding}: there is no such encoding; latin-1, cp1252 and utf-8 are some"
         ) from None
+    with (
+        sources.reading(path),
+        TextIOWrapper(sources.opened(path), encoding=encoding, newline="") as lines,
+    ):
+        yield lines
 
 
-def _is_number(cell: str) -> bool:
-    """Whether numpy reads it as a number; Python's own numbers may have underscores and other digits."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return cell.isascii() and "_" not in cell
+def _encoding(path: Path, options: TableOptions) -> str:
+    if options.encoding:
+        return options.encoding
+    with sources.reading(path), sources.opened(path) as stream:
+        begin = stream.read(2)
+    # utf-8-sig: spreadsheets put a byte order mark before the first cell
+    return "utf-16" if begin in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
-def _target_columns(
-    path: Path, targets: Sequence[str], names: list[str] | None, width: int
-) -> list[int]:
-    """Indices of the target columns, each given by a name in the header or by an index."""
-    columns = []
-    for target in targets:
-        if names and target in names:
-            column = names.index(target)
-            if names.count(target) > 1:
-                raise sources.ConversionError(
-                    f"{path}: --targets {target}: {names.count(target)} columns have that name; give the index"
-                )
-        elif target.removeprefix("-").isdecimal():
-            column = int(target) + width * target.startswith("-")
-            if not 0 <= column < width:
-                raise sources.ConversionError(
-                    f"{path}: --targets {target}: expected an index from {-width} to {width - 1}"
-                )
-        elif names:
-            near = difflib.get_close_matches(target, names, 1)
-            hint = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else f"the columns are {', '.join(names[:8])}{', …' * (width > 8)}"
-            )
-            raise sources.ConversionError(
-                f"{path}: --targets {target}: no column has that name; {hint}"
-            )
-        else:
-            raise sources.ConversionError(
-                f"{path}: --targets {target}: the file has no header, so expected an index from {-width} to {width - 1}"
-            )
-        if column in columns:
-            raise sources.ConversionError(
-                f"{path}: --targets {','.join(targets)}: names column {column} twice"
-            )
-        columns.append(column)
-    return columns
-
-
-def _as_dtype(
-    path: Path,
-    numbers: Sequence[int],
-    columns: list[int],
-    table: np.ndarray,
-    dtype: np.dtype,
-) -> np.ndarray:
-    """The table in a dtype that holds all of it: integers exactly, floats rounded but not overflowing."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        cast = table.astype(dtype)
-    held = cast == table if dtype.kind == "u" else np.isfinite(cast) == np.isfinite(table)
-    if not held.all():
-        row, column = np.argwhere(~held)[0]
+def _head(path: Path, options: TableOptions) -> _Head:
+    encoding = _encoding(path, options)
+    with _lines(path, encoding) as stream:
+        lines = list(islice(stream, _HEAD_LINES))
+    dialect = dialects.found_in(lines, options)
+    if len(lines) == _HEAD_LINES:
+        lines = _whole(lines, dialect)
+    rows = [cells for _, cells in dialects.rows_of(lines, dialect, str(path))]
+    comments = [text for text in lines if dialect.comment and text.startswith(dialect.comment)]
+    if not rows:
         raise sources.ConversionError(
-            f"{path}: line {numbers[row]}, column {columns[column]} holds {table[row, column]:g}, which {dtype.name} cannot hold; "
-            "choose another --dtype (columns count from 0)"
+            f"{path}: is empty; expected rows of numbers parted by {dialects.word(dialect.delimiter)}"
         )
-    return cast
+    above = headers.in_comment(comments, dialect, len(rows[0]))
+    header = not above and headers.is_header(path, rows, dialect, options.header)
+    names = headers.names(rows[0], rows[1:]) if header else None
+    width = len(names or rows[0])
+    if above:
+        names = tuple(
+            cell.strip()
+            for cell in above.split(dialect.delimiter if dialect.delimiter != " " else None)
+        )
+    note = _note(path, lines, dialect, header, bool(above), len(comments))
+    return _Head(dialect, encoding, width, names, header, len(comments), note)
+
+
+def _whole(lines: list[str], dialect: Dialect) -> list[str]:
+    """The lines without those at the end that an open quote may go on after."""
+    while lines and sum(text.count('"') for text in lines) % 2 and dialect.delimiter != " ":
+        lines = lines[:-1]
+    return lines
+
+
+def _note(
+    path: Path, lines: list[str], dialect: Dialect, header: bool, above: bool, comments: int
+) -> str:
+    parts = []
+    if header or above:
+        number = next(dialects.rows_of(lines, dialect, str(path)))[0]
+        if above:
+            number = max(i for i, text in enumerate(lines, 1) if text.startswith(dialect.comment))
+        parts.append(f"line {number} of {path.name} was taken as the names of the columns")
+    if dialect.delimiter != ",":
+        parts.append(f"cells parted by {dialects.word(dialect.delimiter)}")
+    if dialect.decimal == ",":
+        parts.append("decimals after a comma")
+    if comments:
+        parts.append(f"lines that begin with {dialect.comment} were left out")
+    return ", ".join(parts)
+
+
+class _WithoutComments(TextIOBase):
+    """A text stream without the lines that begin with a mark; pandas' own comments begin anywhere in a line."""
+
+    def __init__(self, lines: TextIOWrapper, mark: str) -> None:
+        self._kept = (text for text in lines if not text.startswith(mark))
+        self._rest = ""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> str:
+        parts, there = [self._rest], len(self._rest)
+        while size is None or size < 0 or there < size:
+            text = next(self._kept, "")
+            if not text:
+                break
+            parts.append(text)
+            there += len(text)
+        whole = "".join(parts)
+        end = len(whole) if size is None or size < 0 else size
+        self._rest = whole[end:]
+        return whole[:end]
+
+
+def _blocks(
+    path: Path, head: _Head, rows: int, only: Sequence[int], text: frozenset[int]
+) -> Iterator[list[np.ndarray]]:
+    pandas = sources.library("pandas", path)
+    with _lines(path, head.encoding) as stream, _said(path, head, pandas):
+        kept = _WithoutComments(stream, head.dialect.comment) if head.dialect.comment else stream
+        reader = pandas.read_csv(
+            kept,
+            header=0 if head.header else None,
+            names=list(range(head.width)),
+            # Where pandas is to leave columns out, it says nothing of rows that are too long.
+            usecols=sorted(only) if len(only) < head.width else None,
+            index_col=False,
+            chunksize=rows,
+            na_filter=False,
+            low_memory=False,
+            skipinitialspace=True,
+            decimal=head.dialect.decimal,
+            dtype={column: str for column in text if column in only},
+            **_parting(head.dialect),
+            **_exact(pandas),
+        )
+        for frame in reader:
+            yield [_values(frame[column]) for column in only]
+
+
+def _parting(dialect: Dialect) -> dict[str, str]:
+    return {"sep": r"\s+"} if dialect.delimiter == " " else {"sep": dialect.delimiter}
+
+
+def _exact(pandas: Any) -> dict[str, str]:
+    """What makes pandas read the nearest float64: since 3.1 it always does, and warns where it is asked."""
+    old = tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1)
+    return {"float_precision": "round_trip"} if old else {}
+
+
+def _values(column: Any) -> np.ndarray:
+    values = column.to_numpy()
+    return values if values.dtype.kind in "iufb" else column.astype(object).to_numpy()
+
+
+@contextmanager
+def _said(path: Path, head: _Head, pandas: Any) -> Iterator[None]:
+    """Turns pandas' faults into sentences that name the line."""
+    try:
+        yield
+    except (pandas.errors.ParserError, pandas.errors.ParserWarning) as error:
+        for _ in _raw(path, head):
+            pass
+        raise sources.ConversionError(
+            f"{path}: cannot be read as cells parted by {dialects.word(head.dialect.delimiter)}: {error}"
+        ) from None
+    except pandas.errors.EmptyDataError:
+        return
+
+
+def _raw(path: Path, head: _Head) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of each row; raises ConversionError at the first that is not as wide as the first."""
+    with _lines(path, head.encoding) as stream:
+        rows = dialects.rows_of(stream, head.dialect, str(path))
+        for line, cells in islice(rows, int(head.header), None):
+            if len(cells) != head.width:
+                raise sources.ConversionError(
+                    f"{path}: line {line} has {len(cells)} columns, but the first line has {head.width}; expected as many"
+                )
+            yield line, cells
+
+
+def _place(path: Path, head: _Head, row: int, column: int) -> tuple[str, str]:
+    line, cells = next(islice(_raw(path, head), row, None))
+    return f"line {line}, column {column}", cells[column]

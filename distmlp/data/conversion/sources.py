@@ -1,6 +1,7 @@
 """What a source is to a conversion: arrays that are read in blocks, and the set that two of them make."""
 
 import gzip
+import importlib
 import math
 import zipfile
 import zlib
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -36,16 +37,22 @@ class Array:
 class SourceSet:
     """A set as it will be stored; blocks(rows) gives x (≤ rows, d) and y (≤ rows,) or (≤ rows, k) in order.
 
-    outputs: k, or None for classes.  note: what the user should be told of how the source was read.
+    outputs: k, or None for classes.  y_dtype: None for inputs alone, and y is then None.  note: what the user
+    should be told of how the source was read; words: further lines of that.  columns, target_columns: names.
+    class_names: what class 0, 1, … is called.
     """
 
     rows: int
     sample_shape: tuple[int, ...]
     x_dtype: np.dtype
     outputs: int | None
-    y_dtype: np.dtype
-    blocks: Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]]
+    y_dtype: np.dtype | None
+    blocks: Callable[[int], Iterator[tuple[np.ndarray, np.ndarray | None]]]
     note: str = ""
+    words: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+    target_columns: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 @contextmanager
@@ -64,7 +71,7 @@ def reading(path: Path) -> Iterator[None]:
         ) from None
     except UnicodeDecodeError as error:
         raise ConversionError(
-            f"{path}: is no text in UTF-8 ({error.reason}); expected numbers parted by commas"
+            f"{path}: is no text in {error.encoding.upper()} ({error.reason}); --encoding names another, such as latin-1"
         ) from None
     except OSError as error:
         raise ConversionError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -78,16 +85,10 @@ def opened(path: Path) -> BinaryIO:
 
 
 def paired(x: Array, y: Array, regression: bool) -> SourceSet:
-    """Inputs x (n, …) and targets y (n,) or (n, k) as a set."""
-    for array in (x, y):
-        if array.dtype.kind not in "iubf":
-            raise ConversionError(
-                f"{array.name}: has the dtype {array.dtype}, but expected real numbers"
-            )
-        if math.prod(array.shape) == 0 or not array.shape:
-            raise ConversionError(
-                f"{array.name}: is empty, its shape is {array.shape}; expected one row or more"
-            )
+    """Inputs x (n, …) and targets y (n,) or (n, k) as a set; y may hold names of classes."""
+    _check_numbers(x)
+    if y.dtype.kind not in "US" or len(y.shape) != 1:
+        _check_numbers(y)
     if len(y.shape) > 2:
         raise ConversionError(
             f"{y.name}: has the shape {y.shape}, but expected targets (samples,) or (samples, outputs); inputs go before targets"
@@ -96,13 +97,20 @@ def paired(x: Array, y: Array, regression: bool) -> SourceSet:
         raise ConversionError(
             f"{x.name} has {x.shape[0]} rows, but {y.name} has {y.shape[0]}; expected one target a sample"
         )
+    names = _names_in(y) if y.dtype.kind in "US" else None
     width, outputs = math.prod(x.shape[1:]), math.prod(y.shape[1:])
-    classes = outputs == 1 and y.dtype.kind in "iub" and not regression
-    y_dtype = stored_dtype(y.dtype) if classes or y.dtype.kind == "f" else np.dtype("<f8")
+    classes = names is not None or (outputs == 1 and y.dtype.kind in "iub" and not regression)
+    y_dtype = (
+        stored_dtype(y.dtype)
+        if names is None and (classes or y.dtype.kind == "f")
+        else np.dtype("<i8" if classes else "<f8")
+    )
 
     def blocks(rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         # strict, so that both files are read to their ends, where faults show
         for inputs, desired in zip(x.blocks(rows), y.blocks(rows), strict=True):
+            if names is not None:
+                desired = np.searchsorted(names, desired)
             yield (
                 inputs.reshape(-1, width),
                 desired.reshape(-1) if classes else desired.reshape(-1, outputs),
@@ -115,7 +123,43 @@ def paired(x: Array, y: Array, regression: bool) -> SourceSet:
         None if classes else outputs,
         y_dtype,
         blocks,
+        class_names=None if names is None else tuple(map(_text, names)),
     )
+
+
+def inputs_alone(x: Array) -> SourceSet:
+    """Inputs x (n, …) as a set without targets."""
+    _check_numbers(x)
+    width = math.prod(x.shape[1:])
+
+    def blocks(rows: int) -> Iterator[tuple[np.ndarray, None]]:
+        for inputs in x.blocks(rows):
+            yield inputs.reshape(-1, width), None
+
+    return SourceSet(x.shape[0], x.shape[1:], stored_dtype(x.dtype), None, None, blocks)
+
+
+def _check_numbers(array: Array) -> None:
+    if array.dtype.kind not in "iubf":
+        raise ConversionError(
+            f"{array.name}: has the dtype {array.dtype}, but expected real numbers"
+        )
+    if math.prod(array.shape) == 0 or not array.shape:
+        raise ConversionError(
+            f"{array.name}: is empty, its shape is {array.shape}; expected one row or more"
+        )
+
+
+def _names_in(y: Array) -> np.ndarray:
+    """The values of an array of text, sorted."""
+    names = np.empty(0, y.dtype)
+    for block in y.blocks(max(1, BLOCK_BYTES // y.dtype.itemsize)):
+        names = np.unique(np.concatenate([names, block]))
+    return names
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 
 def stored_dtype(dtype: np.dtype) -> np.dtype:
@@ -141,3 +185,13 @@ def stream_blocks(
         raise ConversionError(
             f"{name}: goes on after the {shape[0] * row_bytes} bytes that its header says for the shape {shape}"
         )
+
+
+def library(name: str, path: Path) -> Any:
+    """A library that reads tables, imported.  Raises ConversionError where it is not there."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ConversionError(
+            f'{path}: needs {name} to be read, which is not installed; pip install "distmlp[tables]" brings it'
+        ) from None

@@ -2,6 +2,8 @@
 
 import math
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -14,6 +16,10 @@ FORMAT = "distmlp set 1"
 
 _CHUNK_BYTES = 2**18
 _HDF5_CHUNK_LIMIT = 2**32
+#: HDF5 keeps attributes of up to 64 KiB, and each name takes 16 bytes of it.
+_MOST_NAMES = 4000
+#: Names that a line shows.
+_SHOWN = 12
 
 
 def write(
@@ -31,10 +37,13 @@ def write(
             if kept:
                 shutil.copy(out, temporary.name)
             with h5py.File(temporary.name, "r+" if kept else "w", locking=False) as file:
-                return [
-                    f"{out}:{name}: {_write_set(_new_group(file, name, out), found, names, chunk_rows, compression)}"
-                    for name, found in sets.items()
-                ]
+                said = []
+                for name, found in sets.items():
+                    first, *more = _write_set(
+                        _new_group(file, name, out), found, names, chunk_rows, compression
+                    )
+                    said += [f"{out}:{name}: {first}", *(f"  {words}" for words in more)]
+                return said
     except (OSError, RuntimeError) as error:
         # h5py reports a full disk as a RuntimeError when it is found while closing
         raise sources.ConversionError(f"{out}: cannot be written: {error}") from error
@@ -55,10 +64,11 @@ def _write_set(
     names: list[str],
     chunk_rows: int | None,
     compression: str,
-) -> str:
-    """Writes a set into an empty group, and describes it."""
+) -> list[str]:
+    """Writes a set into an empty group, and describes it, in lines."""
     width = math.prod(found.sample_shape)
-    row_bytes = max(width * found.x_dtype.itemsize, (found.outputs or 1) * found.y_dtype.itemsize)
+    y_bytes = found.y_dtype.itemsize * (found.outputs or 1) if found.y_dtype else 0
+    row_bytes = max(width * found.x_dtype.itemsize, y_bytes)
     chunk = min(found.rows, chunk_rows or max(1, _CHUNK_BYTES // row_bytes))
     if chunk * row_bytes >= _HDF5_CHUNK_LIMIT:
         raise sources.ConversionError(
@@ -66,30 +76,98 @@ def _write_set(
         )
     # Byte shuffling lets gzip see the exponents of floats side by side.
     filters = {"compression": "gzip", "shuffle": True} if compression == "gzip" else {}
+
+    def dataset(name: str, tail: tuple[int, ...], dtype: np.dtype) -> h5py.Dataset:
+        shape, chunks = (found.rows, *tail), (chunk, *tail)
+        return group.create_dataset(name, shape, dtype, chunks=chunks, track_times=False, **filters)
+
+    x = dataset("x", (width,), found.x_dtype)
     y_tail = () if found.outputs is None else (found.outputs,)
-    x, y = (
-        group.create_dataset(
-            name, (found.rows, *tail), dtype, chunks=(chunk, *tail), track_times=False, **filters
-        )
-        for name, tail, dtype in (("x", (width,), found.x_dtype), ("y", y_tail, found.y_dtype))
-    )
+    y = None if found.y_dtype is None else dataset("y", y_tail, found.y_dtype)
     group.attrs["format"] = FORMAT
     group.attrs["sources"] = names
     x.attrs["sample_shape"] = found.sample_shape
-
-    row, largest = 0, 0
+    _write_names(found, x, y)
     # Whole chunks at a time, so that none is compressed twice.
-    for inputs, desired in found.blocks(chunk * max(1, sources.BLOCK_BYTES // (chunk * row_bytes))):
-        if found.outputs is None:
-            if (desired < 0).any():
-                place = int(np.argmax(desired < 0))
-                raise sources.ConversionError(
-                    f"{', '.join(names)}: the target of row {row + place} is {desired[place]}, but classes are 0, 1, 2, …; "
-                    "number them so, or keep the targets as numbers with --regression"
-                )
-            largest = max(largest, int(desired.max()))
+    counts = _write_rows(
+        found, names, x, y, chunk * max(1, sources.BLOCK_BYTES // (chunk * row_bytes))
+    )
+    return [_sentence(found, width, counts), *_lines(found, counts)]
+
+
+def _write_names(found: sources.SourceSet, x: h5py.Dataset, y: h5py.Dataset | None) -> None:
+    text = h5py.string_dtype()
+    for stored, key, value in (
+        (x, "columns", found.columns),
+        (y, "columns", found.target_columns),
+        (y, "classes", found.class_names),
+    ):
+        if stored is not None and value is not None and len(value) <= _MOST_NAMES:
+            stored.attrs.create(key, list(value), dtype=text)
+
+
+def _write_rows(
+    found: sources.SourceSet,
+    names: list[str],
+    x: h5py.Dataset,
+    y: h5py.Dataset | None,
+    rows: int,
+) -> Counter[int]:
+    """Writes all rows; how often each class occurs."""
+    row, counts = 0, Counter[int]()
+    for inputs, desired in found.blocks(rows):
         x[row : row + len(inputs)] = inputs
-        y[row : row + len(inputs)] = desired
+        if y is not None and desired is not None:
+            if found.outputs is None:
+                if (desired < 0).any():
+                    place = int(np.argmax(desired < 0))
+                    raise sources.ConversionError(
+                        f"{', '.join(names)}: the target of row {row + place} is {desired[place]}, but classes are 0, 1, 2, …; "
+                        "number them so, or keep the targets as numbers with --regression"
+                    )
+                values, times = np.unique(desired, return_counts=True)
+                counts.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
+            y[row : row + len(inputs)] = desired
         row += len(inputs)
-    kind = f"classes 0 to {largest}" if found.outputs is None else f"{found.outputs} targets each"
-    return f"{found.rows} samples, {width} inputs each ({found.x_dtype.name}), {kind} ({found.y_dtype.name}){found.note}"
+    return counts
+
+
+def _sentence(found: sources.SourceSet, width: int, counts: Counter[int]) -> str:
+    if found.y_dtype is None:
+        kind = "no targets"
+    elif found.outputs is None:
+        kind = f"classes 0 to {max(counts)} ({found.y_dtype.name})"
+    else:
+        kind = f"{found.outputs} targets each ({found.y_dtype.name})"
+    note = f"; {found.note}" if found.note else ""
+    return f"{found.rows} samples, {width} inputs each ({found.x_dtype.name}), {kind}{note}"
+
+
+def _lines(found: sources.SourceSet, counts: Counter[int]) -> list[str]:
+    """What was taken, and what is doubtful about it."""
+    lines = []
+    if found.columns:
+        lines.append(f"inputs    {_shown(found.columns)}")
+    if found.target_columns and not any(words.startswith("target ") for words in found.words):
+        lines.append(
+            f"target{'s' * (len(found.target_columns) > 1):<4}{_shown(found.target_columns)}"
+        )
+    if found.columns and len(found.columns) > _MOST_NAMES:
+        lines.append(f"doubtful  names of more than {_MOST_NAMES} columns are not kept in the file")
+    lines += found.words
+    if counts:
+        names = found.class_names or ()
+        called = [f"{names[c] if c < len(names) else c} ({counts[c]})" for c in sorted(counts)]
+        lines.append(f"classes   {_shown(called)}")
+    if len(counts) == 1:
+        lines.append(f"doubtful  all targets are the same class, {called[0].rpartition(' ')[0]}")
+    gaps = max(counts, default=-1) + 1 - len(counts)
+    if counts and gaps and not found.class_names:
+        lines.append(
+            f"doubtful  {gaps} of the classes 0 to {max(counts)} never occur; --classes numbers those of a table that do, --regression takes targets as numbers"
+        )
+    return lines
+
+
+def _shown(words: Sequence[str]) -> str:
+    return ", ".join(words[:_SHOWN]) + f", … ({len(words)} in all)" * (len(words) > _SHOWN)

@@ -119,7 +119,7 @@ def test_bad_sources(put, out, tmp_path):
         == f"{tmp_path / 'none.csv'}: no such file; expected a file to convert"
     )
     assert refusal([tmp_path], out) == f"{tmp_path}: is no file; expected a file to convert"
-    for sources in ([], [x], [x, y, y], [x, table], [table, table]):
+    for sources in ([], [x, y, y], [x, table], [table, table, table]):
         sentence = refusal(sources, out)
         assert sentence.startswith(
             f"cannot convert {' with '.join(map(str, sources)) or 'nothing'}; expected one .csv, one .npz"
@@ -139,9 +139,9 @@ def test_source_that_may_not_be_read(put, out, monkeypatch):
 def test_bad_options(put, out):
     x, y, table = put("x.npy", np.zeros((2, 2))), put("y.npy", np.zeros(2)), put("s.csv", "1,2\n")
     assert refusal([x, y], out, targets=["a"]).startswith(
-        "--targets is for .csv sources, but the source is "
+        "--targets is for tables such as .csv, but the source is "
     )
-    assert refusal([x, y], out, dtype="uint8").startswith("--dtype is for .csv sources")
+    assert refusal([x, y], out, dtype="uint8").startswith("--dtype is for tables such as .csv")
     assert refusal([table], out, keys=["x", "y"]).startswith("--keys is for .npz sources")
     assert (
         refusal([table], out, dtype="int3")

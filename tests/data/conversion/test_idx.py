@@ -5,7 +5,7 @@ import gzip
 import h5py
 import numpy as np
 import pytest
-from converting import IDX_IMAGES, IDX_LABELS, IMAGES, LABELS, assert_holds, idx, refusal
+from converting import IDX_IMAGES, IDX_LABELS, IMAGES, LABELS, assert_holds, headlines, idx, refusal
 
 from distmlp.data.conversion.convert import convert
 
@@ -21,7 +21,9 @@ def test_idx(put, out, order, pack, suffix):
     ]
     sentences = convert([files[i] for i in order], out)
     assert_holds(out, IMAGES.reshape(5, 6), LABELS)
-    assert sentences == [f"{out}:/train: 5 samples, 6 inputs each (uint8), classes 0 to 9 (uint8)"]
+    assert headlines(sentences) == [
+        f"{out}:/train: 5 samples, 6 inputs each (uint8), classes 0 to 9 (uint8)"
+    ]
     with h5py.File(out) as file:
         assert file["train"].attrs["format"] == "distmlp set 1"
         assert list(file["train"].attrs["sources"]) == [files[i].name for i in order]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from converting import IMAGES, LABELS, assert_holds, refusal
+from converting import IMAGES, LABELS, assert_holds, headlines, refusal
 
 from distmlp.data.conversion.convert import convert
 
@@ -129,7 +129,7 @@ def test_npz_with_training_and_test_set(put, out, tmp_path):
         "y_test": LABELS[:2],
     }
     source = put("mnist.npz", arrays)
-    assert len(convert([source], out)) == 2
+    assert len(headlines(convert([source], out))) == 2
     assert_holds(out, IMAGES.reshape(5, 6), LABELS)
     assert_holds(out, IMAGES[:2].reshape(2, 6) + np.uint8(100), LABELS[:2], "/test")
 
