@@ -187,6 +187,33 @@ def stream_blocks(
         )
 
 
+def of_size(
+    blocks: Iterator[tuple[np.ndarray, np.ndarray | None]], rows: int
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """The same rows in blocks of so many, so that whole chunks are written."""
+    x: list[np.ndarray] = []
+    y: list[np.ndarray] = []
+    there = 0
+    for inputs, desired in blocks:
+        x.append(inputs)
+        if desired is not None:
+            y.append(desired)
+        there += len(inputs)
+        if there < rows:
+            continue
+        all_x, all_y = np.concatenate(x), np.concatenate(y) if y else None
+        full = there - there % rows
+        for start in range(0, full, rows):
+            yield (
+                all_x[start : start + rows],
+                None if all_y is None else all_y[start : start + rows],
+            )
+        x, y = [all_x[full:]], [] if all_y is None else [all_y[full:]]
+        there -= full
+    if there:
+        yield np.concatenate(x), np.concatenate(y) if y else None
+
+
 def library(name: str, path: Path) -> Any:
     """A library that reads tables, imported.  Raises ConversionError where it is not there."""
     try:

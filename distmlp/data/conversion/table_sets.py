@@ -208,40 +208,13 @@ def _as_set(
         x_dtype,
         None if classes or targets is None else len(targets.columns),
         None if targets is None else np.dtype("<i8") if classes else np.dtype("<f8"),
-        lambda at_once: _of_size(read(block_rows(table.width)), at_once),
+        lambda at_once: sources.of_size(read(block_rows(table.width)), at_once),
         "; ".join(table.notes),
         columns=names,
         target_columns=target_names,
         class_names=targets.classes or None if targets else None,
         words=tuple(notes),
     )
-
-
-def _of_size(
-    blocks: Iterator[tuple[np.ndarray, np.ndarray | None]], rows: int
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """The same rows in blocks of so many, so that whole chunks are written."""
-    x: list[np.ndarray] = []
-    y: list[np.ndarray] = []
-    there = 0
-    for inputs, desired in blocks:
-        x.append(inputs)
-        if desired is not None:
-            y.append(desired)
-        there += len(inputs)
-        if there < rows:
-            continue
-        all_x, all_y = np.concatenate(x), np.concatenate(y) if y else None
-        full = there - there % rows
-        for start in range(0, full, rows):
-            yield (
-                all_x[start : start + rows],
-                None if all_y is None else all_y[start : start + rows],
-            )
-        x, y = [all_x[full:]], [] if all_y is None else [all_y[full:]]
-        there -= full
-    if there:
-        yield np.concatenate(x), np.concatenate(y) if y else None
 
 
 def _input(table: Table, values: np.ndarray, given: Input) -> np.ndarray:
