@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from io import BufferedWriter
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
 #: How temporary names end.
@@ -72,6 +72,24 @@ def linked(source: str | Path, path: str | Path) -> bool:
         temporary.unlink(missing_ok=True)  # it stays where both names were the file's already
     sync_directory(Path(path).parent)
     return True
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """A file, open for reading bytes.  Raises OSError, also where it is no regular file.
+
+    A FIFO or a device under its name might keep a reader waiting for ever, or never end.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return open(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
 
 
 def sync_directory(directory: str | Path) -> None:

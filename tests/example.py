@@ -103,6 +103,34 @@ def checkpoint(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:09d}.h5"
 
 
+def facts(v, step: int) -> dict:
+    """The facts of a checkpoint of a v of any length, in a network of one layer with one neuron."""
+    layers = [v.size - 1, 1]
+    config = tables({"network": {"layers": layers}, "dtype": v.dtype.name})
+    little = np.ascontiguousarray(v, v.dtype.newbyteorder("<"))
+    return {
+        "config": json.dumps(config),
+        "layers": layers,
+        "dtype": v.dtype.name,
+        "parameters": v.size,
+        "step": step,
+        "epoch": 0,
+        "step_in_epoch": step,
+        "samples": ROWS,
+        "chunk_rows": 256,
+        "scalars": {},
+        "grid": None,
+        "totals": [0] * 22,
+        "last_cost": None,
+        "last_change": None,
+        "classes": True,
+        "v_sha256": hashlib.sha256(little.tobytes()).hexdigest(),
+        "fingerprint": "f",
+        "ranks": 1,
+        "mpi": "no MPI",
+    }
+
+
 def v_in(path):
     """The SHA-256 of the bytes of the v that a checkpoint holds, counted here."""
     with h5py.File(path) as file:

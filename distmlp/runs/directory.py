@@ -8,14 +8,10 @@ finished.json    there when the run is complete, and only then
 lock             who is at work here
 """
 
-import errno
-import fcntl
+import contextlib
 import itertools
 import json
 import os
-import re
-import socket
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,10 +20,16 @@ import tomli_w
 from distmlp import files
 from distmlp.config.sections import Config
 from distmlp.errors import InputError
-from distmlp.runs import events
+from distmlp.runs import events, names
+from distmlp.runs.lock import Identity, Lock
+from distmlp.runs.lock import holder_of as holder_of
+from distmlp.runs.lock import is_free as is_free
 from distmlp.runs.log import read_log
 
-_FINISHED, _LOCK = "finished.json", "lock"
+_FINISHED = "finished.json"
+
+#: Bytes of an end mark that are read; one has some hundreds.
+_MOST_OF_A_MARK = 2**16
 
 
 class RunDirectory:
@@ -38,16 +40,17 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.log = self.path / "log.jsonl"
         self.finished = self.path / _FINISHED
-        self._lock: int | None = None
+        self._lock = Lock(self.path)
 
     @property
     def is_ours(self) -> bool:
         """Whether this process has the lock, and so is the one that writes."""
-        return self._lock is not None
+        return self._lock.is_ours
 
-    def prepare(self, config: Config, anew: bool) -> None:
+    def prepare(self, config: Config, anew: bool, beyond: int | None = None) -> None:
         """Makes the directory, locks it and writes the config; anew: sets aside what an earlier run left.
 
+        beyond: sets aside the checkpoints after this step, with a copy of the log, since the run goes back to it.
         Raises InputError.
         """
         try:
@@ -55,10 +58,11 @@ class RunDirectory:
             self.lock()
             if anew:
                 self._set_aside()
+            elif beyond is not None:
+                self._set_aside_after(beyond)
             self.checkpoints.mkdir(exist_ok=True)
             self.remove_leftovers()
-            self.finished.unlink(missing_ok=True)
-            files.write(self.path / "config.toml", tomli_w.dumps(asdict(config)).encode())
+            self._write_config(tomli_w.dumps(asdict(config)).encode())
         except OSError as error:
             raise InputError(
                 f"run.directory {self.path} cannot be written: {error.strerror or error}; "
@@ -68,41 +72,34 @@ class RunDirectory:
     def lock(self, patience: float = 0.0) -> None:
         """Takes the directory for this process until it ends.  Raises InputError where another run has it.
 
-        The system lets go of the lock of a process that dies, so a lock that is left is taken over.
         patience: seconds to wait for one that is about to die.
         """
-        handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        until = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    holder = os.read(handle, 4096).decode(errors="replace").strip()
-                    os.close(handle)
-                    raise InputError(
-                        f"run.directory {self.path} is in use by another run ({holder or 'just started'}); "
-                        "wait for it, end it, or set another run.directory"
-                    ) from None
-                time.sleep(0.02)
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
-                    raise
-                break  # a file system without locks: nobody can be kept out
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        self._lock = handle
+        self._lock.take(patience)
+
+    def check_ours(self) -> None:
+        """Raises OSError where this run's directory was removed, or stands no more under its path."""
+        self._lock.check()
 
     def release(self) -> None:
         """Lets go of the lock, if this process has it."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
+
+    def begin(self) -> None:
+        """Takes the end mark away, for steps will be taken.  Raises OSError."""
+        self.finished.unlink(missing_ok=True)
 
     def finish(self, **facts: object) -> None:
-        """Marks the run as complete.  Raises OSError."""
-        files.write(self.finished, f"{json.dumps(facts)}\n".encode())
+        """Marks the run as complete.
+
+        Raises OSError, but not where the disk refuses a new mark and the one that is there says the same.
+        """
+        self.check_ours()
+        try:
+            files.write(self.finished, f"{json.dumps(facts)}\n".encode())
+        except OSError:
+            end = end_of(self.path)
+            if end is None or json.loads(end.text) != facts:
+                raise
 
     def finished_step(self) -> int | None:
         """The step with which the run was complete, or None where it is not."""
@@ -120,19 +117,44 @@ class RunDirectory:
             path for path in (self.log, self.checkpoints, self.path / events.NAME) if path.exists()
         ]
         if found:
-            number = next(
-                i for i in itertools.count(1) if not (self.path / f"earlier-{i}").exists()
-            )
-            aside = self.path / f"earlier-{number}"
-            aside.mkdir()
+            aside = self._place_aside()
             for path in found:
                 path.rename(aside / path.name)
 
+    def _set_aside_after(self, step: int) -> None:
+        """Moves the checkpoints after a step, with a copy of the log, into earlier-1, earlier-2, …"""
+        found = [
+            path
+            for path in names.listed(self.checkpoints) + names.listed_best(self.checkpoints)
+            if names.step_of(path) > step
+        ]
+        if found:
+            aside = self._place_aside()
+            (aside / "checkpoints").mkdir()
+            if self.log.is_file():
+                with files.open_regular(self.log) as log:
+                    files.write(aside / self.log.name, log.read())
+            for path in found:
+                path.rename(aside / "checkpoints" / path.name)
+
+    def _place_aside(self) -> Path:
+        for number in itertools.count(1):
+            aside = self.path / f"earlier-{number}"
+            if not os.path.lexists(aside):
+                break
+        aside.mkdir()
+        return aside
+
+    def _write_config(self, content: bytes) -> None:
+        """config.toml; one that says the same is left, so that a full disk is no hindrance."""
+        path = self.path / "config.toml"
+        with contextlib.suppress(OSError), files.open_regular(path) as file:
+            if not path.is_symlink() and file.read(len(content) + 1) == content:
+                return
+        files.write(path, content)
+
 
 # What a run directory tells from outside, while a run may be at work in it.  What cannot be read is not there.
-
-#: What identifies a file that is written anew: equal as long as nobody has touched it.
-Identity = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -145,7 +167,8 @@ class End:
     @property
     def step(self) -> int:
         """The step with which the run was complete."""
-        return json.loads(self.text)["step"]
+        step: int = json.loads(self.text)["step"]
+        return step
 
     @property
     def written(self) -> float:
@@ -154,42 +177,26 @@ class End:
 
 
 def end_of(directory: str | Path) -> End | None:
-    """The mark that a run is complete, or None where it is not."""
+    """The mark that a run is complete, or None where it is not.  What is no such mark is not there."""
     try:
-        with open(Path(directory) / _FINISHED, encoding="utf-8") as file:
-            stat = os.fstat(file.fileno())
-            return End((stat.st_ino, stat.st_mtime_ns), file.read())
-    except OSError:
+        with files.open_regular(Path(directory) / _FINISHED) as file:
+            status = os.fstat(file.fileno())
+            text = file.read(_MOST_OF_A_MARK).decode()
+            facts = json.loads(text)
+    except (OSError, ValueError, RecursionError):
         return None
-
-
-def holder_of(directory: str | Path) -> Identity | None:
-    """What identifies who last took the directory, or None where nobody has."""
-    try:
-        stat = (Path(directory) / _LOCK).stat()
-    except OSError:
+    step = facts.get("step") if isinstance(facts, dict) else None
+    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
         return None
-    return stat.st_ino, stat.st_mtime_ns
-
-
-def is_free(directory: str | Path) -> bool:
-    """Whether no run is at work in the directory."""
-    try:
-        handle = os.open(Path(directory) / _LOCK, os.O_RDONLY)
-    except OSError:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
+    return End((status.st_ino, status.st_mtime_ns), text)
 
 
 def newest_step(directory: str | Path) -> int:
     """The newest step that a checkpoint's name or the log has; 0 where there is none."""
     directory = Path(directory)
-    names = [re.fullmatch(r"step-(\d+)\.h5", path.name) for path in directory.glob("checkpoints/*")]
-    logged = [record["step"] for record in read_log(directory / "log.jsonl")]
-    return max([0, *(int(name[1]) for name in names if name), *logged])
+    found = [0]
+    with contextlib.suppress(OSError):
+        found += [names.step_of(path) for path in names.listed(directory / "checkpoints")]
+    with contextlib.suppress(OSError):
+        found += [record["step"] for record in read_log(directory / "log.jsonl")]
+    return max(found)

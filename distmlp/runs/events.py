@@ -20,7 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distmlp import files
+
 NAME = "events.jsonl"
+
+# What each kind must have, so that no reader is surprised by a line that a different program wrote.
+_NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "began": {"step": int, "last_step": int, "ranks": int},
+    "lost": {"who": list, "ranks": int, "step": (int, type(None))},
+    "stopped": {"step": int},
+    "complete": {"step": int},
+    "failed": {"rank": int, "words": str, "place": (str, type(None))},
+}
 
 Event = dict[str, Any]
 
@@ -51,10 +62,18 @@ def failed(rank: int, words: str, place: str | None) -> Event:
     return {"event": "failed", "rank": rank, "words": words, "place": place}
 
 
-def append(directory: str | Path, event: Event) -> None:
-    """Adds an event to a run directory's file, with the time.  Raises OSError, where the directory is missing too."""
+def append(directory: str | Path | int, event: Event) -> None:
+    """Adds an event to a run directory's file, with the time.  Raises OSError, where the directory is missing too.
+
+    directory: its path, or its descriptor, which stays the same directory whatever becomes of the path.
+    A link under the file's name is not followed.
+    """
     line = f"{json.dumps({**event, 'time': time.time()})}\n".encode()
-    handle = os.open(Path(directory) / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    if isinstance(directory, int):
+        handle = os.open(NAME, flags, 0o644, dir_fd=directory)
+    else:
+        handle = os.open(Path(directory) / NAME, flags, 0o644)
     try:
         # One write, so that lines of several ranks do not mix.
         if os.write(handle, line) < len(line):
@@ -83,7 +102,7 @@ def place(directory: str | Path) -> Place | None:
 def since(directory: str | Path, start: Place | None) -> list[Event]:
     """The events after a place; all of them where the file is a new one.  Broken lines are left out."""
     try:
-        with open(Path(directory) / NAME, "rb") as file:
+        with files.open_regular(Path(directory) / NAME) as file:
             if start is not None and os.fstat(file.fileno()).st_ino == start.inode:
                 file.seek(start.size)
             lines = file.read().splitlines()
@@ -93,8 +112,18 @@ def since(directory: str | Path, start: Place | None) -> list[Event]:
     for line in lines:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # a line that is being written, or that a full disk cut short
-        if isinstance(event, dict) and "event" in event:
+        if isinstance(event, dict) and _is_whole(event):
             found.append(event)
     return found
+
+
+def _is_whole(event: Event) -> bool:
+    """Whether an event has a name and what belongs to it; kinds that are not known need nothing more."""
+    needed = _NEEDED.get(str(event.get("event")), {})
+    return (
+        "event" in event
+        and all(key in event and isinstance(event[key], kind) for key, kind in needed.items())
+        and ("who" not in needed or all(isinstance(words, str) for words in event["who"]))
+    )

@@ -2,9 +2,10 @@
 
 import contextlib
 import json
+import math
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from distmlp import files
 
@@ -30,11 +31,13 @@ class Log:
         record: of the last epoch settled, put in where the log has lost it.
         """
         _keep_records(path, step, record)
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  (closed by `close`)
+        # A link under the log's name is not followed: its target is nothing of this run's.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._file = os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
 
     def append(self, record: dict) -> None:
         """One object, which a reader sees at once.  Raises OSError."""
-        self._unwritten += json.dumps(record).encode() + b"\n"
+        self._unwritten += as_json(record).encode() + b"\n"
         self._write()
 
     def close(self) -> None:
@@ -66,15 +69,59 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict]:
-    """The objects of a log.jsonl; a last line that a crash cut short is left out."""
-    records = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-    return records
+    """The records of a log.jsonl.  Lines that are none, such as a last one that a crash cut short, are left out.
+
+    Raises OSError.
+    """
+    try:
+        with files.open_regular(path) as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return []
+    return [record for record in map(_parsed, lines) if _is_record(record)]
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON, which has neither NaN nor infinity: null stands for them."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(of) for key, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(of) for of in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _parsed(line: bytes) -> Any:
+    """What a line says; None where it is no JSON."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a line's value is a record of an epoch, as far as others read it."""
+
+    def is_int(x: Any) -> bool:
+        return isinstance(x, int) and not isinstance(x, bool)
+
+    def is_number(x: Any) -> bool:
+        return is_int(x) or isinstance(x, float)
+
+    return (
+        isinstance(value, dict)
+        and is_int(value.get("step"))
+        and is_int(value.get("epoch", 0))
+        and is_number(value.get("seconds", 0))
+        and isinstance(value.get("v_sha256", ""), str)
+        and all(
+            value.get(key) is None or is_number(value[key])
+            for key in ("cost", "validation_cost", "accuracy")
+        )
+    )
 
 
 def _keep_records(path: Path, step: int, record: dict | None) -> None:
@@ -82,6 +129,12 @@ def _keep_records(path: Path, step: int, record: dict | None) -> None:
     records = [old for old in read_log(path) if old["step"] <= step]
     if record and record["step"] <= step and all(old["step"] < record["step"] for old in records):
         records.append(record)
-    if not path.exists() and not records:
-        return
-    files.write(path, "".join(f"{json.dumps(record)}\n" for record in records).encode())
+    content = "".join(f"{as_json(record)}\n" for record in records).encode()
+    try:
+        with files.open_regular(path) as file:
+            if file.read() == content and not path.is_symlink():
+                return
+    except FileNotFoundError:
+        if not records:
+            return
+    files.write(path, content)

@@ -37,6 +37,7 @@ def digest(state: State) -> int:
         state.last_cost,
         state.last_change,
         state.shown,
+        state.least_change,
     )
     return zlib.crc32(repr(rest).encode(), crc)
 

@@ -17,6 +17,7 @@ from distmlp.data.feed import MicroBatches
 from distmlp.errors import Diverged, InputError, RankFault
 from distmlp.mathematics import exact
 from distmlp.parallel.communicator import Communicator, RanksLost
+from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint, events
 from distmlp.training.auditing import Auditor
 from distmlp.training.evaluation import epoch_record
@@ -119,6 +120,8 @@ def _begin(
         for ending in (run.directory.release, saver.close, run.report.close):
             opened.callback(ending)
         state = first_state(run, saver, resume)
+        if not reason_to_end(run, state):
+            on_rank_0(comm, run.directory.begin)
         comm.agree()
         stack.enter_context(opened.pop_all())
     return Loop(run, saver, state, should_stop)
@@ -172,10 +175,13 @@ class Loop:
         steps_per_epoch = run.steps_per_epoch
         alpha = run.alpha(state.step // steps_per_epoch)
         while state.step % steps_per_epoch or state.is_settled:
-            complete = self._reason_to_end()
+            complete = reason_to_end(run, state)
             last = bool(complete or state.stop)
             saving = last or self._saver.is_due(state)
-            if saving or self._saver.is_best(state) or self._auditor.compares(state):
+            keeping = saving or self._saver.is_best(state)
+            if keeping and not np.isfinite(state.v).all():
+                raise Diverged(self._divergence("v has entries that are not finite"))
+            if keeping or self._auditor.compares(state):
                 self._watch.beat(f"the comparison after step {state.step}")
                 if self._auditor.repair(state):
                     return None
@@ -202,7 +208,7 @@ class Loop:
             # 1. forward pass, 2. backward pass, 3. gradient calculation
             grid = self._auditor.gradient(step, state, batches, stop, self._saver.asks())
         except exact.NotFinite as error:
-            raise Diverged(self._divergence(error)) from None
+            raise Diverged(self._divergence(str(error), 1)) from None
         step.update(state, grid, alpha)  # 4. parameter update
         self._run.report.advance()
 
@@ -226,22 +232,6 @@ class Loop:
         state.end_epoch(record, run.config.training.least_improvement)
         run.report.epoch(record, run.config.training.epochs)
 
-    def _reason_to_end(self) -> str:
-        """Why the run is complete in this state; "" where it is not.  Equal on every rank."""
-        state, run = self._state, self._run
-        training = run.config.training
-        if meets_stop_rule(state, run.steps_per_epoch, training.epsilon):
-            return "stop rule"
-        if (
-            training.patience
-            and state.is_settled
-            and state.shown.patience.waited >= training.patience
-        ):
-            return "patience"
-        if state.step < run.last_step:
-            return ""
-        return "epochs" if state.step >= run.steps_per_epoch * training.epochs else "until"
-
     def _result(self, complete: str) -> Result:
         state, written = self._state, self._saver.written
         digest, reason = checkpoint.v_sha256(state.v), complete or state.stop
@@ -249,14 +239,27 @@ class Loop:
             bool(complete), state.v, digest, state.step, written, state.record, reason, state.shown
         )
 
-    def _divergence(self, error: exact.NotFinite) -> str:
-        run, step = self._run, self._state.step
+    def _divergence(self, words: str, ahead: int = 0) -> str:
+        """What has diverged, in the state's step or one ahead."""
+        run, step = self._run, self._state.step + ahead
         self._saver.wait()
         return (
-            f"the training diverged at step {step + 1}, in epoch "
-            f"{step // run.steps_per_epoch + 1}: {error}; {self._saver.last_good()}; "
+            f"the training diverged at step {step}, in epoch "
+            f"{(step - 1) // run.steps_per_epoch + 1}: {words}; {self._saver.last_good()}; "
             f"a smaller optimizer.learning_rate than {run.config.optimizer.learning_rate} may help"
         )
+
+
+def reason_to_end(run: Prepared, state: State) -> str:
+    """Why the run is complete in this state; "" where it is not.  Equal on every rank."""
+    training = run.config.training
+    if meets_stop_rule(state, run.steps_per_epoch, training.epsilon):
+        return "stop rule"
+    if training.patience and state.is_settled and state.shown.patience.waited >= training.patience:
+        return "patience"
+    if state.step < run.last_step:
+        return ""
+    return "epochs" if state.step >= run.steps_per_epoch * training.epochs else "until"
 
 
 def meets_stop_rule(state: State, steps_per_epoch: int, epsilon: float) -> bool:

@@ -90,7 +90,8 @@ class LogOnly(Silent):
 
     def __init__(self) -> None:
         self._log, self._warned = Log(), False
-        self._directory: Path | None = None  # known once the training has started
+        #: Of the run directory, once the training has started: whatever becomes of its path, it stays the run's own.
+        self._directory: int | None = None
         self._events: list[Event] = []
 
     def warn(self, text: str) -> None:
@@ -98,8 +99,8 @@ class LogOnly(Silent):
 
     def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
         self.close()
-        self._directory = log.parent
         with self._warning_once():
+            self._directory = os.open(log.parent, os.O_RDONLY | os.O_DIRECTORY)
             self._log.open(log, step, record)
 
     def epoch(self, record: dict, epochs: int) -> None:
@@ -119,6 +120,9 @@ class LogOnly(Silent):
         if self._log.unwritten:
             self.warn(f"the log lacks its last {self._log.unwritten} epochs")
         self._log = Log()
+        if self._directory is not None:
+            os.close(self._directory)
+            self._directory = None
 
     @contextlib.contextmanager
     def _warning_once(self) -> Iterator[None]:

@@ -28,7 +28,8 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
     """
     comm, directory = run.comm, run.directory
     found = on_rank_0(comm, lambda: _to_resume(run, resume))
-    on_rank_0(comm, lambda: directory.prepare(run.config, anew=resume == "never"))
+    back_to = found.facts["step"] if found and resume != "auto" else None
+    on_rank_0(comm, lambda: directory.prepare(run.config, anew=resume == "never", beyond=back_to))
     if found is None:
         state = new_state(run)
     else:
@@ -76,6 +77,7 @@ def restored(run: Prepared, found: Checkpoint) -> State:
         facts["last_cost"],
         facts["last_change"],
         progress_of(facts.get("shown"), run.metric),
+        facts.get("least_change"),
     )
 
 
@@ -102,6 +104,7 @@ def _to_resume(run: Prepared, resume: str) -> Checkpoint | None:
         run.report.warn(f"{words}; taking the newest good one")
     if found is not None:
         _check_fits(run, found)
+        _check_not_beyond(run, found)
         run.report.say(f"resuming from {found.path} (step {found.facts['step']})")
     return found
 
@@ -118,6 +121,12 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
             f"{found.path}: the checkpoint has {key} = {old}, but the config has {new}; "
             "a resumed run must have the same"
         )
+    if set(found.arrays) != set(run.optimizer.arrays) or set(found.facts["scalars"]) != set(
+        run.optimizer.scalars
+    ):
+        raise InputError(
+            f"{found.path}: the checkpoint has not the state of optimizer.name = {run.config.optimizer.name}"
+        )
     for fact, words, here in (
         ("samples", "training samples", run.data.rows),
         ("chunk_rows", "rows a chunk (data.chunk_rows)", run.chunk_rows),
@@ -127,6 +136,24 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
                 f"{found.path}: the checkpoint was made with {found.facts[fact]} {words}, "
                 f"but {run.data.spec} has {here}"
             )
+
+
+def _check_not_beyond(run: Prepared, found: Checkpoint) -> None:
+    """InputError where the config ends the training before a checkpoint's step: its v is not the config's."""
+    facts, training = found.facts, run.config.training
+    changes = [facts.get("least_change")]
+    if facts["step"] % run.steps_per_epoch:
+        changes.append(facts["last_change"])
+    ends = None
+    if facts["step"] > run.last_step:
+        ends = f"training.epochs = {training.epochs} ends at step {run.last_step}"
+    elif any(change is not None and change < training.epsilon for change in changes):
+        ends = f"training.epsilon = {training.epsilon} ends in an earlier epoch"
+    if ends:
+        raise InputError(
+            f"{found.path}: the run has come to step {facts['step']}, but {ends}, with a different v; "
+            "--resume CHECKPOINT goes back to an earlier one, --resume never begins anew"
+        )
 
 
 def _say_what_the_ranks_are_for(run: Prepared) -> None:

@@ -9,7 +9,8 @@ from distmlp import arithmetic
 from distmlp.errors import CheckpointFailed
 from distmlp.kernels import choice as kernels
 from distmlp.runs import checkpoint
-from distmlp.runs.checkpoint import Checkpoint, Writer
+from distmlp.runs.checkpoint import Checkpoint
+from distmlp.runs.writing import Writer
 from distmlp.training.preparation import Prepared
 from distmlp.training.state import State
 
@@ -26,7 +27,8 @@ class Saver:
     def __init__(self, run: Prepared) -> None:
         self._run = run
         self._every, self._unit = run.config.run.every
-        self._writer = Writer(run.directory.checkpoints, run.config.run.keep)
+        directory = run.directory
+        self._writer = Writer(directory.checkpoints, run.config.run.keep, directory.check_ours)
         self._saved_at = time.monotonic()
         self._saved_step: int | None = None
         self._best_step = 0
@@ -126,8 +128,9 @@ class Saver:
 
     def _finish(self, state: State, best: bool, complete: str) -> str | None:
         """Writes the last checkpoint on rank 0 and marks a complete run; returns what went wrong."""
-        self._wait()
-        fault = self._start(state, best) or self._wait()
+        fault = self._wait()
+        if not _is_there(self._run, state, self.written):
+            fault = self._start(state, best) or self._wait()
         if fault is None and complete:
             try:
                 self._run.directory.finish(
@@ -162,6 +165,12 @@ class Saver:
         return None
 
 
+def _is_there(run: Prepared, state: State, path: Path | None) -> bool:
+    """Whether a checkpoint is this state's, in the run's directory and whole."""
+    place = run.directory.checkpoints / checkpoint.name(state.step)
+    return path == place and checkpoint.is_whole(place)
+
+
 def facts_of(run: Prepared, state: State) -> dict:
     """What a checkpoint keeps beside v and the optimizer's arrays; `resuming.restored` reads it."""
     epoch, step_in_epoch = divmod(state.step, run.steps_per_epoch)
@@ -181,6 +190,7 @@ def facts_of(run: Prepared, state: State) -> dict:
         "last_cost": state.last_cost,
         "last_change": state.last_change,
         "shown": state.shown.facts(),
+        "least_change": state.least_change,
         "classes": run.data.classes,
         "v_sha256": checkpoint.v_sha256(state.v),
         "fingerprint": arithmetic.FINGERPRINT,

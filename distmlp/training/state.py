@@ -14,7 +14,8 @@ class State:
 
     v: (k,).  arrays, scalars: the optimizer's.  grid: of the next step's sums, None before the first.
     step: steps done since the start.  totals: of the epoch under way.  last_cost: of the epoch
-    before; last_change: |that cost − the cost before it|; each None until there is one.  shown: what the epochs
+    before; last_change: |that cost − the cost before it|; least_change: the smallest one before that; each None
+    until there is one.  shown: what the epochs
     have shown.  stop: why the run is to stop after the last step, "" where it is not.  save: whether a rank asked
     for a checkpoint in it.  record: the last epoch's line of the log, None until an epoch has ended;
     ranks may differ in what its clock says.
@@ -29,6 +30,7 @@ class State:
     last_cost: float | None = None
     last_change: float | None = None
     shown: Progress = field(default_factory=Progress)
+    least_change: float | None = None
     stop: str = ""
     save: bool = False
     record: dict | None = None
@@ -48,6 +50,9 @@ class State:
 
         least_improvement: see `Progress.after`.
         """
+        if self.last_change is not None:
+            before = [] if self.least_change is None else [self.least_change]
+            self.least_change = min([self.last_change, *before])
         cost = record["cost"]
         self.last_change = None if self.last_cost is None else abs(cost - self.last_cost)
         self.last_cost = cost

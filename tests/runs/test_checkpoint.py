@@ -8,16 +8,18 @@ import time
 
 import numpy as np
 import pytest
+from example import facts
 
 from distmlp import files
 from distmlp.runs import checkpoint
+from distmlp.runs.writing import Writer
 
 KILLS = 200
 
 
 def image_of(step):
     v = np.full(250_000, step, np.float64)
-    return checkpoint.image(v, {"mean": v + 1}, {"step": step})
+    return checkpoint.image(v, {"mean": v + 1}, facts(v, step))
 
 
 def write_for_ever(directory, step):
@@ -59,7 +61,7 @@ def test_there_is_always_a_good_newest_one(tmp_path):
 @pytest.mark.slow
 def test_every_flipped_byte_is_found(tmp_path):
     v = np.arange(40, dtype=np.float32)
-    path = checkpoint.write(tmp_path, 1, checkpoint.image(v, {}, {"step": 1}))
+    path = checkpoint.write(tmp_path, 1, checkpoint.image(v, {}, facts(v, 1)))
     whole = path.read_bytes()
     assert (checkpoint.read(path).v == v).all()
     for place in range(0, len(whole), 7):
@@ -87,7 +89,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
 
 
 def test_a_writer_keeps_the_newest(tmp_path):
-    writer = checkpoint.Writer(tmp_path, keep=2)
+    writer = Writer(tmp_path, keep=2)
     for step in (1, 2, 3):
         writer.start(step, checkpoint.image(np.zeros(3), {}, {"step": step}))
         assert writer.finish() == tmp_path / checkpoint.name(step)
@@ -104,7 +106,7 @@ def test_the_writing_machines_byte_order_does_not_matter(tmp_path, dtype, order)
     """A checkpoint of a little-endian machine is read on a big-endian one, and the other way round."""
     v = np.arange(1, 8, dtype=dtype) / 3
     stored = v.astype(v.dtype.newbyteorder(order))
-    image = checkpoint.image(stored, {"mean": stored[::-1]}, {"step": 1})
+    image = checkpoint.image(stored, {"mean": stored[::-1]}, facts(stored, 1))
     found = checkpoint.read(checkpoint.write(tmp_path, 1, image))
     for array, expected in ((found.v, v), (found.arrays["mean"], v[::-1])):
         assert array.dtype.isnative

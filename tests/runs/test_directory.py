@@ -81,6 +81,8 @@ def test_finished_is_there_until_a_run_begins_again(run):
     assert run.finished_step() == 7
     run.release()
     run.prepare(CONFIG, anew=False)
+    assert run.finished_step() == 7
+    run.begin()
     assert run.finished_step() is None
 
 

@@ -41,7 +41,18 @@ def flipped(what):
 
 @pytest.mark.parametrize(
     "what",
-    ["v", "mean", "square", "scalars", "grid", "step", "totals", "last_cost", "last_change"],
+    [
+        "v",
+        "mean",
+        "square",
+        "scalars",
+        "grid",
+        "step",
+        "totals",
+        "last_cost",
+        "last_change",
+        "least_change",
+    ],
 )
 def test_any_flipped_bit_changes_the_digest(what):
     assert digest(some_state()) == digest(some_state())
@@ -53,7 +64,8 @@ def test_what_may_differ_between_ranks_does_not_change_the_digest():
     state.record = {"seconds": 1.0}
     assert digest(state) == digest(some_state())
     named = {field.name for field in dataclasses.fields(State)}
-    in_the_digest = {"v", "arrays", "scalars", "grid", "step", "totals", "last_cost", "last_change"}
+    costs = {"last_cost", "last_change", "least_change"}
+    in_the_digest = {"v", "arrays", "scalars", "grid", "step", "totals", *costs}
     in_the_digest.add("shown")
     assert named - in_the_digest == {"stop", "save", "record"}
 
