@@ -1,14 +1,29 @@
 """Looking a set through before training: does it fit the network, and can every row be trained on?"""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from distmlp.config.sections import Config
+from distmlp.data import digest
 from distmlp.data.dataset import DataSet
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 
 #: Rows that are looked through at a time: their memory is small beside a window's.
 _BLOCK_ROWS = 1024
+
+#: A column that keeps fewer steps than this between its least and its largest number is worth a warning.
+_FEW_STEPS = 256
+
+#: What outputs can be, by activation; what is missing can be anything.
+_REACH = {
+    "sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "relu": (0.0, np.inf),
+    "softplus": (0.0, np.inf),
+}
 
 
 def check_against_network(data: DataSet, layers: tuple[int, ...], where: str) -> None:
@@ -23,35 +38,113 @@ def check_against_network(data: DataSet, layers: tuple[int, ...], where: str) ->
         )
 
 
-def scan(data: DataSet, rows: range, config: Config) -> tuple[int, str] | None:
-    """The first row in `rows` that cannot be trained on, and the sentence that says why; None if all can.
+@dataclass
+class Columns:
+    """What is known of the columns of some rows: (columns,) each.
 
-    Inputs that are, or become when scaled, a NaN or an infinity; the same in targets; classes that the
+    low, high: the least and the largest number.  rounded: whether any number is a different one in the network's dtype.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    rounded: np.ndarray
+
+    @staticmethod
+    def of(stored: np.ndarray, dtype: np.dtype) -> "Columns":
+        columns = stored.reshape(len(stored), -1)
+        rounded = columns != columns.astype(dtype)
+        return Columns(columns.min(axis=0), columns.max(axis=0), rounded.any(axis=0))
+
+    def add(self, other: "Columns") -> None:
+        """Takes in other rows' columns."""
+        np.minimum(self.low, other.low, out=self.low)
+        np.maximum(self.high, other.high, out=self.high)
+        self.rounded |= other.rounded
+
+
+@dataclass
+class Seen:
+    """What looking through some rows of a set has shown.
+
+    fault: the first row that cannot be trained on, and the sentence that says why.  digest: of the rows.  inputs,
+    targets: of the columns, None where nothing can be lost or said.
+    """
+
+    fault: tuple[int, str] | None = None
+    digest: int = 0
+    inputs: Columns | None = None
+    targets: Columns | None = None
+
+    def add(self, other: "Seen") -> None:
+        """Takes in what was seen of other rows."""
+        self.fault = min(filter(None, (self.fault, other.fault)), default=None)
+        self.digest = digest.added([self.digest, other.digest])
+        self.inputs = _added(self.inputs, other.inputs)
+        self.targets = _added(self.targets, other.targets)
+
+
+def _added(one: Columns | None, other: Columns | None) -> Columns | None:
+    if one is None or other is None:
+        return one or other
+    one.add(other)
+    return one
+
+
+def scan(data: DataSet, rows: range, config: Config) -> Seen:
+    """What the rows in `rows` show, up to the first block with a row that cannot be trained on.
+
+    Such are inputs that are, or become when scaled, a NaN or an infinity; the same in targets; classes that the
     outputs have no place for; targets that the cost cannot take.
     """
-    network, dtype = config.network, np.dtype(config.dtype)
-    transform = transform_of(config.data)
-    look_at_inputs = data.input_dtype.kind == "f"
+    dtype, seen = np.dtype(config.dtype), Seen()
+    memory = data.memory(min(_BLOCK_ROWS, len(rows)))
+    kept = data.memory(0, dtype)
+    hashes = digest.RowHash(*kept)
+    wide = data.input_dtype.itemsize > dtype.itemsize or (
+        data.input_dtype.kind in "iu" and (data.input_dtype.itemsize >= dtype.itemsize)
+    )
     for start in range(rows.start, rows.stop, _BLOCK_ROWS):
         stop = min(start + _BLOCK_ROWS, rows.stop)
-        x, y = data.read([(start, stop)])
-        found = []
-        if look_at_inputs:
-            with np.errstate(over="ignore", invalid="ignore"):
-                a = transform.applied(x, dtype)
+        x, y = data.read([(start, stop)], memory)
+        seen.fault = _first_fault(data, start, x, y, config)
+        if seen.fault:
+            break
+        with np.errstate(over="ignore"):
+            narrow = x.astype(kept[0].dtype, copy=False)
+            desired = None if y is None or kept[1] is None else y.astype(kept[1].dtype, copy=False)
+            seen.digest = digest.added([seen.digest, hashes.sum(start, narrow, desired)])
+            if wide:
+                seen.inputs = _added(seen.inputs, Columns.of(x, dtype))
+            if y is not None and not data.classes:
+                seen.targets = _added(seen.targets, Columns.of(y, dtype))
+    return seen
+
+
+def _first_fault(
+    data: DataSet, start: int, x: np.ndarray, y: np.ndarray | None, config: Config
+) -> tuple[int, str] | None:
+    """The first of these rows that cannot be trained on, and why; they begin with row `start`."""
+    network, dtype = config.network, np.dtype(config.dtype)
+    found = []
+    if data.input_dtype.kind == "f":
+        transform = transform_of(config.data)
+        with np.errstate(over="ignore", invalid="ignore"):
+            a = x if transform.scale == 1 and x.dtype == dtype else transform.applied(x, dtype)
+        finite = np.isfinite(a)
+        if not finite.all():
             found.append(
                 (
-                    ~np.isfinite(a).all(axis=1),
+                    ~finite.all(axis=1),
                     f"its inputs hold a NaN or an infinity, or become one as {dtype} times data.scale",
                 )
             )
-        assert y is not None  # a set is looked through with its targets
+    if y is not None:
         found += _target_faults(data, y, network.layers[-1], network.output, network.cost)
-        rows_found = [(start + int(np.argmax(bad)), words) for bad, words in found if bad.any()]
-        if rows_found:
-            row, words = min(rows_found)
-            return row, f"{data.spec}: row {row}: {words}"
-    return None
+    rows = [(start + int(np.argmax(bad)), words) for bad, words in found if bad.any()]
+    if not rows:
+        return None
+    row, words = min(rows)
+    return row, f"{data.spec}: row {row}: {words}"
 
 
 def _target_faults(
@@ -83,3 +176,36 @@ def _target_faults(
                 (sums, 'its targets do not add up to 1, which softmax with "cross-entropy" needs')
             )
     return faults
+
+
+def doubts(data: DataSet, seen: Seen, config: Config) -> list[str]:
+    """Sentences on a training set that can be trained on, but not to any use."""
+    found = []
+    low, high = _REACH.get(config.network.output, (-np.inf, np.inf))
+    targets = seen.targets
+    if targets is not None and (targets.low.min() < low or targets.high.max() > high):
+        found.append(
+            f"{data.spec}: targets reach from {targets.low.min():.6g} to {targets.high.max():.6g}, but network.output "
+            f'"{config.network.output}" gives {low:g} to {high:g}: no training can reach them; '
+            'use network.output "identity"'
+        )
+    dtype = np.dtype(config.dtype)
+    for name, columns in (("inputs", seen.inputs), ("targets", targets)):
+        if columns is not None:
+            found += _indistinct(data.spec, name, columns, dtype)
+    return found
+
+
+def _indistinct(spec: str, name: str, columns: Columns, dtype: np.dtype) -> list[str]:
+    """A sentence where different numbers become equal ones of the network's dtype."""
+    low, high = (np.asarray(ends, np.float64) for ends in (columns.low, columns.high))
+    step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(dtype)).astype(np.float64)
+    steps = np.floor((high - low) / step) + 1
+    few = columns.rounded & (high > low) & (steps < _FEW_STEPS)
+    if not few.any():
+        return []
+    column = int(np.argmin(np.where(few, steps, np.inf)))
+    return [
+        f"{spec}: column {column} of the {name} goes from {low[column]:.15g} to {high[column]:.15g}, "
+        f'where {dtype} has only {int(steps[column])} different numbers: use dtype = "float64", or subtract an offset'
+    ]

@@ -7,7 +7,7 @@ numbers of them.
 import numpy as np
 from numpy.typing import DTypeLike
 
-from distmlp.data import opening
+from distmlp.data import opening, whole
 from distmlp.data.rows import RowReader
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
@@ -54,6 +54,13 @@ class DataSet:
             part.size * part.dtype.itemsize for part in (self._x, y) if part is not None
         )
         self._held: tuple[np.ndarray, np.ndarray | None] | None = None
+
+    def check_whole(self) -> None:
+        """Raises InputError where rows of the set are not there, or a program is writing them."""
+        whole.check_no_writer(opening.parted(self.spec)[0], self.spec)
+        for stored in (self._x, self._y):
+            if stored is not None:
+                whole.check_whole(stored, self.spec)
 
     def hold(self) -> None:
         """Reads the whole set into memory, as stored; later reads come from there."""

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from distmlp.config.sections import DataConfig
 from distmlp.data.dataset import DataSet
+from distmlp.data.digest import added
 from distmlp.data.transform import transform_of
 from distmlp.data.windows import Window, Windows
 from distmlp.errors import InputError
@@ -103,6 +104,7 @@ class Feed:
             self._dtype,
         )
         self._window: tuple[int, int] | None = None
+        self._read = (-1, 0, 0)
         self._now: list[Window] = []
         mine = sum(len(group.shards) * group.size for group in self._groups)
         self._block_steps = max(1, min(self._window_steps, _BLOCK_BYTES // max(1, mine * row)))
@@ -116,6 +118,7 @@ class Feed:
         block, inside = divmod(inside, self._block_steps)
         if (epoch, window) != self._window:
             self._now = self._windows.load(epoch, window)
+            self._note_digests(epoch)
             self._window = epoch, window
         if (epoch, window, block) != self._block:
             self._convert(block)
@@ -129,9 +132,30 @@ class Feed:
                 batches.append(made.stack(start, s, M))
         return batches
 
+    def read_in(self, epoch: int) -> tuple[int, int]:
+        """The digest of the rows that were read in an epoch, and how many these were."""
+        return self._read[1:] if self._read[0] == epoch else (0, 0)
+
+    def as_read(self, x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows as stored, in the dtypes in which a window has them."""
+        dtypes = [
+            None if part is None else part.dtype for part in self._data.memory(0, self._dtype)
+        ]
+        with np.errstate(over="ignore", invalid="ignore"):
+            return x.astype(dtypes[0], copy=False), None if y is None else y.astype(
+                dtypes[1], copy=False
+            )
+
     def close(self) -> None:
         """Ends the thread, once it has read the window that it is at; nothing more can be asked for."""
         self._windows.close()
+
+    def _note_digests(self, epoch: int) -> None:
+        """Adds up the digests of the epoch's windows."""
+        parts, rows = self._read[1:] if self._read[0] == epoch else (0, 0)
+        for window in self._now:
+            parts, rows = added([parts, window.digest]), rows + window.rows.size
+        self._read = epoch, parts, rows
 
     def _new_block(self, group: Group) -> _Block:
         """Memory for the longest block of a group, row after row."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.data.dataset import DataSet
+from distmlp.data.digest import RowHash, added
 from distmlp.mathematics.shards import EpochOrder, Group, Shards, rows_of
 
 #: Inputs and targets of a group's rows, as stored; the targets are there, since a set that trains has them.
@@ -18,13 +19,14 @@ class Window:
     """One window of one group, before it is converted.
 
     x, y: rows as stored.  order: (s, rows of the window), each shard's order in them.  rows: their
-    numbers in the file.
+    numbers in the file.  digest: of the rows, where they were read for this window.
     """
 
     x: np.ndarray
     y: np.ndarray
     order: np.ndarray
     rows: np.ndarray
+    digest: int = 0
 
 
 class Windows:
@@ -49,6 +51,7 @@ class Windows:
         self._windows = -(-sharding.steps_per_epoch // steps)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._coming: dict[tuple[int, int], Future[tuple[list[Window], list[_Memory]]]] = {}
+        self._hashes = RowHash(*data.memory(0, dtype))
         self._memory, self._spare = self._new_memory(), [self._new_memory()]
 
     def load(self, epoch: int, number: int) -> list[Window]:
@@ -109,5 +112,7 @@ class Windows:
             else:
                 here = slice(i * rows, (i + 1) * rows)
                 self._data.read(pieces, (x[here], y[here]))
+                part = self._hashes.sum(rows_of(pieces), x[here], y[here])
+                window.digest = added([window.digest, part])
                 window.order[i] = here.start + shuffle
         return window

@@ -67,7 +67,11 @@ def _open_set(
         check_against_network(data, config.network.layers, "--data")
         return data
 
-    on_rank_0(comm, lambda: opened().close())
+    def check() -> None:
+        with opened() as data:
+            data.check_whole()
+
+    on_rank_0(comm, check)
     try:
         return stack.enter_context(opened())
     except InputError as error:
@@ -94,7 +98,7 @@ def evaluate(
         )
     with ExitStack() as stack:
         data = _open_set(spec, config.data.targets, config, comm, stack)
-        scan_all(config, comm, [data])
+        scan_all(config, comm, data)
         network = network_of(config)
         scores = Scores(network, data)
         return evaluate_set(network, found.v, data, transform_of(config.data), comm, scores)
@@ -117,6 +121,7 @@ def predict(
     found, config = load(place, comm, which, say)
     with ExitStack() as stack:
         data = _open_set(spec, None, config, comm, stack)
+        scan_all(config, comm, data)
         output = stack.enter_context(ExitStack())
         file: h5py.File = None  # rank 0's alone
 

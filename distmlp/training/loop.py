@@ -155,6 +155,7 @@ class Loop:
         mine = run.shards_of(run.comm.rank)
         self._feed = run.feed(mine)
         stack.callback(self._feed.close)
+        run.witness.began(self._feed, run.comm)
         self._watch = stack.enter_context(Watch(run.config.run, run.comm))
         self._step = run.step(run.comm)
 
@@ -227,7 +228,9 @@ class Loop:
         steps, seconds: how many of its steps were taken together, and how long they took.
         """
         run, state = self._run, self._state
-        self._watch.beat(f"the evaluation after epoch {state.step // run.steps_per_epoch}")
+        epoch = state.step // run.steps_per_epoch
+        self._watch.beat(f"the evaluation after epoch {epoch}")
+        run.witness.epoch_ended(self._feed, epoch - 1, run.comm)
         record = epoch_record(run, state, steps, seconds)
         state.end_epoch(record, run.config.training.least_improvement)
         run.report.epoch(record, run.config.training.epochs)

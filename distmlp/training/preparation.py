@@ -5,12 +5,11 @@ What is wrong becomes an InputError on every rank before anything takes long.
 
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from distmlp.config.sections import Config
-from distmlp.data.checking import check_against_network, scan
+from distmlp.data.checking import Seen, check_against_network, doubts, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.errors import InputError, RankFault
@@ -26,6 +25,7 @@ from distmlp.runs.directory import RunDirectory
 from distmlp.training.reporting import OnRank0, Silent
 from distmlp.training.scores import check_metrics
 from distmlp.training.step import Step
+from distmlp.training.witness import Witness
 
 #: A validation set is kept in memory where it takes this part of data.window at most.
 HELD_PART = 1 / 8
@@ -37,7 +37,8 @@ class Prepared:
 
     comm: the ranks; their number may shrink.  report: what rank 0 says.  data, validation: the open
     sets; validation may be None.  sharding: of the training set.
-    metric: of an epoch's record, by which one is the best; "" where none is.
+    metric: of an epoch's record, by which one is the best; "" where none is.  witness: knows the digest of the training rows;
+    validation_digest: that of the others, None where nobody has looked them through.
     last_step: the step that completes the run.  stops_at: when time.monotonic() says that the run's
     time is up.
     """
@@ -51,6 +52,8 @@ class Prepared:
     network: Network
     optimizer: SGD | Adam
     metric: str
+    witness: Witness
+    validation_digest: int | None
     directory: RunDirectory
     last_step: int
     stops_at: float
@@ -100,18 +103,23 @@ def prepare(
         validation.hold()
     sharding = sharding_of(config, data.rows)
     metric = metric_of(config, data, validation)
-    if config.data.scan:
-        scan_all(config, comm, [data, validation])
+    seen = scan_all(config, comm, data) if config.data.scan else None
+    also = scan_all(config, comm, validation) if config.data.scan and validation else None
+    report = OnRank0(report, comm)
+    for doubt in doubts(data, seen, config) if seen else []:
+        report.warn(doubt)
     return Prepared(
         config,
         comm,
-        OnRank0(report, comm),
+        report,
         data,
         validation,
         sharding,
         network_of(config),
         optimizer_of(config),
         metric,
+        Witness(data, seen.digest if seen else None),
+        also.digest if also else None,
         RunDirectory(config.run.directory),
         min(until or sys.maxsize, sharding.steps_per_epoch * config.training.epochs),
         time.monotonic() + config.run.time_limit_seconds,
@@ -195,6 +203,7 @@ def open_sets(
 
     def check() -> None:
         for data in open_both():
+            data.check_whole()
             data.close()
 
     on_rank_0(comm, check)
@@ -205,19 +214,24 @@ def open_sets(
     return sets[0], sets[1] if len(sets) == 2 else None
 
 
-def scan_all(config: Config, comm: Communicator, sets: Iterable[DataSet | None]) -> None:
-    """InputError, on every rank, for the first row of a set that cannot be trained on."""
-    for data in filter(None, sets):
-        chunk = chunk_rows(data, config.data)
-        chunks = deal(-(-data.rows // chunk), comm.size)[comm.rank]
-        rows = range(min(chunks.start * chunk, data.rows), min(chunks.stop * chunk, data.rows))
-        try:
-            found = scan(data, rows, config)
-        except InputError as error:
-            found = (-1, str(error))
-        faults = [fault for fault in comm.all_gather(found) if fault is not None]
-        if faults:
-            raise InputError(min(faults)[1])
+def scan_all(config: Config, comm: Communicator, data: DataSet) -> Seen:
+    """What looking through the whole set has shown, by all ranks.
+
+    InputError, on every rank, for the first row that cannot be trained on.
+    """
+    chunk = chunk_rows(data, config.data)
+    chunks = deal(-(-data.rows // chunk), comm.size)[comm.rank]
+    rows = range(min(chunks.start * chunk, data.rows), min(chunks.stop * chunk, data.rows))
+    try:
+        mine = scan(data, rows, config)
+    except InputError as error:
+        mine = Seen((-1, str(error)))
+    seen = Seen()
+    for part in comm.all_gather(mine):
+        seen.add(part)
+    if seen.fault:
+        raise InputError(seen.fault[1])
+    return seen
 
 
 def check_arithmetic(comm: Communicator) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from distmlp import arithmetic
 from distmlp.config.reading import differences, from_json
+from distmlp.data import digest
 from distmlp.errors import InputError
 from distmlp.kernels import choice
 from distmlp.mathematics import exact
@@ -35,6 +36,8 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
     else:
         state = restored(run, found)
         state.record = on_rank_0(comm, lambda: _record_until(directory.log, state.step))
+        kept = found.facts.get("data", {}).get("train")
+        run.witness.known = run.witness.known or (kept and int(kept, 16))
         saver.resumed(found, state)
     _say_what_the_ranks_are_for(run)
     if choice.compiled is None:
@@ -127,6 +130,7 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
         raise InputError(
             f"{found.path}: the checkpoint has not the state of optimizer.name = {run.config.optimizer.name}"
         )
+    _check_data(run, found)
     for fact, words, here in (
         ("samples", "training samples", run.data.rows),
         ("chunk_rows", "rows a chunk (data.chunk_rows)", run.chunk_rows),
@@ -154,6 +158,20 @@ def _check_not_beyond(run: Prepared, found: Checkpoint) -> None:
             f"{found.path}: the run has come to step {facts['step']}, but {ends}, with a different v; "
             "--resume CHECKPOINT goes back to an earlier one, --resume never begins anew"
         )
+
+
+def _check_data(run: Prepared, found: Checkpoint) -> None:
+    """InputError where a checkpoint was made with different rows; what nobody has looked through yet is let pass."""
+    for key, data, here in (
+        ("train", run.data, run.witness.known),
+        ("validation", run.validation, run.validation_digest),
+    ):
+        kept = found.facts.get("data", {}).get(key)
+        if data is not None and kept and here and kept != digest.text(here):
+            raise InputError(
+                f"{data.spec}: these are not the rows that {found.path} was made with (digest {digest.text(here)}, then "
+                f"{kept}): v is a function of its data; bring the old data back, or --resume never begins anew"
+            )
 
 
 def _say_what_the_ranks_are_for(run: Prepared) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distmlp import arithmetic
+from distmlp.data import digest
 from distmlp.errors import CheckpointFailed
 from distmlp.kernels import choice as kernels
 from distmlp.runs import checkpoint
@@ -184,6 +185,10 @@ def facts_of(run: Prepared, state: State) -> dict:
         "step_in_epoch": step_in_epoch,
         "samples": run.data.rows,
         "chunk_rows": run.chunk_rows,
+        "data": {
+            "train": run.witness.known and digest.text(run.witness.known),
+            "validation": run.validation_digest and digest.text(run.validation_digest),
+        },
         "scalars": state.scalars,
         "grid": None if state.grid is None else list(state.grid.exponents),
         "totals": state.totals.tolist(),
