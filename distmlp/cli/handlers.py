@@ -89,7 +89,9 @@ def predict(args: Namespace, comm: "Communicator") -> int:
     """Writes a network's outputs for a set."""
     from distmlp.results import scoring
 
-    rows = scoring.predict(args.checkpoint, args.data, args.output, comm, args.which, _note)
+    rows = scoring.predict(
+        args.checkpoint, args.data, args.output, comm, args.which, _note, args.overwrite
+    )
     if comm.rank == 0:
         print(f"{args.output}: {rows} rows")
     return COMPLETE
@@ -131,7 +133,10 @@ def export(args: Namespace, comm: "Communicator") -> int:
     from distmlp.results import scoring
 
     source = on_rank_0(
-        comm, lambda: scoring.export_network(args.checkpoint, args.output, args.which, _note)
+        comm,
+        lambda: scoring.export_network(
+            args.checkpoint, args.output, args.which, _note, args.overwrite
+        ),
     )
     if comm.rank == 0:
         print(f"{args.output}: the network of {source}")
@@ -143,14 +148,19 @@ def compare(args: Namespace, comm: "Communicator") -> int:
     from distmlp.parallel.rank0 import on_rank_0
     from distmlp.results import comparison
 
-    def compared() -> str:
-        rows = comparison.compare(args.runs)
-        comparison.write(rows, args.output)
-        return comparison.text(rows)
+    out = args.output or Path("comparison.csv")
 
-    table = on_rank_0(comm, compared)
+    def compared() -> tuple[str, bool]:
+        rows = comparison.compare(args.runs)
+        writes = args.output is not None or args.overwrite or not out.exists()
+        if writes:
+            comparison.write(rows, out, args.overwrite)
+        return comparison.text(rows), writes
+
+    table, written = on_rank_0(comm, compared)
     if comm.rank == 0:
-        print(f"{table}\n\nevery digit is in {args.output}")
+        where = "every digit is in" if written else "--overwrite writes every digit to the present"
+        print(f"{table}\n\n{where} {out}")
     return COMPLETE
 
 

@@ -141,6 +141,13 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--output", metavar="OUT.h5", required=True, type=Path, help="the file to write"
     )
+    _add_overwrite(parser)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the file where it exists already"
+    )
 
 
 def _add_inspect(commands: Any) -> None:
@@ -175,6 +182,7 @@ def _add_export(commands: Any) -> None:
     parser.add_argument(
         "output", metavar="OUT.onnx|OUT.safetensors|OUT.npz", type=Path, help="the file to write"
     )
+    _add_overwrite(parser)
 
 
 def _add_compare(commands: Any) -> None:
@@ -192,9 +200,9 @@ def _add_compare(commands: Any) -> None:
         "--output",
         metavar="FILE.csv",
         type=Path,
-        default=Path("comparison.csv"),
-        help="the table with every digit (default %(default)s)",
+        help="the table with every digit (default comparison.csv, which is left as it is where it exists)",
     )
+    _add_overwrite(parser)
 
 
 def _add_submit(commands: Any) -> None:

@@ -207,5 +207,5 @@ def _indistinct(spec: str, name: str, columns: Columns, dtype: np.dtype) -> list
     column = int(np.argmin(np.where(few, steps, np.inf)))
     return [
         f"{spec}: column {column} of the {name} goes from {low[column]:.15g} to {high[column]:.15g}, "
-        f'where {dtype} has only {int(steps[column])} different numbers: use dtype = "float64", or subtract an offset'
+        f'where {dtype} tells only {int(steps[column])} apart: use dtype = "float64", or subtract an offset'
     ]

@@ -31,6 +31,7 @@ class RowHash:
         numbers = np.arange(first, first + len(x)) if isinstance(first, int) else first
         hashes = numbers.astype(np.uint64) * _GOLDEN
         for part, array in zip(self._parts, (x, y), strict=False):
+            assert array is not None  # rows have targets where the first ones had
             hashes += part.product(array)
         return int(np.add.reduce(_mixed(hashes), dtype=np.uint64))
 

@@ -15,6 +15,11 @@ def parted(spec: str) -> tuple[Path, str]:
     return Path(path), group
 
 
+def path_of(spec: str) -> Path:
+    """The file of "FILE.h5:/group", also of what names no group."""
+    return Path(spec.rpartition(":")[0] or spec)
+
+
 def opened(path: Path, spec: str) -> h5py.File:
     """The file, open for reading.  Raises InputError."""
     if not path.exists():

@@ -10,6 +10,7 @@ from typing import Any
 
 from distmlp import files
 from distmlp.errors import InputError
+from distmlp.results.outputs import check_output
 from distmlp.runs.directory import end_of
 from distmlp.runs.log import read_log
 
@@ -71,8 +72,9 @@ def text(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def write(rows: list[dict[str, Any]], path: Path) -> None:
-    """The rows as CSV, every digit of them.  Raises InputError."""
+def write(rows: list[dict[str, Any]], path: Path, overwrite: bool = False) -> None:
+    """The rows as CSV, every digit of them; a file that is there stays unless `overwrite` says so.  Raises InputError."""
+    check_output(path, overwrite)
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(rows[0]))
     table.writeheader()
@@ -82,7 +84,7 @@ def write(rows: list[dict[str, Any]], path: Path) -> None:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             path.write_bytes(content)  # such as /dev/stdout, which must stay what it is
         else:
-            files.write(path, content)
+            files.write(path, content, must_not_exist=not overwrite)
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror or error}; --output names another file"

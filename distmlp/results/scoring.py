@@ -14,12 +14,14 @@ from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
 from distmlp.data.checking import check_against_network
 from distmlp.data.dataset import DataSet
+from distmlp.data.opening import path_of
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError, RankFault
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results.export import export
+from distmlp.results.outputs import check_output
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Checkpoint
 from distmlp.training.evaluation import Metrics
@@ -111,14 +113,20 @@ def predict(
     comm: Communicator,
     which: str = "best",
     say: Callable[[str], None] = _nothing,
+    overwrite: bool = False,
 ) -> int:
     """Writes the network's outputs for a set to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
     Beside it `class`, (n,), the most likely one, where the network was trained on classes.  The file is
-    whole or not there.  which, say: see `load`.  Raises InputError.
+    whole or not there; one that is there is replaced only where `overwrite` says so.  which, say: see `load`.
+
+    Raises InputError.
     """
     check_arithmetic(comm)
     found, config = load(place, comm, which, say)
+    reads = [spec, config.data.train, config.data.validation]
+    kept = [found.path, *(path_of(name) for name in reads if name)]
+    on_rank_0(comm, lambda: check_output(out, overwrite, (".h5", ".hdf5"), kept))
     with ExitStack() as stack:
         data = _open_set(spec, None, config, comm, stack)
         scan_all(config, comm, data)
@@ -127,8 +135,7 @@ def predict(
 
         def create() -> None:
             nonlocal file
-            _check_output(out, spec)
-            temporary = output.enter_context(files.replacing(out))
+            temporary = output.enter_context(files.replacing(out, must_not_exist=not overwrite))
             file = output.enter_context(h5py.File(temporary.name, "w"))
             file.create_dataset("a", (data.rows, config.network.layers[-1]), found.v.dtype)
             if found.facts["classes"]:
@@ -149,26 +156,19 @@ def predict(
         return data.rows
 
 
-def _check_output(out: Path, spec: str) -> None:
-    """Raises InputError where the outputs for a set cannot be written to a file of that name."""
-    if not out.parent.is_dir():
-        raise InputError(f"--output {out}: there is no directory {out.parent}")
-    if out.is_dir():
-        raise InputError(f"--output {out} is a directory, but expected the name of a file to write")
-    if out.exists() and out.samefile(spec.rpartition(":")[0]):
-        raise InputError(
-            f"--output {out} is the file that --data names; the outputs would replace the set"
-        )
-
-
 def export_network(
-    place: str | Path, out: Path, which: str = "best", say: Callable[[str], None] = _nothing
+    place: str | Path,
+    out: Path,
+    which: str = "best",
+    say: Callable[[str], None] = _nothing,
+    overwrite: bool = False,
 ) -> str:
     """Writes a checkpoint's network in another format; returns which checkpoint it was; which, say: see `load`.
 
-    Raises InputError.
+    It replaces a file only where `overwrite` says so.  Raises InputError.
     """
     found = _taken(place, which, say)
+    check_output(out, overwrite, never=[found.path], option="")
     export(found, from_json(found.facts["config"]), out)
     return str(found.path)
 

@@ -130,7 +130,6 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
         raise InputError(
             f"{found.path}: the checkpoint has not the state of optimizer.name = {run.config.optimizer.name}"
         )
-    _check_data(run, found)
     for fact, words, here in (
         ("samples", "training samples", run.data.rows),
         ("chunk_rows", "rows a chunk (data.chunk_rows)", run.chunk_rows),
@@ -140,6 +139,7 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
                 f"{found.path}: the checkpoint was made with {found.facts[fact]} {words}, "
                 f"but {run.data.spec} has {here}"
             )
+    _check_data(run, found)
 
 
 def _check_not_beyond(run: Prepared, found: Checkpoint) -> None:
