@@ -54,6 +54,14 @@ case(
     ["training.metrics", "rmse", "numbers", "classes", "log_loss"],
     {"training.metrics": ["f1", "rmse"]},
 )
+for keys in ({"data.fold": 1}, {"data.folds": 3}, {"data.folds": 3, "data.fold": 4}):
+    case("contradiction", ["data.fold is", "data.folds is"], {"data.validation": None, **keys})
+case("contradiction", ["data.fold_by", "data.folds is 0"], {"data.fold_by": "classes"})
+case(
+    "contradiction",
+    ["data.fold is 1", "data.validation", "one of the two"],
+    {"data.folds": 3, "data.fold": 1},
+)
 case("wrong type", ["network.layers", "missing"], {"network.layers": None})
 case("wrong type", ["dtype", "float16", "float32, float64"], {"dtype": "float16"})
 case("wrong type", ["seed", "-1", "2**64"], {"seed": -1})

@@ -21,6 +21,7 @@ FLOORS = [
     ["data", "runs"],
     ["training", "cluster"],
     ["results"],
+    ["many"],
     ["__init__"],
     ["cli"],
     ["__main__"],

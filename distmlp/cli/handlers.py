@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distmlp.cli import convert
+from distmlp.cli import many as many_networks
 from distmlp.errors import COMPLETE, CRASHED, STOPPED
 
 if TYPE_CHECKING:
@@ -86,14 +87,16 @@ def evaluate(args: Namespace, comm: "Communicator") -> int:
 
 
 def predict(args: Namespace, comm: "Communicator") -> int:
-    """Writes a network's outputs for a set."""
+    """Writes a network's outputs for a set, or the mean and the spread of many networks'."""
+    from distmlp.many import ensemble
     from distmlp.results import scoring
 
-    rows = scoring.predict(
-        args.checkpoint, args.data, args.output, comm, args.which, _note, args.overwrite
-    )
+    given = args.checkpoint, args.data, args.output, comm, args.which, _note, args.overwrite
+    many = ensemble.predict(*given)
+    rows, networks = many or (scoring.predict(*given), 1)
     if comm.rank == 0:
-        print(f"{args.output}: {rows} rows")
+        of = f", the mean and the spread of {networks} networks" if many else ""
+        print(f"{args.output}: {rows} rows{of}")
     return COMPLETE
 
 
@@ -212,6 +215,7 @@ def status(args: Namespace, comm: "Communicator") -> int:
 
 HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
     "train": train,
+    "many": many_networks.run,
     "evaluate": evaluate,
     "predict": predict,
     "inspect": inspect,

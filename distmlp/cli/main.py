@@ -44,9 +44,9 @@ def main(words: list[str] | None = None) -> int:
     args, fault = argparse.Namespace(command=None, config=None), None
     try:
         args = parser.make().parse_args(words, argparse.Namespace(config=None))
-        if args.command in ("train", "status", "submit"):
+        if args.command in ("train", "many", "status", "submit"):
             args.config = reading.load(args.config_file, args.overrides)
-        if args.command == "train":
+        if args.command in ("train", "many"):
             args.stop = signals.StopFlag()  # first of all, for a signal may come while MPI starts
         if args.command == "launch":
             return launch.run(args)  # no rank itself
@@ -62,17 +62,12 @@ def _run(args: argparse.Namespace, fault: InputError | None) -> int:
     comm: Communicator = communicator.SingleProcess()
     try:
         with signals.bounded(args.config.run.stall_seconds if args.config else _STARTING):
-            comm = launchers.world(training=args.command == "train")
+            comm = launchers.world(training=args.command in ("train", "many"))
         # after MPI, whose own handlers would say that it cannot have the signals
         faulthandler.enable(signals.STDERR)
-        _agree(args, fault, comm)
-        if args.command == "train":  # which has a watch of its own
-            return comm.leave(HANDLERS["train"](args, comm))
-        from distmlp.training.watch import Watch
-
-        with Watch(_STARTING, comm, f"distmlp {args.command}"):
-            status = HANDLERS[args.command](args, comm)
-        return comm.leave(status)
+        if fault:
+            raise fault
+        return comm.leave(HANDLERS[args.command](args, comm))
     except InputError as error:
         return _end(comm, BAD_INPUT, error)
     except Diverged as error:
@@ -82,27 +77,6 @@ def _run(args: argparse.Namespace, fault: InputError | None) -> int:
     except BaseException as error:
         _end_others(comm, error)
         raise
-
-
-def _agree(args: argparse.Namespace, fault: InputError | None, comm: "Communicator") -> None:
-    """InputError on every rank where one has a fault, or where they were not asked for the same.
-
-    A rank alone with a fault would leave the others waiting.
-    """
-    from distmlp.parallel.alike import check_same, raise_first
-    from distmlp.parallel.communicator import RanksLost
-
-    # The names of files may differ from host to host; what is in them is compared where it is read.
-    asked = {"command": args.command}
-    while True:
-        try:
-            raise_first(comm, comm.all_gather(None if fault is None else str(fault)))
-            check_same(comm, asked, "command")
-            return
-        except RanksLost:
-            if not comm.resilient:
-                raise
-            comm.missed += len(comm.survive())
 
 
 def _end(comm: "Communicator", status: int, error: Exception) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distmlp import __version__
-from distmlp.cli import convert, launch
+from distmlp.cli import convert, jobs, launch, many
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
@@ -48,6 +48,7 @@ def make() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_submit(commands)
     _add_status(commands)
+    _add_many(commands)
     launch.add_arguments(_add(commands, "launch", launch.HELP, launch.EPILOG))
     convert.add_arguments(_add(commands, "convert", convert.HELP, convert.EPILOG))
     return parser
@@ -112,6 +113,12 @@ def _add_train(commands: Any) -> None:
         default="auto",
         help="the progress bar on standard error; auto (default): where that is a terminal",
     )
+
+
+def _add_many(commands: Any) -> None:
+    parser = _add(commands, "many", many.HELP, many.EPILOG)
+    _add_config(parser)
+    many.add_arguments(parser)
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -215,68 +222,7 @@ def _add_submit(commands: Any) -> None:
         "its time is up and goes back into the queue.",
     )
     _add_config(parser)
-    _add_ranks(parser)
-    parser.add_argument(
-        "--time",
-        required=True,
-        help="each job's time limit, as for sbatch: 12:00:00; the run may take many of them",
-    )
-    parser.add_argument(
-        "--setup",
-        metavar="FILE",
-        help="a file that the job sources first: module load, conda activate",
-    )
-    parser.add_argument(
-        "--warning",
-        metavar="SECONDS",
-        type=_at_least_1,
-        default=120,
-        help="how long before the time limit to stop and checkpoint (default 120)",
-    )
-    parser.add_argument(
-        "--sbatch",
-        metavar="OPTION",
-        action="append",
-        default=[],
-        help="a further option of sbatch, such as --sbatch=--partition=short; may be repeated",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the job's file; write and submit nothing"
-    )
-
-
-def _add_ranks(parser: argparse.ArgumentParser) -> None:
-    """How a job's ranks are laid out and started."""
-    parser.add_argument(
-        "--nodes", metavar="N", type=_at_least_1, default=1, help="how many nodes (default 1)"
-    )
-    parser.add_argument(
-        "--ntasks",
-        metavar="N",
-        type=_at_least_1,
-        required=True,
-        help="how many ranks, over all nodes",
-    )
-    parser.add_argument(
-        "--cpus-per-task",
-        metavar="N",
-        type=_at_least_1,
-        default=1,
-        help="cores a rank is bound to (default 1, which it uses)",
-    )
-    parser.add_argument(
-        "--launch",
-        metavar="COMMAND",
-        help="mpirun (default), 'srun --mpi=pmix' for Open MPI or 'srun --mpi=pmi2' for MPICH",
-    )
-    parser.add_argument(
-        "--ft", choices=("ulfm",), help="go on without ranks that are lost (Open MPI's mpirun)"
-    )
-    parser.add_argument(
-        "--bind",
-        choices=("core", "socket", "numa", "none"),
-        help="what a rank is bound to (default core)",
-    )
+    jobs.add_arguments(parser)
 
 
 def _add_status(commands: Any) -> None:
@@ -286,10 +232,3 @@ def _add_status(commands: Any) -> None:
         "Say how far the run of a config is; the exit status is 0 where it is complete, else 75.",
     )
     _add_config(parser)
-
-
-def _at_least_1(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}, but expected a whole number of at least 1")
-    return number

@@ -109,6 +109,7 @@ def from_tables(tables: dict, where: str = "config") -> Config:
             raise InputError(f"{where}: unknown section [{name}]{hint}")
     config = _fill(Config, where, "", top, _TOP, **sections)
     _check_together(config, where)
+    _check_folds(config.data, where)
     return config
 
 
@@ -161,6 +162,24 @@ def _check_together(config: Config, where: str) -> None:
         raise InputError(
             f'{where}: optimizer.decay is {optimizer.decay}, but it belongs to optimizer.schedule "exponential", '
             f'and the schedule is "{optimizer.schedule}"'
+        )
+
+
+def _check_folds(data: DataConfig, where: str) -> None:
+    """What data.folds, data.fold and data.fold_by can only be together."""
+    if bool(data.folds) != bool(data.fold) or data.folds == 1 or data.fold > data.folds:
+        raise InputError(
+            f"{where}: data.fold is {data.fold} and data.folds is {data.folds}, but expected 0 and 0, or a fold from 1 to "
+            "data.folds, of which there are at least 2"
+        )
+    if data.fold_by != "rows" and not data.folds:
+        raise InputError(
+            f'{where}: data.fold_by is "{data.fold_by}", but data.folds is 0: expected how many folds there are'
+        )
+    if data.fold and data.validation:
+        raise InputError(
+            f'{where}: data.fold is {data.fold}, the fold to validate on, but data.validation is "{data.validation}": '
+            "expected one of the two"
         )
 
 
@@ -232,11 +251,6 @@ def _flat(config: Any) -> dict[str, tuple[object, bool]]:
         else:
             flat[f.name] = (value, keys.is_free(f))
     return flat
-
-
-def flat(config: Config) -> dict[str, object]:
-    """{"section.key": value} of every key."""
-    return {name: value for name, (value, _) in _flat(config).items()}
 
 
 def differences(old: Config, new: Config) -> list[tuple[str, object, object]]:

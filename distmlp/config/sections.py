@@ -51,6 +51,9 @@ class DataConfig:
     chunk_rows: int = keys.count(0, least=0)
     window: str = keys.size("256 MB")
     scan: bool = keys.flag(True, free=True)
+    folds: int = keys.count(0, least=0)
+    fold: int = keys.count(0, least=0)
+    fold_by: str = keys.text("rows", '"rows", "classes" or the name of a dataset of groups')
 
     @property
     def window_bytes(self) -> int:

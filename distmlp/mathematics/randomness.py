@@ -23,6 +23,8 @@ class Purpose(IntEnum):
     INITIALIZE = 1
     ORDER_CHUNKS = 2
     ORDER_ROWS = 3
+    FOLDS = 20
+    DRAWS = 21
 
 
 def stream(seed: int, purpose: Purpose, *place: int) -> np.random.Philox:

@@ -70,6 +70,9 @@ class Communicator(Protocol):
     def agree(self) -> None:
         """Like `barrier`, but where ranks are lost every survivor raises RanksLost, or none does."""
 
+    def group(self, number: int) -> "Communicator":
+        """The communicator of the ranks that gave the same number, in the order of this one."""
+
     def survive(self) -> list[str]:
         """Goes on without the lost ranks and returns who they were; rank, size and hosts change."""
 
@@ -125,6 +128,9 @@ class SingleProcess:
 
     def agree(self) -> None:
         pass
+
+    def group(self, number: int) -> "Communicator":
+        return self
 
     def survive(self) -> list[str]:
         return []

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from distmlp import files
+from distmlp.config.sections import METRICS
 from distmlp.errors import InputError
 from distmlp.results.outputs import check_output
+from distmlp.runs import events
 from distmlp.runs.directory import end_of
 from distmlp.runs.log import read_log
 
@@ -30,19 +32,21 @@ def compare(places: list[str]) -> list[dict[str, Any]]:
     settings = [_settings(run) for run in runs]
     known = {key: None for of in settings for key in of if not key.startswith(_LEFT_OUT)}
     apart = [key for key in known if len({str(of.get(key)) for of in settings}) > 1]
+    logs = [read_log(run / "log.jsonl") for run in runs]
+    lasts: list[dict[str, Any]] = [log[-1] if log else {} for log in logs]
+    metrics = {key: None for last in lasts for key in last if is_metric(key)}
     rows = []
-    for run, name, of in zip(runs, names, settings, strict=True):
-        log = read_log(run / "log.jsonl")
-        last = log[-1] if log else {}
+    for run, name, of, log, last in zip(runs, names, settings, logs, lasts, strict=True):
         rows.append(
             {
                 "run": name,
-                "state": "complete" if end_of(run) else "not complete" if log else "no epoch yet",
+                "state": _state(run, bool(log)),
                 "epoch": last.get("epoch"),
                 **{key: of.get(key) for key in apart},
                 "cost": last.get("cost"),
                 "validation_cost": last.get("validation_cost"),
                 "accuracy": last.get("accuracy"),
+                **{key: last.get(key) for key in metrics},
                 "seconds": sum(record["seconds"] for record in log) if log else None,
                 "v_sha256": last.get("v_sha256"),
             }
@@ -89,6 +93,26 @@ def write(rows: list[dict[str, Any]], path: Path, overwrite: bool = False) -> No
         raise InputError(
             f"{path} cannot be written: {error.strerror or error}; --output names another file"
         ) from None
+
+
+def is_metric(key: str) -> bool:
+    """Whether a key of the log is one that training.metrics asks for."""
+    return key in METRICS or key.startswith("top_")
+
+
+def is_result(key: str) -> bool:
+    """Whether a column tells how good a run is."""
+    return key in ("cost", "validation_cost", "accuracy") or is_metric(key)
+
+
+def _state(run: Path, has_log: bool) -> str:
+    """How far a run is, for people."""
+    if end_of(run):
+        return "complete"
+    happened = events.since(run, None)
+    if happened and happened[-1]["event"] == "failed":
+        return "diverged" if "diverged" in happened[-1]["words"] else "failed"
+    return "not complete" if has_log else "no epoch yet"
 
 
 def _run_directories(place: Path) -> list[Path]:
@@ -149,7 +173,7 @@ def _short(key: str, value: Any) -> str:
         return f"{100 * value:.2f} %"
     if key == "seconds":
         return f"{value:.1f}"
-    if key in ("cost", "validation_cost"):
+    if is_result(key):
         return f"{value:.6f}"
     if isinstance(value, (list, tuple)):
         return "-".join(map(str, value))

@@ -16,9 +16,8 @@ from distmlp.data.checking import check_against_network
 from distmlp.data.dataset import DataSet
 from distmlp.data.opening import path_of
 from distmlp.data.transform import transform_of
-from distmlp.errors import InputError
+from distmlp.errors import InputError, RankFault
 from distmlp.mathematics.metrics import predicted_classes
-from distmlp.parallel.alike import on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results.export import export
@@ -28,7 +27,7 @@ from distmlp.runs.checkpoint import Checkpoint
 from distmlp.training.evaluation import Metrics
 from distmlp.training.evaluation import evaluate as evaluate_set
 from distmlp.training.evaluation import predict as predict_blocks
-from distmlp.training.preparation import check_arithmetic, check_same_sets, network_of, scan_all
+from distmlp.training.preparation import check_arithmetic, network_of, open_sets, scan_all
 from distmlp.training.scores import Scores
 
 
@@ -74,16 +73,18 @@ def _open_set(
         with opened() as data:
             data.check_whole()
 
-    def open_here() -> DataSet:
-        try:
-            return stack.enter_context(opened())
-        except InputError as error:
-            raise InputError(f"rank 0 could open the data, but this rank cannot: {error}") from None
-
     on_rank_0(comm, check)
-    data = on_every_rank(comm, open_here)
-    check_same_sets(comm, [data])
-    return data
+    try:
+        return stack.enter_context(opened())
+    except InputError as error:
+        raise RankFault(f"rank 0 could open the data, but this rank cannot: {error}") from None
+
+
+def _held_out(config: Config, comm: Communicator, stack: ExitStack) -> DataSet:
+    """The fold of the training set that a network was not trained on."""
+    _, found = open_sets(config, comm, stack)
+    assert found is not None
+    return found
 
 
 def evaluate(
@@ -100,12 +101,15 @@ def evaluate(
     check_arithmetic(comm)
     found, config = load(place, comm, which, say)
     spec = spec or config.data.validation
-    if not spec:
+    if not spec and not config.data.fold:
         raise InputError(
             f"{found.path}: its config names no data.validation; --data FILE.h5:/group says what to evaluate on"
         )
     with ExitStack() as stack:
-        data = _open_set(spec, config.data.targets, config, comm, stack)
+        if spec:
+            data = _open_set(spec, config.data.targets, config, comm, stack)
+        else:
+            data = _held_out(config, comm, stack)
         scan_all(config, comm, data)
         network = network_of(config)
         scores = Scores(network, data)

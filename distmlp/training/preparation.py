@@ -8,19 +8,18 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from distmlp.config.reading import flat
 from distmlp.config.sections import Config
-from distmlp.data.checking import Seen, check_against_network, doubts, facts_of, scan
+from distmlp.data.checking import Seen, check_against_network, doubts, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
-from distmlp.errors import InputError
+from distmlp.data.folds import parted
+from distmlp.errors import InputError, RankFault
 from distmlp.kernels import known_answers
 from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam
 from distmlp.mathematics.schedules import learning_rate
 from distmlp.mathematics.shards import Shards, deal, default_micro_batch_size
-from distmlp.parallel.alike import check_same, on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.directory import RunDirectory
@@ -99,7 +98,6 @@ def prepare(
 
     until: the step to end with, instead of the last of the config's epochs.  Raises InputError.
     """
-    check_same(comm, given(config), "config")
     check_arithmetic(comm)
     data, validation = open_sets(config, comm, stack)
     if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
@@ -127,15 +125,6 @@ def prepare(
         min(until or sys.maxsize, sharding.steps_per_epoch * config.training.epochs),
         time.monotonic() + config.run.time_limit_seconds,
     )
-
-
-def given(config: Config) -> dict[str, object]:
-    """What every rank must be given alike; the names of files and directories may differ from host to host."""
-    values = flat(config)
-    values["data.validation"] = bool(config.data.validation)
-    for name in ("data.train", "run.directory", "run.stall_timeout"):
-        values.pop(name)
-    return values
 
 
 def metric_of(config: Config, data: DataSet, validation: DataSet | None) -> str:
@@ -197,13 +186,14 @@ def open_sets(
     """The training and the validation set (or None); rank 0 checks them before the others open them."""
 
     def open_both() -> list[DataSet]:
-        sets = []
-        for where in ("train", "validation"):
-            spec = getattr(config.data, where)
-            if spec:
-                data = DataSet(spec, config.data.inputs, config.data.targets)
-                check_against_network(data, config.network.layers, f"data.{where}")
-                sets.append(data)
+        sets: list[DataSet] = []
+        if config.data.fold:
+            sets += parted(config.data, config.seed)
+        else:
+            for spec in filter(None, (config.data.train, config.data.validation)):
+                sets.append(DataSet(spec, config.data.inputs, config.data.targets))
+        for data, where in zip(sets, ("train", "validation"), strict=False):
+            check_against_network(data, config.network.layers, f"data.{where}")
         if len(sets) == 2 and sets[0].classes != sets[1].classes:
             raise InputError(
                 f"{sets[0].spec} and {sets[1].spec}: one has classes as targets and the other "
@@ -218,25 +208,12 @@ def open_sets(
             data.check_whole()
             data.close()
 
-    def open_here() -> list[DataSet]:
-        try:
-            return [stack.enter_context(data) for data in open_both()]
-        except InputError as error:
-            raise InputError(f"rank 0 could open the data, but this rank cannot: {error}") from None
-
     on_rank_0(comm, check)
-    sets = on_every_rank(comm, open_here)
-    check_same_sets(comm, sets)
+    try:
+        sets = [stack.enter_context(data) for data in open_both()]
+    except InputError as error:
+        raise RankFault(f"rank 0 could open the data, but this rank cannot: {error}") from None
     return sets[0], sets[1] if len(sets) == 2 else None
-
-
-def check_same_sets(comm: Communicator, sets: list[DataSet]) -> None:
-    """InputError, on every rank, where a rank has opened different data, such as a stale copy on one host."""
-    if comm.size == 1:
-        return
-    found = on_every_rank(comm, lambda: [(data.spec, facts_of(data)) for data in sets])
-    for spec, facts in found:
-        check_same(comm, facts, f"data ({spec})")
 
 
 def scan_all(config: Config, comm: Communicator, data: DataSet) -> Seen:

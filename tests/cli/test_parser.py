@@ -8,6 +8,7 @@ from distmlp.errors import InputError
 
 COMMANDS = {
     "train": ["c.toml"],
+    "many": ["c.toml", "--seeds", "2"],
     "evaluate": ["run"],
     "predict": ["run", "--data", "a.h5:/x", "--output", "o.h5"],
     "inspect": ["run"],

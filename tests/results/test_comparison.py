@@ -19,6 +19,7 @@ def a_run(place, changes={}, records=(), finished=False):
     lines = [
         {
             "epoch": i,
+            "step": 21 * i,
             "cost": cost,
             "validation_cost": validation,
             "accuracy": accuracy,
@@ -30,7 +31,7 @@ def a_run(place, changes={}, records=(), finished=False):
     if lines:
         (place / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if finished:
-        (place / "finished.json").write_text("{}")
+        (place / "finished.json").write_text('{"step": 42}')
     return place
 
 

@@ -1,0 +1,111 @@
+"""The outputs of many networks for one set: their mean, and their spread."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from distmlp import files
+from distmlp.data.opening import path_of
+from distmlp.errors import InputError
+from distmlp.many.plan import kept
+from distmlp.mathematics.metrics import predicted_classes
+from distmlp.parallel.communicator import Communicator
+from distmlp.parallel.rank0 import on_rank_0
+from distmlp.results import scoring
+from distmlp.results.outputs import check_output
+from distmlp.runs.directory import end_of
+
+#: Rows whose outputs are added up at a time.
+_ROWS = 4096
+
+
+def predict(
+    place: str | Path,
+    spec: str,
+    out: Path,
+    comm: Communicator,
+    which: str,
+    say: Callable[[str], None],
+    overwrite: bool,
+) -> tuple[int, int] | None:
+    """Writes the complete networks' outputs for a set to an HDF5 file; returns (rows, networks), None where place holds no many.
+
+    `a` (n, outputs) is their mean and `spread` (n, outputs) their standard deviation (with networks − 1), both float64, added
+    up from the first network to the last; `class` (n,) is the mean's, where there are classes.  The file is whole or not there.
+    It replaces a file only where `overwrite` says so.  which: see `scoring.load`.  Collective.  Raises InputError.
+    """
+    names = on_rank_0(comm, lambda: _complete(place, say))
+    if names is None:
+        return None
+
+    def scratch() -> Path:
+        check_output(out, overwrite, (".h5", ".hdf5"), [path_of(spec)])
+        return Path(tempfile.mkdtemp(prefix=f"{out.name}.", dir=out.parent))
+
+    made = on_rank_0(comm, scratch)
+    try:
+        outputs = [made / f"{name}.h5" for name in names]
+        for name, one in zip(names, outputs, strict=True):
+            rows = scoring.predict(Path(place) / name, spec, one, comm, which)
+        on_rank_0(comm, lambda: _combine(outputs, out, str(place), spec, overwrite))
+    finally:
+        if comm.rank == 0:
+            shutil.rmtree(made, ignore_errors=True)
+    return rows, len(names)
+
+
+def _complete(place: str | Path, say: Callable[[str], None]) -> list[str] | None:
+    """The names of the networks whose runs are complete; None where a place is no directory of many networks."""
+    members = kept(place)
+    if members is None:
+        return None
+    names = [member.name for member in members if end_of(Path(place) / member.name)]
+    if not names:
+        raise InputError(f"{place}: none of its {len(members)} networks is complete")
+    if len(names) < len(members):
+        say(
+            f"{len(names)} of the {len(members)} networks of {place} are complete; the others are left out"
+        )
+    return names
+
+
+def _combine(outputs: list[Path], out: Path, place: str, spec: str, overwrite: bool) -> None:
+    """Writes the mean and the spread of the outputs in some files.  Raises InputError."""
+    with contextlib.ExitStack() as stack:
+        parts = [stack.enter_context(h5py.File(one, "r")) for one in outputs]
+        shape = parts[0]["a"].shape
+        for part, one in zip(parts, outputs, strict=True):
+            if part["a"].shape != shape:
+                raise InputError(
+                    f"{place}: network {one.stem} has {part['a'].shape[1]} outputs, but network {outputs[0].stem} has "
+                    f"{shape[1]}; a mean needs the same of all"
+                )
+        temporary = stack.enter_context(files.replacing(out, must_not_exist=not overwrite))
+        file = stack.enter_context(h5py.File(temporary.name, "w"))
+        mean = file.create_dataset("a", shape, np.float64)
+        spread = file.create_dataset("spread", shape, np.float64)
+        classes = file.create_dataset("class", shape[:1], np.int64) if "class" in parts[0] else None
+        for start in range(0, shape[0], _ROWS):
+            here = slice(start, start + _ROWS)
+            a = [part["a"][here].astype(np.float64) for part in parts]
+            mean[here], spread[here] = _mean_and_spread(a)
+            if classes is not None:
+                classes[here] = predicted_classes(mean[here])
+        file.attrs["data"], file.attrs["networks"] = spec, len(parts)
+        file.attrs["v_sha256"] = [part.attrs["v_sha256"] for part in parts]
+
+
+def _mean_and_spread(a: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of equal arrays, entry by entry, added up from the first to the last."""
+    total, squares = np.zeros_like(a[0]), np.zeros_like(a[0])
+    for one in a:
+        total += one
+    mean = total / len(a)
+    for one in a:
+        squares += (one - mean) * (one - mean)
+    return mean, np.sqrt(squares / max(1, len(a) - 1))

@@ -1,0 +1,159 @@
+"""distmlp many: each network is that of its own run; one that diverges or dies ends alone; it goes on where it stopped."""
+
+import csv
+import json
+import os
+import signal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from example import lawful, log, write_config, write_set
+from launching import distmlp, started
+
+
+@pytest.fixture
+def home(tmp_path):
+    write_set(tmp_path / "set.h5")
+    write_config(tmp_path / "config.toml", {"run.directory": "many"})
+    return tmp_path
+
+
+def v_of(run):
+    return json.loads((run / "finished.json").read_text())["v_sha256"]
+
+
+def single(home, name, *settings):
+    """The digest of a run by itself."""
+    words = [word for setting in settings for word in ("--set", setting)]
+    done = distmlp(
+        "train", "config.toml", *words, "--set", f"run.directory={home / name}", cwd=home
+    )
+    assert done.status == 0, done.err
+    return v_of(home / name)
+
+
+def test_an_ensemble_on_groups_of_ranks_is_that_of_single_runs(home, openmpi, mpich):
+    expected = [single(home, f"alone-{seed}", f"seed={seed}") for seed in (7, 8, 9)]
+    for name, mpi, ranks in (("a", openmpi, 3), ("b", mpich, 3), ("c", None, 1)):
+        words = ["many", "config.toml", "--seeds", 3, "--at-once", 2]
+        place = home / name
+        done = distmlp(*words, "--set", f"run.directory={place}", cwd=home, mpi=mpi, ranks=ranks)
+        assert done.status == 0, done.err
+        assert "3 of 3 networks are complete" in done.out and "accuracy  " in done.out
+        assert [v_of(place / n) for n in "123"] == expected
+        assert sorted(p.name for p in place.iterdir()) == SETS
+    assert lawful(home / "a" / "2") == lawful(home / "alone-8")
+    with open(home / "a" / "members.csv") as file:
+        table = list(csv.DictReader(file))
+    assert {row["run"]: row["v_sha256"] for row in table} == dict(zip("123", expected, strict=True))
+
+    outputs = []
+    for name in ("alone-7", "alone-8", "alone-9", "a"):
+        words = ["predict", name, "--data", "set.h5:/test", "--output", f"{name}.h5"]
+        ranks = 3 if name == "a" else 1
+        done = distmlp(*words, cwd=home, mpi=openmpi if name == "a" else None, ranks=ranks)
+        assert done.status == 0, done.err
+        with h5py.File(home / f"{name}.h5") as file:
+            outputs.append({key: file[key][...] for key in file})
+    a = np.stack([each["a"] for each in outputs[:3]]).astype(np.float64)
+    assert outputs[3]["a"] == pytest.approx(a.mean(axis=0), rel=1e-12)
+    assert outputs[3]["spread"] == pytest.approx(a.std(axis=0, ddof=1), rel=1e-9, abs=1e-15)
+    assert np.array_equal(outputs[3]["class"], a.mean(axis=0).argmax(axis=1))
+
+
+SETS = ["1", "2", "3", "many.json", "members.csv", "members.txt"]
+
+
+@pytest.mark.parametrize("launched", ["alone", "openmpi"])
+def test_a_network_that_diverges_ends_alone(home, launched, launcher):
+    mpi = launcher(launched)
+    grid = "optimizer.learning_rate=[0.3,3e38,0.1]"
+    words = [
+        "many",
+        "config.toml",
+        "--grid",
+        grid,
+        "--at-once",
+        2,
+        "--set",
+        "network.activation=relu",
+    ]
+    done = distmlp(*words, cwd=home, mpi=mpi, ranks=1 if mpi is None else 2)
+    assert done.status == 3, done.out + done.err
+    assert "network 2 (optimizer.learning_rate = 3e+38) diverged: the training diverged" in done.out
+    assert "2 of 3 networks are complete" in done.out and "±" not in done.out
+    assert (home / "many" / "3" / "finished.json").exists()
+
+
+def test_a_network_that_dies_ends_alone_and_the_same_command_goes_on(home):
+    epochs = 200
+    words = ["-m", "distmlp", "many", "config.toml", "--seeds", 3, "--at-once", 2]
+    words += ["--set", f"training.epochs={epochs}"]
+    many = home / "many"
+    with started(None, 1, words, cwd=home) as running:
+        running.until((many / "1" / "log.jsonl").exists)
+        os.kill(process_of(running, "1"), signal.SIGKILL)
+        running.until(lambda: (many / "3" / "log.jsonl").exists() or many_lines(many / "2"))
+        running.process.send_signal(signal.SIGTERM)
+        done = running.wait(30)
+    assert done.status == 75, done.out + done.err
+    assert "network 1 (seed = 7) failed: died of signal 9" in done.out
+    assert "of 3 networks are complete" in done.out
+
+    done = distmlp(*words[2:], cwd=home)
+    assert done.status == 0, done.out + done.err
+    for name, seed in (("1", 7), ("2", 8), ("3", 9)):
+        settings = f"seed={seed}", f"training.epochs={epochs}"
+        assert v_of(many / name) == single(home, f"alone-{seed}", *settings)
+        assert len(log(many / name)) == epochs
+
+
+def many_lines(run):
+    return (run / "finished.json").exists()
+
+
+def process_of(running, name):
+    """The process that trains a network."""
+    for pid in running.processes():
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        if any(word.endswith(f"/{name}/config.toml") for word in words):
+            return pid
+    raise AssertionError(f"no process trains network {name}")
+
+
+def test_folds_are_evaluated_on_what_they_were_not_trained_on(home, openmpi):
+    words = [
+        "many",
+        "config.toml",
+        "--folds",
+        3,
+        "--fold-by",
+        "classes",
+        "--set",
+        'training.metrics=["f1"]',
+    ]
+    done = distmlp(*words, cwd=home, mpi=openmpi, ranks=2)
+    assert done.status == 0, done.err
+    assert "f1    " in done.out and "network 2 (fold 2 of 3) complete" in done.out
+    done = distmlp("evaluate", "many/2", "--json", "--which", "last", cwd=home)
+    found, last = json.loads(done.out), log(home / "many" / "2")[-1]
+    assert (found["samples"], found["cost"]) == (336, last["validation_cost"])
+    assert found["f1"] == last["f1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--random", 3], "--draw"),
+        (["--seeds", 3, "--draw", "seed=[1]"], "--random"),
+        (["--folds", 1], "at least 2"),
+        (["--grid", "optimizer.rate=[1]"], "optimizer.rate"),
+        ([], "--seeds"),
+    ],
+)
+def test_a_bad_plan_is_one_sentence(home, words, expected):
+    done = distmlp("many", "config.toml", *words, cwd=home)
+    assert done.status == 2 and not (home / "many").exists()
+    assert len(done.said) == 1 and expected in done.said[0]
