@@ -135,14 +135,14 @@ def export(args: Namespace, comm: "Communicator") -> int:
     from distmlp.parallel.rank0 import on_rank_0
     from distmlp.results import scoring
 
-    source = on_rank_0(
+    source, written = on_rank_0(
         comm,
         lambda: scoring.export_network(
             args.checkpoint, args.output, args.which, _note, args.overwrite
         ),
     )
     if comm.rank == 0:
-        print(f"{args.output}: the network of {source}")
+        print(f"{', '.join(map(str, written))}: the network of {source}")
     return COMPLETE
 
 

@@ -182,12 +182,18 @@ def _add_export(commands: Any) -> None:
         commands,
         "export",
         "Write a trained network for other programs.",
-        "The format follows from the ending: .npz needs nothing more, .safetensors and .onnx need\n"
-        'pip install "distmlp[export]".  Tensors are named w1 … wN and b1 … bN.',
+        "The format follows from the ending.  .c writes OUT.c, OUT.h and OUT_fortran.f90, which call the network\n"
+        "without any library, to the bits of predict; the functions are named after the file.  .npz needs nothing\n"
+        'more, .safetensors and .onnx need pip install "distmlp[export]", .pt (the state of a torch.nn.Sequential)\n'
+        "needs PyTorch.  .c, .onnx and .pt take raw inputs; in .npz and .safetensors the tensors are named w1 … wN\n"
+        "and b1 … bN, and the scale stands beside them.",
     )
     _add_checkpoint(parser, "best")
     parser.add_argument(
-        "output", metavar="OUT.onnx|OUT.safetensors|OUT.npz", type=Path, help="the file to write"
+        "output",
+        metavar="OUT.c|OUT.onnx|OUT.pt|OUT.safetensors|OUT.npz",
+        type=Path,
+        help="the file to write",
     )
     _add_overwrite(parser)
 

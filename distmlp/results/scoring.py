@@ -20,7 +20,7 @@ from distmlp.errors import InputError, RankFault
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
-from distmlp.results.export import export
+from distmlp.results.export import contents
 from distmlp.results.outputs import check_output
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Checkpoint
@@ -172,15 +172,18 @@ def export_network(
     which: str = "best",
     say: Callable[[str], None] = _nothing,
     overwrite: bool = False,
-) -> str:
-    """Writes a checkpoint's network in another format; returns which checkpoint it was; which, say: see `load`.
+) -> tuple[str, list[Path]]:
+    """Writes a checkpoint's network in another format; returns which checkpoint it was, and the files written.
 
-    It replaces a file only where `overwrite` says so.  Raises InputError.
+    It replaces a file only where `overwrite` says so.  which, say: see `load`.  Raises InputError.
     """
     found = _taken(place, which, say)
-    check_output(out, overwrite, never=[found.path], option="")
-    export(found, from_json(found.facts["config"]), out)
-    return str(found.path)
+    written = contents(found, out)
+    for path in written:
+        check_output(path, overwrite, never=[found.path], option="")
+    for path, content in written.items():
+        files.write(path, content, must_not_exist=not overwrite)
+    return str(found.path), list(written)
 
 
 def inspect(place: str | Path, which: str = "last") -> dict[str, Any]:

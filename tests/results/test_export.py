@@ -1,15 +1,20 @@
 """Holds that an exported network gives what distmlp predicts, by other programs' arithmetic."""
 
 import json
+import os
+import stat
+import sys
 import warnings
 
 import h5py
 import numpy as np
 import pytest
+from exporting import ACTIVATIONS, checkpoint, export, predicted, some_rows
 
 import distmlp
 from distmlp.cli import main as cli
 from distmlp.errors import InputError
+from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel import communicator
 from distmlp.results import scoring
 
@@ -93,6 +98,72 @@ def test_safetensors(run, tmp_path):
     np.testing.assert_allclose(by_hand(tensors, config, x), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("ending", ["npz", "safetensors", "onnx", "c"])
+def test_others_may_read_the_file(tmp_path, ending):
+    found, _ = checkpoint((3, 2), "tanh", "identity", "float32")
+    if ending in ("safetensors", "onnx"):
+        pytest.importorskip(ending, reason="pip install 'distmlp[export]' enables it")
+    mask = os.umask(0o022)
+    try:
+        (written, *_) = export(found, tmp_path / f"net.{ending}")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(written.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("dtype, largest", [("float32", 3e-6), ("float64", 1e-13)])
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_onnxruntime_takes_every_activation(tmp_path, dtype, largest, hidden):
+    pytest.importorskip("onnx", reason="pip install 'distmlp[export]' enables it")
+    runtime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime enables it")
+    for output in ACTIVATIONS:
+        outputs = 3 if output == "softmax" or hidden > output else 1
+        found, config = checkpoint((7, 9, outputs), hidden, output, dtype, 0.5, True)
+        export(found, tmp_path / "net.onnx")
+        session = runtime.InferenceSession(tmp_path / "net.onnx")
+        x = some_rows(7, dtype, 0.5)
+        a, classes = session.run(["a2", "class"], {"x": x})
+        right = predicted(found, config, x)
+        assert abs(a - right).max() <= largest * max(abs(right).max(), 1)
+        assert classes.dtype == np.int64
+        assert classes.tolist() == predicted_classes(a).tolist()
+
+
+def test_onnx_softplus_keeps_its_small_values(tmp_path):
+    pytest.importorskip("onnx", reason="pip install 'distmlp[export]' enables it")
+    runtime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime enables it")
+    found, config = checkpoint((1, 1), "tanh", "softplus", "float64")
+    found.v[:] = 1, 0
+    export(found, tmp_path / "net.onnx")
+    x = np.linspace(-700, 700, 2801)[:, None]
+    (a,) = runtime.InferenceSession(tmp_path / "net.onnx").run(None, {"x": x})
+    np.testing.assert_allclose(a, predicted(found, config, x), rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype, largest", [("float32", 3e-6), ("float64", 1e-14)])
+def test_torch_takes_the_state(tmp_path, dtype, largest):
+    torch = pytest.importorskip("torch", reason="pip install torch enables it")
+    found, config = checkpoint((7, 9, 5, 3), "tanh", "softplus", dtype, 0.3)
+    export(found, tmp_path / "net.pt")
+    nn = torch.nn
+    layers = [nn.Linear(7, 9), nn.Tanh(), nn.Linear(9, 5), nn.Tanh(), nn.Linear(5, 3)]
+    module = nn.Sequential(*layers, nn.Softplus(threshold=100)).to(getattr(torch, dtype))
+    module.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
+    x = some_rows(7, dtype, 0.3)
+    with torch.no_grad():
+        a = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(a, predicted(found, config, x), rtol=largest, atol=largest)
+
+
+def test_a_missing_torch_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    found, _ = checkpoint((3, 2), "tanh", "identity", "float32")
+    with pytest.raises(
+        InputError, match=r"net\.pt: writing this format needs torch: pip install t"
+    ):
+        export(found, tmp_path / "net.pt")
+
+
 def test_onnx(run, tmp_path):
     onnx = pytest.importorskip("onnx", reason="pip install 'distmlp[export]' enables it")
     from onnx.reference import ReferenceEvaluator
@@ -100,7 +171,7 @@ def test_onnx(run, tmp_path):
     directory, x, expected = run
     scoring.export_network(directory, tmp_path / "net.onnx")
     onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
-    (found,) = ReferenceEvaluator(str(tmp_path / "net.onnx")).run(
+    (found, *_) = ReferenceEvaluator(str(tmp_path / "net.onnx")).run(
         None, {"x": x.astype(expected.dtype)}
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -109,9 +180,9 @@ def test_onnx(run, tmp_path):
 def test_an_unknown_ending_is_refused_and_leaves_nothing(run, tmp_path):
     directory, _, _ = run
     with pytest.raises(
-        InputError, match=r"net\.pt: cannot tell the format .* \.npz, \.safetensors, \.onnx"
+        InputError, match=r"net\.tar: cannot tell the format .* \.npz, \.safetensors, \.onnx"
     ):
-        scoring.export_network(directory, tmp_path / "net.pt")
+        scoring.export_network(directory, tmp_path / "net.tar")
     assert not list(tmp_path.glob("*net*"))
 
 

@@ -1,0 +1,33 @@
+/* A trained network, LAYERS, written by distmlp from the v with the SHA-256
+   V_SHA256.
+
+   The functions may be called from several threads at once; they allocate nothing, and use STACK bytes of stack.  The
+   link needs -lm.  Where NAME_check() gives 0, all numbers are the bits of `distmlp predict`. */
+
+#ifndef UPPER_H
+#define UPPER_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define UPPER_INPUTS INPUT_COUNT
+#define UPPER_OUTPUTS OUTPUT_COUNT
+#define UPPER_V_SHA256 "V_SHA256"
+
+/* The outputs a, rows x UPPER_OUTPUTS, of raw inputs x, rows x UPPER_INPUTS, each row after row. */
+void NAME_predict(size_t rows, const REAL *x, REAL *a);
+@classes
+/* The most likely class of each row, counted from 0. */
+void NAME_classes(size_t rows, const REAL *x, int *classes);
+@end
+/* How many outputs of a few known rows differ from those of distmlp: 0 where this build computes as it should. */
+int NAME_check(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
