@@ -82,8 +82,8 @@ def evaluate(
 def load(place: str | Path, *, which: str = "best") -> "TrainedNetwork":
     """A trained network, to call `predict(x)`, `predict_proba(x)` and `evaluate(x, y)` on arrays in memory.
 
-    place: a checkpoint's file or a run directory; which: as for `evaluate`.  Each call gives the bits that the commands give.  It is of this
-    process alone: under mpirun each rank may load it.  Raises InputError.
+    place: a checkpoint's file or a run directory; which: as for `evaluate`.  Each call gives the bits that the
+    commands give.  It is of this process alone: under mpirun each rank may load it.  Raises InputError.
     """
     from distmlp.results import trained
 
