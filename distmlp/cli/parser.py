@@ -182,11 +182,9 @@ def _add_export(commands: Any) -> None:
         commands,
         "export",
         "Write a trained network for other programs.",
-        "The format follows from the ending.  .c writes OUT.c, OUT.h and OUT_fortran.f90, which call the network\n"
-        "without any library, to the bits of predict; the functions are named after the file.  .npz needs nothing\n"
-        'more, .safetensors and .onnx need pip install "distmlp[export]", .pt (the state of a torch.nn.Sequential)\n'
-        "needs PyTorch.  .c, .onnx and .pt take raw inputs; in .npz and .safetensors the tensors are named w1 … wN\n"
-        "and b1 … bN, and the scale stands beside them.",
+        "The ending names the format.  .c writes OUT.c, OUT.h and OUT_fortran.f90, which need no library and give the\n"
+        "bits of predict.  .npz needs nothing more, .onnx and .safetensors pip install 'distmlp[export]', .pt PyTorch.\n"
+        ".c, .onnx and .pt take raw inputs; .npz and .safetensors hold w1 … wN, b1 … bN and the scale.",
     )
     _add_checkpoint(parser, "best")
     parser.add_argument(

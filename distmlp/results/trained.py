@@ -11,15 +11,15 @@ import numpy as np
 
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
-from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.kernels import known_answers
-from distmlp.kernels.layer_twins import sum_in_lanes
 from distmlp.mathematics.metrics import predicted_classes
-from distmlp.mathematics.network import Network, Workspace, forward
+from distmlp.mathematics.network import Network
 from distmlp.parallel.communicator import SingleProcess
+from distmlp.results import scoring
+from distmlp.results.inference import network_outputs, probabilities, rows_of_inputs
 from distmlp.runs import checkpoint
-from distmlp.training.evaluation import BLOCK, Metrics
+from distmlp.training.evaluation import Metrics
 from distmlp.training.preparation import network_of
 
 
@@ -77,8 +77,6 @@ class TrainedNetwork:
         x: as for `outputs`.  y: (n,) whole numbers, which are classes, or (n,) or (n, outputs) numbers.
         Raises InputError.
         """
-        from distmlp.results import scoring
-
         with tempfile.TemporaryDirectory(prefix="distmlp-") as directory:
             spec = write_set(Path(directory) / "set.h5", self.config, x, y)
             return scoring.evaluate(self.path, spec, SingleProcess())
@@ -91,69 +89,6 @@ def load(place: str | Path, which: str = "best") -> TrainedNetwork:
     facts = {**found.facts, "path": str(found.path)}
     config = from_json(facts["config"])
     return TrainedNetwork(found.path, config, found.v, bool(facts["classes"]), facts)
-
-
-def network_outputs(config: Config, v: np.ndarray, x: Any) -> np.ndarray:
-    """The outputs a, (n, outputs), of the network that a config describes, with parameters v, for inputs x.
-
-    x and errors: as for `TrainedNetwork.outputs`.
-    """
-    network, rows = network_of(config), rows_of_inputs(x, config.network.layers[0])
-    transform, dtype = transform_of(config.data), v.dtype
-    w, b = network.layout.views(v)
-    workspace = Workspace(network.layers, dtype)
-    a = np.empty((len(rows), network.layers[-1]), dtype)
-    with np.errstate(all="ignore"):
-        for start in range(0, len(rows), BLOCK):
-            block = transform.applied(rows[start : start + BLOCK], dtype)
-            bad = ~np.isfinite(block).all(axis=1)
-            if bad.any():
-                raise InputError(
-                    f"x: row {start + int(np.argmax(bad))} holds a NaN or an infinity, or becomes one "
-                    f"as {dtype} times data.scale"
-                )
-            p = workspace.view(1, len(block), block[None])
-            forward(network, w, b, p)
-            a[start : start + BLOCK] = p.a[-1][0]
-    return a
-
-
-def probabilities(config: Config, a: np.ndarray, where: str) -> np.ndarray:
-    """The classes' probabilities, (n, classes), from outputs a, (n, outputs).
-
-    Softmax outputs are probabilities.  One sigmoid output is that of class 1.  Several sigmoid outputs are divided
-    by their sum.  where: what an error names.  Raises InputError for other outputs.
-    """
-    output = config.network.output
-    if output == "softmax":
-        return a
-    if output != "sigmoid":
-        raise InputError(
-            f'{where}: network.output is "{output}", whose outputs are no probabilities; '
-            'expected "softmax" or "sigmoid"'
-        )
-    if a.shape[1] == 1:
-        return np.hstack([1 - a, a])
-    total = sum_in_lanes(a)[:, None]
-    even = a.dtype.type(1 / a.shape[1])
-    return np.where(total > 0, a / np.where(total > 0, total, 1), even)
-
-
-def rows_of_inputs(x: Any, width: int) -> np.ndarray:
-    """Inputs as rows of numbers, (n, width).  Raises InputError where they are none."""
-    rows = np.asarray(x)
-    if rows.dtype.kind not in "iubf":
-        raise InputError(f"x has the dtype {rows.dtype}, but expected real numbers")
-    if rows.ndim < 2:
-        raise InputError(
-            f"x has the shape {rows.shape}, but expected (samples, {width}); one sample is x[None]"
-        )
-    found = int(np.prod(rows.shape[1:]))
-    if found != width:
-        raise InputError(
-            f"x has {found} inputs a sample, but network.layers begins with {width}; they must be equal"
-        )
-    return rows.reshape(len(rows), width)
 
 
 def write_set(path: Path, config: Config, x: Any, y: Any) -> str:

@@ -8,7 +8,7 @@ from distmlp import files
 from distmlp.config.reading import from_tables
 from distmlp.mathematics.initializers import initialize
 from distmlp.results.export import contents
-from distmlp.results.trained import network_outputs
+from distmlp.results.inference import network_outputs
 from distmlp.runs.checkpoint import Checkpoint, v_sha256
 from distmlp.training.preparation import network_of
 

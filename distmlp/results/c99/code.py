@@ -15,7 +15,7 @@ from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
 from distmlp.results.c99.functions import array, functions, number, real_of, sections
-from distmlp.results.trained import network_outputs
+from distmlp.results.inference import network_outputs
 
 #: Links of a chain (docs/arithmetic.md).
 _CHAIN = 256
