@@ -5,18 +5,21 @@ What it calls is imported inside, so that no command waits for what only others 
 """
 
 import json
+import os
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distmlp.cli import convert
+from distmlp.cli import convert, seeing
 from distmlp.cli import many as many_networks
 from distmlp.errors import COMPLETE, CRASHED, STOPPED
 
 if TYPE_CHECKING:
     from distmlp.parallel.communicator import Communicator
+    from distmlp.training.loop import Result
 
 #: What `inspect` prints for people, in this order.
 _FACTS = (
@@ -52,23 +55,36 @@ def train(args: Namespace, comm: "Communicator") -> int:
     """Trains; says where the checkpoint is and what v is.  STOPPED where it was asked to stop."""
     from distmlp.training import loop, reporting
 
-    args.stop.comm = comm
+    args.stop.comm, began = comm, time.monotonic()
     bar = {"auto": None, "bar": True, "none": False}[args.progress]
     result = loop.train(
         args.config, comm, resume=args.resume, report=reporting.Report(bar), should_stop=args.stop
     )
     if comm.rank == 0:
-        if not result.complete:
-            why = "the time limit" if result.reason == "time limit" else "a signal"
-            print(f"stopped after step {result.step} by {why}; the same command goes on from there")
-        elif result.reason != "epochs":
-            print(f"ended after step {result.step}: {_ENDS[result.reason]}")
-        if result.shown.best.value is not None:
-            best = result.shown.best
-            print(f"best       step {best.step}, {result.shown.metric} {best.value:.9g}")
-        print(f"checkpoint {result.checkpoint}")
-        print(f"v sha256   {result.v_sha256}", flush=True)
+        _say_how_it_ended(result, Path(args.config.run.directory), time.monotonic() - began)
     return COMPLETE if result.complete else STOPPED
+
+
+def _say_how_it_ended(result: "Result", run: Path, seconds: float) -> None:
+    """Prints what a training has come to, and what to do next."""
+    from distmlp.runs.log import read_log
+    from distmlp.training import summary, terminal
+
+    records = read_log(run / "log.jsonl")
+    if not result.complete:
+        why = "the time limit" if result.reason == "time limit" else "a signal"
+        print(f"stopped after step {result.step} by {why}; the same command goes on from there")
+    elif result.reason != "epochs":
+        print(f"ended after step {result.step}: {_ENDS[result.reason]}")
+    shown = os.path.relpath(run) if run.is_relative_to(Path.cwd()) else str(run)
+    rows = [
+        *summary.end_of(result.shown, records, seconds),
+        ("checkpoint", str(result.checkpoint)),
+        ("v sha256", result.v_sha256),
+        ("next", f"distmlp evaluate {shown}    prints every metric"),
+        ("", f"distmlp verify {shown}      trains a part of it again and compares the bits"),
+    ]
+    print(f"\n{terminal.text_of(rows)}", flush=True)
 
 
 def evaluate(args: Namespace, comm: "Communicator") -> int:
@@ -222,6 +238,7 @@ HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
     "verify": verify,
     "export": export,
     "compare": compare,
+    "watch": seeing.watch,
     "submit": submit,
     "status": status,
     "convert": convert.run,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distmlp import __version__
-from distmlp.cli import convert, jobs, launch, many
+from distmlp.cli import convert, jobs, launch, many, seeing
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
@@ -46,6 +46,7 @@ def make() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_export(commands)
     _add_compare(commands)
+    seeing.add_watch(_add(commands, "watch", seeing.WATCH, seeing.WATCH_EPILOG))
     _add_submit(commands)
     _add_status(commands)
     _add_many(commands)

@@ -2,7 +2,8 @@
 
 Each line has "event", "time" (seconds since 1970), and
 
-began      step, last_step, ranks: steps are taken from this one on
+began      step, last_step, ranks, kernels, environment (hosts and their ranks, MPI, versions): steps are taken
+           from this one on
 lost       who (words, such as one for each lost rank), ranks (that go on), step (null: before the first)
 stopped    step, reason (signal, time limit): the run was asked to stop, and its last checkpoint is written
 complete   step, reason (epochs, patience, stop rule, until): finished.json is there
@@ -36,13 +37,16 @@ _NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
 Event = dict[str, Any]
 
 
-def began(step: int, last_step: int, ranks: int, kernels: str) -> Event:
+def began(
+    step: int, last_step: int, ranks: int, kernels: str, environment: dict[str, Any] | None = None
+) -> Event:
     return {
         "event": "began",
         "step": step,
         "last_step": last_step,
         "ranks": ranks,
         "kernels": kernels,
+        "environment": environment or {},
     }
 
 

@@ -6,11 +6,11 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
 
 from distmlp.parallel.communicator import Communicator
 from distmlp.runs.events import Event, append
 from distmlp.runs.log import Log
+from distmlp.training.terminal import Sight, epoch_line, text_of
 
 
 class Silent:
@@ -24,6 +24,9 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Something that the user may want to know."""
+
+    def begin(self, rows: list[tuple[str, str]]) -> None:
+        """What is about to be trained, as labels and what is said of them; steps are taken soon."""
 
     def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
         """Steps are taken from this one on; the log's records after it will be made again.
@@ -61,6 +64,10 @@ class OnRank0(Silent):
     def note(self, text: str) -> None:
         if self._comm.rank == 0:
             self._report.note(text)
+
+    def begin(self, rows: list[tuple[str, str]]) -> None:
+        if self._comm.rank == 0:
+            self._report.begin(rows)
 
     def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
         if self._comm.rank == 0:
@@ -136,69 +143,39 @@ class LogOnly(Silent):
 
 
 class Report(LogOnly):
-    """The log; lines on standard output; a progress bar on standard error.
+    """The log; tables and lines on standard output; a progress bar on standard error.
 
     bar: True, False, or None for "where standard error is a terminal".
     """
 
     def __init__(self, bar: bool | None = None) -> None:
         super().__init__()
-        self._show_bar = sys.stderr.isatty() if bar is None else bar
-        self._bar: Any = None  # a tqdm, where there is one
+        self._sight = Sight(sys.stderr.isatty() if bar is None else bar)
 
     def warn(self, text: str) -> None:
-        self._line(f"distmlp: {text}", sys.stderr)
+        self._sight.line(f"distmlp: {text}", sys.stderr)
 
     note = warn
 
     def say(self, text: str) -> None:
-        self._line(text, sys.stdout)
+        self._sight.line(text, sys.stdout)
 
-    def _line(self, text: str, stream: TextIO) -> None:
-        if self._bar is not None:
-            self._bar.clear()
-        try:
-            print(text, file=stream, flush=True)
-        except OSError:
-            # Whoever read this has gone, but the training goes on; what is still said goes nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        if self._bar is not None:
-            self._bar.refresh()
+    def begin(self, rows: list[tuple[str, str]]) -> None:
+        self.say(f"{text_of(rows)}\n")
 
     def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
         super().start(log, step, last_step, record)
-        if self._show_bar:
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=last_step,
-                initial=step,
-                unit="step",
-                mininterval=0.25,
-                dynamic_ncols=True,
-                leave=False,
-                file=sys.stderr,
-            )
+        self._sight.open(step, last_step)
 
     def advance(self) -> None:
-        if self._bar is not None:
-            self._bar.update()
+        if self._sight.bar is not None:
+            self._sight.bar.update()
 
     def epoch(self, record: dict, epochs: int) -> None:
         super().epoch(record, epochs)
-        words = [
-            f"epoch {record['epoch']:>{len(str(epochs))}}/{epochs}",
-            f"cost {record['cost']:.6f}",
-        ]
-        if record["validation_cost"] is not None:
-            words.append(f"validation cost {record['validation_cost']:.6f}")
-        if record["accuracy"] is not None:
-            words.append(f"{record['accuracy_of']} accuracy {100 * record['accuracy']:.2f} %")
-        words.append(f"{record['samples_per_second']:,.0f} samples/s")
-        self.say("  ".join(words))
+        self.say(epoch_line(record, epochs))
+        self._sight.epoch(record, epochs)
 
     def close(self) -> None:
         super().close()
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._sight.close()

@@ -15,6 +15,7 @@ from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint, events
 from distmlp.runs.checkpoint import Checkpoint
 from distmlp.runs.log import read_log
+from distmlp.training import summary
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
@@ -39,14 +40,16 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
         kept = found.facts.get("data", {}).get("train")
         run.witness.known = run.witness.known or (kept and int(kept, 16))
         saver.resumed(found, state)
-    _say_what_the_ranks_are_for(run)
+    run.report.begin(summary.start_of(run, state))
+    _warn_of_idle_ranks(run)
     if choice.compiled is None:
         run.report.say(
             "the kernels run in numpy: to the same bits, but hundreds of times slower "
             f"({choice.WHY_IN_NUMPY})"
         )
     run.report.start(directory.log, state.step, run.last_step)
-    run.report.event(events.began(state.step, run.last_step, comm.size, choice.name()))
+    here = summary.environment(comm)
+    run.report.event(events.began(state.step, run.last_step, comm.size, choice.name(), here))
     return state
 
 
@@ -174,8 +177,8 @@ def _check_data(run: Prepared, found: Checkpoint) -> None:
             )
 
 
-def _say_what_the_ranks_are_for(run: Prepared) -> None:
-    """Warns of ranks that will idle; notes where a lost rank ends the job."""
+def _warn_of_idle_ranks(run: Prepared) -> None:
+    """Warns of ranks that will idle; notes that a lost host ends the job."""
     comm, sharding = run.comm, run.sharding
     idle = comm.size - sharding.count
     if idle > 0:
@@ -185,7 +188,7 @@ def _say_what_the_ranks_are_for(run: Prepared) -> None:
             f"{sharding.micro_batch_size}; {max(1, sharding.batch_size // comm.size)} "
             "would use them all, and give another v)"
         )
-    if comm.size > 1 and not comm.resilient:
+    if len(set(comm.hosts)) > 1 and not comm.resilient:
         run.report.note(
             f"{comm.mpi} was started without fault tolerance: a lost rank ends the job, and the same command "
             "goes on from the last checkpoint (distmlp launch starts Open MPI 5 with it)"

@@ -15,6 +15,7 @@ COMMANDS = {
     "verify": ["run"],
     "export": ["run", "net.npz"],
     "compare": ["run"],
+    "watch": ["runs/mine", "--once"],
     "submit": ["c.toml", "--ntasks", "2", "--time", "1:00:00"],
     "status": ["c.toml"],
     "convert": ["a.csv", "o.h5"],

@@ -14,7 +14,7 @@ def kinds(found):
 def test_what_is_appended_is_read(tmp_path):
     began = time.time()
     written = [
-        events.began(0, 42, 3, "plain"),
+        events.began(0, 42, 3, "plain", {"hosts": {"a": 2, "b": 1}}),
         events.lost(["rank 2 on b (process 7)"], 2, 20),
         events.failed(1, "rank 1 of 2 failed: memory", "step 21"),
         events.stopped(21),

@@ -1,0 +1,147 @@
+"""What a run says of itself when it begins and when it has ended: tables of two columns, for people."""
+
+import platform
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from distmlp import arithmetic
+from distmlp.data.dataset import DataSet
+from distmlp.kernels import choice as kernels
+from distmlp.parallel.communicator import Communicator
+from distmlp.training.preparation import Prepared
+from distmlp.training.state import State
+from distmlp.training.terminal import words_of
+from distmlp.training.tracking import Progress
+
+#: The rows of a table: a label, and what is said of it.
+Rows = list[tuple[str, str]]
+
+#: Hosts that are named one by one.
+_MOST_HOSTS = 4
+
+
+def start_of(run: Prepared, state: State) -> Rows:
+    """What is about to be trained, on what, and where it will be saved; the same on every rank."""
+    c, comm = run.config, run.comm
+    rows = [("data", _set(run.data))]
+    if run.validation is not None:
+        rows.append(("validation", _set(run.validation)))
+    n, t, o = c.network, c.training, c.optimizer
+    rows += [
+        (
+            "network",
+            f"{' → '.join(map(str, n.layers))}, {n.activation}, {n.output} output, {n.cost} cost",
+        ),
+        ("parameters", f"{run.network.layout.size:,}, {c.dtype}"),
+        ("memory", _memory(run)),
+        ("ranks", f"{_ranks(comm)}, {comm.mpi}"),
+    ]
+    if comm.size > 1:
+        rows.append(("lost ranks", _when_a_rank_is_lost(comm)))
+    micro = run.sharding
+    rows += [
+        (
+            "batch",
+            f"{micro.batch_size:,} samples in {_many(micro.count, 'micro-batch', 'es')} of "
+            f"{micro.micro_batch_size}; {_many(run.steps_per_epoch, 'step')} an epoch",
+        ),
+        ("training", f"{_many(t.epochs, 'epoch')} of {o.name}, learning rate {o.learning_rate:g}"),
+        (
+            "arithmetic",
+            f"definition {arithmetic.DEFINITION}, kernels {kernels.name()}, {c.reduction} sums",
+        ),
+        ("saved in", c.run.directory),
+    ]
+    if state.step:
+        rows.append(("begins", f"after step {state.step:,} of {run.last_step:,}"))
+    return rows
+
+
+def environment(comm: Communicator) -> dict[str, Any]:
+    """What a start runs on, for events.jsonl: it changes no bit of a result."""
+    return {
+        "hosts": dict(Counter(comm.hosts)),
+        "mpi": comm.mpi,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "numpy": np.__version__,
+    }
+
+
+def end_of(shown: Progress, records: list[dict], seconds: float) -> Rows:
+    """What a training has come to, and how long it took.
+
+    records: all of the log.  seconds: since the command began.
+    """
+    rows: Rows = []
+    best = shown.best
+    if best.value is not None:
+        epochs = [record for record in records if record["step"] == best.step]
+        place = f"epoch {epochs[0]['epoch']}, " if epochs else ""
+        rows.append(("best", f"{place}step {best.step}: {shown.metric} {best.value:.9g}"))
+    if records:
+        spent = sum(record["seconds"] for record in records)
+        samples = sum(record["seconds"] * record["samples_per_second"] for record in records)
+        rows += [
+            ("last epoch", words_of(records[-1])),
+            (
+                "time",
+                f"{duration(seconds)}; {duration(spent)} in {_many(len(records), 'epoch')}, "
+                f"{samples / spent:,.0f} samples/s",
+            ),
+        ]
+    return rows
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that people would use."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def bytes_in_words(number: float) -> str:
+    """A number of bytes in the unit that people would use."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"
+
+
+def _set(data: DataSet) -> str:
+    outputs = "classes" if data.classes else _many(data.outputs or 1, "number")
+    return (
+        f"{data.spec}, {_many(data.rows, 'row')} of {_many(data.width, 'input')} "
+        f"({data.input_dtype.name}), targets: {outputs}"
+    )
+
+
+def _memory(run: Prepared) -> str:
+    """About what a rank needs: v, the optimizer's arrays, the counts and their sum; then its window of the data."""
+    item = np.dtype(run.config.dtype).itemsize
+    network = run.network.layout.size * item * (3 + len(run.optimizer.arrays))
+    data = min(run.data.stored_bytes, run.config.data.window_bytes)
+    return f"a rank: {bytes_in_words(network)} for the network, {bytes_in_words(data)} for data"
+
+
+def _ranks(comm: Communicator) -> str:
+    hosts = Counter(comm.hosts)
+    names = [f"{name}: {count}" for name, count in hosts.items()] if len(hosts) > 1 else list(hosts)
+    if len(names) > _MOST_HOSTS:
+        names = [*names[:_MOST_HOSTS], "…"]
+    return f"{comm.size} on {_many(len(hosts), 'host')} ({', '.join(names)})"
+
+
+def _when_a_rank_is_lost(comm: Communicator) -> str:
+    if comm.resilient:
+        return "the others go on without them"
+    return "end the job, and the same command goes on from the last checkpoint"
+
+
+def _many(number: int, one: str, ending: str = "s") -> str:
+    return f"{number:,} {one if number == 1 else one + ending}"
