@@ -10,7 +10,15 @@ mathematics import numpy and nothing else.  Importing distmlp imports none of th
 """
 
 __version__ = "0.2.0.dev0"
-__all__ = ["InputError", "evaluate", "load", "load_config", "train"]
+__all__ = [
+    "InputError",
+    "MLPClassifier",
+    "MLPRegressor",
+    "evaluate",
+    "load",
+    "load_config",
+    "train",
+]
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +29,7 @@ from distmlp.errors import InputError
 
 if TYPE_CHECKING:
     from distmlp.config.sections import Config
+    from distmlp.estimator import MLPClassifier, MLPRegressor
     from distmlp.results.trained import TrainedNetwork
     from distmlp.training.evaluation import Metrics
     from distmlp.training.loop import Result
@@ -88,3 +97,16 @@ def load(place: str | Path, *, which: str = "best") -> "TrainedNetwork":
     from distmlp.results import trained
 
     return trained.load(place, which)
+
+
+def __getattr__(name: str) -> Any:
+    """The scikit-learn estimators, which are imported when they are asked for."""
+    if name not in ("MLPClassifier", "MLPRegressor"):
+        raise AttributeError(f"module 'distmlp' has no attribute {name!r}")
+    try:
+        from distmlp import estimator
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f'distmlp.{name} needs {error.name}: pip install "distmlp[sklearn]"'
+        ) from None
+    return getattr(estimator, name)

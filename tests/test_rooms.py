@@ -21,7 +21,7 @@ FLOORS = [
     ["data", "runs"],
     ["training", "cluster"],
     ["results"],
-    ["many"],
+    ["many", "estimator"],
     ["__init__"],
     ["cli"],
     ["__main__"],
