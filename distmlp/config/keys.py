@@ -81,6 +81,16 @@ def size(default: str) -> Any:
     return key(default, 'a size such as "256 MB" or "2 GiB"', _is_size)
 
 
+def scaling() -> Any:
+    """A key that takes how columns are scaled: one way for all, or one a column."""
+    names = "none", "standardise", "min-max"
+    return key(
+        "none",
+        f"one of {', '.join(names)}, or a list of them, one a column",
+        lambda x: x in names if isinstance(x, str) else is_list(x) and all(n in names for n in x),
+    )
+
+
 def duration(default: str, free: bool = False) -> Any:
     """A key that takes a time."""
     words = 'a time such as "90 seconds", "30 minutes" or "12 hours", or "" for none'
@@ -116,6 +126,11 @@ def is_free(declared: Field[Any]) -> bool:
 def is_int(x: object) -> bool:
     """Whether a value is a whole number; true and false are none."""
     return isinstance(x, int) and not isinstance(x, bool)
+
+
+def is_list(x: object) -> bool:
+    """Whether a value is a list that has something in it."""
+    return isinstance(x, list) and len(x) > 0
 
 
 def is_number(x: object) -> bool:

@@ -126,6 +126,7 @@ def _check_together(config: Config, where: str) -> None:
             f'{where}: network.output is "softmax" with one output neuron, whose output is always 1: '
             'use "sigmoid", or one neuron a class'
         )
+    _check_scaling(config, where)
     batch_size = training.batch_size
     if isinstance(batch_size, int) and training.micro_batch_size > batch_size:
         raise InputError(
@@ -180,6 +181,20 @@ def _check_folds(data: DataConfig, where: str) -> None:
         raise InputError(
             f'{where}: data.fold is {data.fold}, the fold to validate on, but data.validation is "{data.validation}": '
             "expected one of the two"
+        )
+
+
+def _check_scaling(config: Config, where: str) -> None:
+    data = config.data
+    if data.scale != 1 and data.scales_inputs:
+        raise InputError(
+            f"{where}: data.scale is {data.scale} and data.scale_inputs is {_toml(data.scale_inputs)}: "
+            "expected one of the two"
+        )
+    if config.network.cost == "cross-entropy" and data.scales_targets:
+        raise InputError(
+            f'{where}: data.scale_targets is {_toml(data.scale_targets)}, but network.cost "cross-entropy" '
+            "needs targets as they are"
         )
 
 

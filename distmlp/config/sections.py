@@ -48,12 +48,30 @@ class DataConfig:
     inputs: str = keys.text("x", "the name of a dataset in the group")
     targets: str = keys.text("y", "the name of a dataset in the group")
     scale: float = keys.number(1.0)
+    scale_inputs: str | tuple[str, ...] = keys.scaling()
+    scale_targets: str | tuple[str, ...] = keys.scaling()
+    missing: str = keys.choice("refuse", "refuse", "mean", "mean-and-indicator")
     chunk_rows: int = keys.count(0, least=0)
     window: str = keys.size("256 MB")
     scan: bool = keys.flag(True, free=True)
     folds: int = keys.count(0, least=0)
     fold: int = keys.count(0, least=0)
     fold_by: str = keys.text("rows", '"rows", "classes" or the name of a dataset of groups')
+
+    @property
+    def scales_inputs(self) -> bool:
+        """Whether inputs are scaled by column."""
+        return self.scale_inputs != "none"
+
+    @property
+    def scales_targets(self) -> bool:
+        """Whether targets are scaled by column."""
+        return self.scale_targets != "none"
+
+    @property
+    def fills(self) -> bool:
+        """Whether missing inputs become the training mean."""
+        return self.missing != "refuse"
 
     @property
     def window_bytes(self) -> int:

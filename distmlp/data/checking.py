@@ -7,7 +7,7 @@ import numpy as np
 from distmlp.config.sections import Config
 from distmlp.data import digest
 from distmlp.data.dataset import DataSet
-from distmlp.data.transform import transform_of
+from distmlp.data.transform import Affine, Transform, kept_dtype
 from distmlp.errors import InputError
 
 #: Rows that are looked through at a time: their memory is small beside a window's.
@@ -26,9 +26,14 @@ _REACH = {
 }
 
 
-def check_against_network(data: DataSet, layers: tuple[int, ...], where: str) -> None:
-    """InputError where the set's columns are not the network's inputs and outputs.  where: the config key."""
-    if data.width != layers[0]:
+def check_against_network(
+    data: DataSet, layers: tuple[int, ...], where: str, indicators: bool = False
+) -> None:
+    """InputError where the set's columns are not the network's inputs and outputs.  where: the config key.
+
+    indicators: whether the network has further inputs, which say where values are missing.
+    """
+    if data.width != layers[0] and not (indicators and data.width < layers[0] <= 2 * data.width):
         raise InputError(
             f"{where} {data.spec}: a sample has {data.width} inputs, but network.layers begins with {layers[0]}; they must be equal"
         )
@@ -98,7 +103,7 @@ def scan(data: DataSet, rows: range, config: Config) -> Seen:
     """
     dtype, seen = np.dtype(config.dtype), Seen()
     memory = data.memory(min(_BLOCK_ROWS, len(rows)))
-    kept = data.memory(0, dtype)
+    kept = data.memory(0, kept_dtype(config.data, dtype))
     hashes = digest.RowHash(*kept)
     wide = data.input_dtype.itemsize > dtype.itemsize or (
         data.input_dtype.kind in "iu" and (data.input_dtype.itemsize >= dtype.itemsize)
@@ -125,12 +130,16 @@ def _first_fault(
 ) -> tuple[int, str] | None:
     """The first of these rows that cannot be trained on, and why; they begin with row `start`."""
     network, dtype = config.network, np.dtype(config.dtype)
+    scale = Transform(config.data.scale)
     found = []
     if data.input_dtype.kind == "f":
-        transform = transform_of(config.data)
         with np.errstate(over="ignore", invalid="ignore"):
-            a = x if transform.scale == 1 and x.dtype == dtype else transform.applied(x, dtype)
+            a = x
+            if not config.data.scales_inputs and (scale.scale != 1 or x.dtype != dtype):
+                a = scale.applied(x, dtype)
         finite = np.isfinite(a)
+        if config.data.fills:
+            finite |= np.isnan(x)
         if not finite.all():
             found.append(
                 (
@@ -178,22 +187,36 @@ def _target_faults(
     return faults
 
 
-def doubts(data: DataSet, seen: Seen, config: Config) -> list[str]:
+def doubts(data: DataSet, seen: Seen, config: Config, transform: Transform) -> list[str]:
     """Sentences on a training set that can be trained on, but not to any use."""
     found = []
     low, high = _REACH.get(config.network.output, (-np.inf, np.inf))
     targets = seen.targets
-    if targets is not None and (targets.low.min() < low or targets.high.max() > high):
+    least, largest = _reached(targets, transform.targets)
+    if least < low or largest > high:
         found.append(
-            f"{data.spec}: targets reach from {targets.low.min():.6g} to {targets.high.max():.6g}, but network.output "
+            f"{data.spec}: targets reach from {least:.6g} to {largest:.6g}, but network.output "
             f'"{config.network.output}" gives {low:g} to {high:g}: no training can reach them; '
             'use network.output "identity"'
         )
     dtype = np.dtype(config.dtype)
-    for name, columns in (("inputs", seen.inputs), ("targets", targets)):
-        if columns is not None:
+    for name, columns, scaled in (
+        ("inputs", seen.inputs, transform.inputs),
+        ("targets", targets, transform.targets),
+    ):
+        if columns is not None and scaled is None:
             found += _indistinct(data.spec, name, columns, dtype)
     return found
+
+
+def _reached(targets: Columns | None, scaled: Affine | None) -> tuple[float, float]:
+    """The least and the largest target that the network is to give."""
+    if targets is None:
+        return 0.0, 0.0
+    low, high = targets.low, targets.high
+    if scaled is not None:
+        low, high = (scaled.applied(ends.astype(np.float64)) for ends in (low, high))
+    return float(low.min()), float(high.max())
 
 
 def _indistinct(spec: str, name: str, columns: Columns, dtype: np.dtype) -> list[str]:
@@ -207,5 +230,5 @@ def _indistinct(spec: str, name: str, columns: Columns, dtype: np.dtype) -> list
     column = int(np.argmin(np.where(few, steps, np.inf)))
     return [
         f"{spec}: column {column} of the {name} goes from {low[column]:.15g} to {high[column]:.15g}, "
-        f'where {dtype} tells only {int(steps[column])} apart: use dtype = "float64", or subtract an offset'
+        f'where {dtype} tells only {int(steps[column])} apart: use dtype = "float64", or data.scale_{name} = "standardise"'
     ]

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from distmlp.config.sections import DataConfig
 from distmlp.data.dataset import DataSet
 from distmlp.data.digest import added
-from distmlp.data.transform import transform_of
+from distmlp.data.transform import Transform, kept_dtype, transform_of
 from distmlp.data.windows import Window, Windows
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import aligned
@@ -80,10 +80,12 @@ class Feed:
         seed: int,
         outputs: int,
         dtype: DTypeLike,
+        transform: Transform | None = None,
     ) -> None:
         self._data, self._sharding = data, sharding
         self._outputs, self._dtype = outputs, np.dtype(dtype)
-        self._transform = transform_of(config)
+        self._transform = transform or transform_of(config)
+        self._kept = kept_dtype(config, self._dtype)
         self._groups = sharding.groups(shards)
         memory = config.window_bytes
         if data.stored_bytes <= memory // 2:
@@ -101,7 +103,7 @@ class Feed:
             self._window_steps,
             seed,
             chunk_rows(data, config),
-            self._dtype,
+            self._kept,
         )
         self._window: tuple[int, int] | None = None
         self._read = (-1, 0, 0)
@@ -138,9 +140,7 @@ class Feed:
 
     def as_read(self, x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows as stored, in the dtypes in which a window has them."""
-        dtypes = [
-            None if part is None else part.dtype for part in self._data.memory(0, self._dtype)
-        ]
+        dtypes = [None if part is None else part.dtype for part in self._data.memory(0, self._kept)]
         with np.errstate(over="ignore", invalid="ignore"):
             return x.astype(dtypes[0], copy=False), None if y is None else y.astype(
                 dtypes[1], copy=False
@@ -161,7 +161,7 @@ class Feed:
         """Memory for the longest block of a group, row after row."""
         rows = len(group.shards) * self._block_steps * group.size
         return _Block(
-            x=aligned((rows, self._data.width), self._dtype),
+            x=aligned((rows, self._transform.width(self._data.width)), self._dtype),
             y=np.empty((rows, self._outputs), self._dtype),
             labels=np.empty(rows, np.int64) if self._data.classes else None,
         )
@@ -175,13 +175,17 @@ class Feed:
             if not len(chosen):
                 continue
             x, y = made.x[: len(chosen)], window.y.take(chosen, axis=0)
-            if window.x.dtype == x.dtype:
+            if not self._transform.is_plain:
+                x[:] = self._transform.applied(window.x.take(chosen, axis=0), self._dtype)
+            elif window.x.dtype == x.dtype:
                 # All of them are rows, so nothing is clipped; but where it might raise, numpy takes a copy first.
                 window.x.take(chosen, axis=0, out=x, mode="clip")
             else:
                 np.copyto(x, window.x.take(chosen, axis=0), casting="unsafe")
-            self._transform.apply(x)
-            made.y[: len(chosen)] = self._data.targets_as(y, self._outputs, self._dtype)
+            if self._transform.is_plain:
+                self._transform.apply(x)
+            desired = self._transform.desired(self._data, y, self._outputs, self._dtype)
+            made.y[: len(chosen)] = desired
             if made.labels is not None:
                 made.labels[: len(chosen)] = y
             if self._unseen:

@@ -1,6 +1,7 @@
 """A trained network for other programs: .npz, .safetensors, .onnx, .pt, .c.
 
-In .npz and .safetensors the tensors are named w1 … wN (n, m) and b1 … bN (n,), as in the notes.  The other formats
+In .npz and .safetensors the tensors are named w1 … wN (n, m) and b1 … bN (n,), as in the notes, beside what rows are
+scaled by.  The other formats
 take the raw inputs: what the config's [data] does to them is a part of what is exported.
 """
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
-from distmlp.data.transform import transform_of
+from distmlp.data.transform import Transform, transform_of
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
 from distmlp.results import onnx_graph
@@ -26,6 +27,11 @@ def contents(found: Checkpoint, out: Path) -> dict[Path, bytes]:
     Raises InputError for another ending, or where the library that writes the format is missing.
     """
     config = from_json(found.facts["config"])
+    if out.suffix in (".c", ".pt") and found.data:
+        raise InputError(
+            f"{out}: this format has no place for what data.scale_inputs, data.scale_targets and data.missing do; "
+            "export to .onnx, which has, or to .npz or .safetensors, which keep their numbers"
+        )
     if out.suffix == ".c":
         network = code.Exported(
             out.stem, config, found.v, found.facts["v_sha256"], bool(found.facts["classes"])
@@ -59,7 +65,8 @@ def _npz(found: Checkpoint, config: Config) -> bytes:
     file = BytesIO()
     tensors: dict = {
         **_tensors(found, config),
-        "scale": transform_of(config.data).scale,
+        **found.data,
+        "scale": config.data.scale,
         "v_sha256": found.facts["v_sha256"],
         "config": config.to_json(),
     }
@@ -71,17 +78,18 @@ def _safetensors(found: Checkpoint, config: Config) -> bytes:
     from safetensors.numpy import save
 
     metadata = {
-        "scale": repr(transform_of(config.data).scale),
+        "scale": repr(config.data.scale),
         "v_sha256": found.facts["v_sha256"],
         "config": config.to_json(),
     }
-    return save(_tensors(found, config), metadata)
+    return save({**_tensors(found, config), **found.data}, metadata)
 
 
 def _onnx(found: Checkpoint, config: Config) -> bytes:
     classes, v_sha256 = bool(found.facts["classes"]), found.facts["v_sha256"]
     tensors = _tensors(found, config)
-    return onnx_graph.model(config, tensors, classes, v_sha256).SerializeToString()
+    transform = transform_of(config.data, found.data)
+    return onnx_graph.model(config, tensors, transform, classes, v_sha256).SerializeToString()
 
 
 def _torch(found: Checkpoint, config: Config) -> bytes:
@@ -89,7 +97,7 @@ def _torch(found: Checkpoint, config: Config) -> bytes:
     import torch
 
     tensors, N = _tensors(found, config), len(config.network.layers) - 1
-    tensors["w1"] = tensors["w1"] * transform_of(config.data).factor(found.v.dtype)
+    tensors["w1"] = tensors["w1"] * Transform(config.data.scale).factor(found.v.dtype)
     state = {}
     for l in range(1, N + 1):
         state[f"{2 * (l - 1)}.weight"] = torch.from_numpy(tensors[f"w{l}"])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from distmlp.config.sections import Config
-from distmlp.data.transform import transform_of
+from distmlp.data.transform import Transform
 from distmlp.errors import InputError
 from distmlp.kernels.layer_twins import sum_in_lanes
 from distmlp.mathematics.network import Workspace, forward
@@ -13,16 +13,17 @@ from distmlp.training.evaluation import BLOCK
 from distmlp.training.preparation import network_of
 
 
-def network_outputs(config: Config, v: np.ndarray, x: Any) -> np.ndarray:
+def network_outputs(config: Config, v: np.ndarray, x: Any, transform: Transform) -> np.ndarray:
     """The outputs a, (n, outputs), of the network that a config describes, with parameters v, for inputs x.
 
     x and errors: as for `TrainedNetwork.outputs`.
     """
-    network, rows = network_of(config), rows_of_inputs(x, config.network.layers[0])
-    transform, dtype = transform_of(config.data), v.dtype
+    network, dtype = network_of(config), v.dtype
+    rows = rows_of_inputs(x, config.network.layers[0] - transform.width(0))
     w, b = network.layout.views(v)
     workspace = Workspace(network.layers, dtype)
-    a = np.empty((len(rows), network.layers[-1]), dtype)
+    kind = dtype if transform.targets is None else np.dtype(np.float64)
+    a = np.empty((len(rows), network.layers[-1]), kind)
     with np.errstate(all="ignore"):
         for start in range(0, len(rows), BLOCK):
             block = transform.applied(rows[start : start + BLOCK], dtype)
@@ -34,7 +35,7 @@ def network_outputs(config: Config, v: np.ndarray, x: Any) -> np.ndarray:
                 )
             p = workspace.view(1, len(block), block[None])
             forward(network, w, b, p)
-            a[start : start + BLOCK] = p.a[-1][0]
+            a[start : start + BLOCK] = transform.answers(p.a[-1][0])
     return a
 
 

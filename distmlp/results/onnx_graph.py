@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from distmlp.config.sections import Config
-from distmlp.data.transform import transform_of
+from distmlp.data.transform import Affine, Transform
 
 #: The operator set, and the version of the file format that belongs to it.
 OPSET, IR_VERSION = 17, 9
@@ -19,11 +19,18 @@ _OPERATORS = {
 }
 
 
-def model(config: Config, tensors: dict[str, np.ndarray], classes: bool, v_sha256: str) -> Any:
+def model(
+    config: Config,
+    tensors: dict[str, np.ndarray],
+    transform: Transform,
+    classes: bool,
+    v_sha256: str,
+) -> Any:
     """The onnx.ModelProto of a network, checked.  Raises ModuleNotFoundError where onnx is missing.
 
-    tensors: w1 … wN (n, m) and b1 … bN (n,).  The input is `x`, (samples, inputs), in the network's dtype.  The
-    outputs are `aN`, (samples, outputs), and with classes `class`, (samples,) int64.
+    tensors: w1 … wN (n, m) and b1 … bN (n,).  The input is `x`, (samples, inputs), in the network's dtype, or
+    float64 where it is scaled by column.  The outputs are `aN`, (samples, outputs), and with classes `class`,
+    (samples,) int64; where targets were scaled, `answers` in their own units, float64, in place of `aN`.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -31,20 +38,30 @@ def model(config: Config, tensors: dict[str, np.ndarray], classes: bool, v_sha25
     layers, N = config.network.layers, len(config.network.layers) - 1
     dtype = np.dtype(config.dtype)
     kind = helper.np_dtype_to_tensor_dtype(dtype)
-    constants = {"scale": np.array(transform_of(config.data).factor(dtype)), **tensors}
-    nodes = [helper.make_node("Mul", ["x", "scale"], ["a0"])]
+    double = helper.np_dtype_to_tensor_dtype(np.dtype(np.float64))
+    constants = {"scale": np.array(transform.factor(dtype)), **tensors}
+    nodes = _inputs(transform, constants, kind)
     for l in range(1, N + 1):
         sigma = config.network.output if l == N else config.network.activation
         nodes.append(helper.make_node("Gemm", [f"a{l - 1}", f"w{l}", f"b{l}"], [f"z{l}"], transB=1))
         nodes += _activation(sigma, l, constants, dtype)
     outputs = [helper.make_tensor_value_info(f"a{N}", kind, ["samples", layers[-1]])]
+    if transform.targets is not None:
+        nodes += _answers(f"a{N}", transform.targets, constants, double)
+        outputs = [helper.make_tensor_value_info("answers", double, ["samples", layers[-1]])]
     if classes:
         nodes += _classes(f"a{N}", layers[-1], constants, dtype)
         outputs.append(helper.make_tensor_value_info("class", onnx.TensorProto.INT64, ["samples"]))
     graph = helper.make_graph(
         nodes,
         "distmlp",
-        [helper.make_tensor_value_info("x", kind, ["samples", layers[0]])],
+        [
+            helper.make_tensor_value_info(
+                "x",
+                kind if transform.is_plain else double,
+                ["samples", layers[0] - transform.width(0)],
+            )
+        ],
         outputs,
         [
             numpy_helper.from_array(np.ascontiguousarray(tensor), name)
@@ -60,6 +77,47 @@ def model(config: Config, tensors: dict[str, np.ndarray], classes: bool, v_sha25
     helper.set_model_props(made, {"v_sha256": v_sha256})
     onnx.checker.check_model(made)
     return made
+
+
+def _inputs(transform: Transform, constants: dict[str, np.ndarray], kind: int) -> list:
+    """The nodes from the inputs x to a0; what they need is put with the constants."""
+    from onnx import helper
+
+    if transform.is_plain:
+        return [helper.make_node("Mul", ["x", "scale"], ["a0"])]
+    nodes, x = [], "x"
+    if transform.fill is not None:
+        constants["fill"] = transform.fill
+        nodes.append(helper.make_node("IsNaN", ["x"], ["missing"]))
+        nodes.append(helper.make_node("Where", ["missing", "fill", "x"], ["filled"]))
+        x = "filled"
+    if transform.inputs is not None:
+        constants["inputs_shift"] = transform.inputs.shift
+        constants["inputs_divisor"] = transform.inputs.divisor
+        nodes.append(helper.make_node("Sub", [x, "inputs_shift"], ["centred"]))
+        nodes.append(helper.make_node("Div", ["centred", "inputs_divisor"], ["scaled_inputs"]))
+        x = "scaled_inputs"
+    values = "a0" if transform.indicators is None else "values"
+    nodes.append(helper.make_node("Cast", [x], ["rounded"], to=kind))
+    nodes.append(helper.make_node("Mul", ["rounded", "scale"], [values]))
+    if transform.indicators is not None:
+        constants["indicators"] = transform.indicators.astype(np.int64)
+        nodes.append(helper.make_node("Cast", ["missing"], ["flags"], to=kind))
+        nodes.append(helper.make_node("Gather", ["flags", "indicators"], ["chosen"], axis=1))
+        nodes.append(helper.make_node("Concat", ["values", "chosen"], ["a0"], axis=1))
+    return nodes
+
+
+def _answers(a: str, targets: Affine, constants: dict[str, np.ndarray], double: int) -> list:
+    """The nodes from the outputs to answers in the targets' own units."""
+    from onnx import helper
+
+    constants["targets_shift"], constants["targets_divisor"] = targets.shift, targets.divisor
+    return [
+        helper.make_node("Cast", [a], ["wide"], to=double),
+        helper.make_node("Mul", ["wide", "targets_divisor"], ["spread"]),
+        helper.make_node("Add", ["spread", "targets_shift"], ["answers"]),
+    ]
 
 
 def _activation(sigma: str, l: int, constants: dict[str, np.ndarray], dtype: np.dtype) -> list:

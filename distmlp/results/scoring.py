@@ -66,7 +66,8 @@ def _open_set(
 
     def opened() -> DataSet:
         data = DataSet(spec, config.data.inputs, targets)
-        check_against_network(data, config.network.layers, "--data")
+        indicators = config.data.missing == "mean-and-indicator"
+        check_against_network(data, config.network.layers, "--data", indicators)
         return data
 
     def check() -> None:
@@ -112,8 +113,9 @@ def evaluate(
             data = _held_out(config, comm, stack)
         scan_all(config, comm, data)
         network = network_of(config)
-        scores = Scores(network, data)
-        return evaluate_set(network, found.v, data, transform_of(config.data), comm, scores)
+        transform = transform_of(config.data, found.data)
+        scores = Scores(network, data, transform=transform)
+        return evaluate_set(network, found.v, data, transform, comm, scores)
 
 
 def predict(
@@ -140,6 +142,8 @@ def predict(
     with ExitStack() as stack:
         data = _open_set(spec, None, config, comm, stack)
         scan_all(config, comm, data)
+        transform = transform_of(config.data, found.data)
+        answers = np.dtype(np.float64) if transform.targets else found.v.dtype
         output = stack.enter_context(ExitStack())
         file: h5py.File = None  # rank 0's alone
 
@@ -147,7 +151,7 @@ def predict(
             nonlocal file
             temporary = output.enter_context(files.replacing(out, must_not_exist=not overwrite))
             file = output.enter_context(h5py.File(temporary.name, "w"))
-            file.create_dataset("a", (data.rows, config.network.layers[-1]), found.v.dtype)
+            file.create_dataset("a", (data.rows, config.network.layers[-1]), answers)
             if found.facts["classes"]:
                 file.create_dataset("class", (data.rows,), np.int64)
             file.attrs["checkpoint"] = str(found.path)
@@ -160,7 +164,6 @@ def predict(
                 file["class"][row : row + len(a)] = predicted_classes(a)
 
         on_rank_0(comm, create)
-        transform = transform_of(config.data)
         predict_blocks(network_of(config), found.v, data, transform, comm, write)
         on_rank_0(comm, output.close)
         return data.rows

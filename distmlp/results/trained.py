@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
+from distmlp.data.transform import Transform, transform_of
 from distmlp.errors import InputError
 from distmlp.kernels import known_answers
 from distmlp.mathematics.metrics import predicted_classes
@@ -28,7 +29,8 @@ class TrainedNetwork:
     """A network and its v, in one process; each call gives the bits that the commands give.
 
     path: the checkpoint that it is of.  config: what it was trained with.  v: (k,).  has_classes: whether its
-    targets were classes.  facts: all that the checkpoint says, as `distmlp inspect --json` prints it.
+    targets were classes.  facts: all that the checkpoint says, as `distmlp inspect --json` prints it.  transform: what
+    is done to inputs, and to outputs.
 
     Several threads may call it at once.
     """
@@ -38,6 +40,7 @@ class TrainedNetwork:
     v: np.ndarray
     has_classes: bool
     facts: dict[str, Any]
+    transform: Transform = field(default_factory=Transform)
 
     @property
     def network(self) -> Network:
@@ -45,12 +48,12 @@ class TrainedNetwork:
         return network_of(self.config)
 
     def outputs(self, x: Any) -> np.ndarray:
-        """The last layer's a, (n, outputs) in the network's dtype: what `distmlp predict` writes as `a`.
+        """The last layer's a, (n, outputs) what `distmlp predict` writes as `a`.
 
         x: (n, inputs) numbers as a set has them, before `scale`; more dimensions are flattened.  Raises InputError
         where they do not fit the network, or hold a NaN or an infinity.
         """
-        return network_outputs(self.config, self.v, x)
+        return network_outputs(self.config, self.v, x, self.transform)
 
     def predict(self, x: Any) -> np.ndarray:
         """The most likely class of each row, (n,) whole numbers; without classes the outputs, (n, outputs).
@@ -88,7 +91,14 @@ def load(place: str | Path, which: str = "best") -> TrainedNetwork:
     found, _ = checkpoint.find(place, which)
     facts = {**found.facts, "path": str(found.path)}
     config = from_json(facts["config"])
-    return TrainedNetwork(found.path, config, found.v, bool(facts["classes"]), facts)
+    return TrainedNetwork(
+        found.path,
+        config,
+        found.v,
+        bool(facts["classes"]),
+        facts,
+        transform_of(config.data, found.data),
+    )
 
 
 def write_set(path: Path, config: Config, x: Any, y: Any) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
@@ -41,12 +41,16 @@ class Damaged(InputError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """v (k,), the optimizer's arrays, and the facts about the run at that step."""
+    """v (k,), the optimizer's arrays, and the facts about the run at that step.
+
+    data: what the training set decided of how rows are transformed, by name.
+    """
 
     path: Path
     v: np.ndarray
     arrays: dict[str, np.ndarray]
     facts: dict
+    data: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def v_sha256(v: np.ndarray) -> str:
@@ -54,7 +58,12 @@ def v_sha256(v: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(v, v.dtype.newbyteorder("<")).data).hexdigest()
 
 
-def image(v: np.ndarray, arrays: dict[str, np.ndarray], facts: dict) -> bytes:
+def image(
+    v: np.ndarray,
+    arrays: dict[str, np.ndarray],
+    facts: dict,
+    data: dict[str, np.ndarray] | None = None,
+) -> bytes:
     """The bytes of a checkpoint's file, the user block left blank: a copy of the state, made in memory."""
     with h5py.File(
         "checkpoint", "w", driver="core", backing_store=False, userblock_size=_BLOCK
@@ -63,6 +72,8 @@ def image(v: np.ndarray, arrays: dict[str, np.ndarray], facts: dict) -> bytes:
         file["v"] = v
         for key, array in arrays.items():
             file[f"optimizer/{key}"] = array
+        for key, array in (data or {}).items():
+            file[f"data/{key}"] = array
         file.flush()
         return file.id.get_file_image()
 
@@ -114,9 +125,11 @@ def read(path: str | Path) -> Checkpoint:
                     raise Damaged(
                         f"{path}: the checkpoint has the format {facts.get('format')!s:.20}, but this distmlp reads format {FORMAT}"
                     )
-                v, arrays = form.arrays_in(stored, os.fstat(file.fileno()).st_size)
+                bytes_there = os.fstat(file.fileno()).st_size
+                v, arrays = form.arrays_in(stored, bytes_there)
+                data = form.data_in(stored, bytes_there)
             form.check_facts(facts, v, v_sha256(v))
-            return Checkpoint(path, v, arrays, facts)
+            return Checkpoint(path, v, arrays, facts, data)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
     except InputError:

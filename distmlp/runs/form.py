@@ -67,6 +67,23 @@ def arrays_in(file: h5py.File, bytes_there: int) -> tuple[np.ndarray, dict[str, 
     return v, arrays
 
 
+def data_in(file: h5py.File, bytes_there: int) -> dict[str, np.ndarray]:
+    """What the training set decided, by name: float64, all of it finite.  Raises Unfit.
+
+    bytes_there: of the whole file.
+    """
+    if "data" not in file:
+        return {}
+    group = _of_this_file(file, "data")
+    if not isinstance(group, h5py.Group):
+        raise Unfit("its data is no group")
+    found = {name: _array(group, name, bytes_there) for name in group}
+    for name, array in found.items():
+        if array.dtype != np.float64 or not np.isfinite(array).all():
+            raise Unfit(f"its data/{name} holds what is no number of float64")
+    return found
+
+
 def check_facts(facts: dict[str, Any], v: np.ndarray, v_sha256: str) -> None:
     """Raises Unfit where the facts are not those of a v with this digest."""
     for name, is_right in _FORM.items():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from distmlp.data.dataset import DataSet
-from distmlp.data.transform import Transform, transform_of
+from distmlp.data.transform import Transform
 from distmlp.mathematics import exact
 from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Pass, Workspace, forward
@@ -83,7 +83,7 @@ def evaluate(
     for p, y in _outputs(network, v, data, transform, _blocks(data.rows, comm), workspace):
         assert y is not None  # it is None in a set that is opened without its targets
         a = p.a[-1]
-        cost = float(network.C.value(p.z, a, data.targets_as(y, outputs, v.dtype)[None])[0])
+        cost = float(network.C.value(p.z, a, transform.desired(data, y, outputs, v.dtype)[None])[0])
         finite = cost < exact.LARGEST_COST
         not_finite += not finite
         totals[0] += len(y)
@@ -118,9 +118,11 @@ def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dic
             run.network,
             state.v,
             run.validation,
-            transform_of(run.config.data),
+            run.transform,
             run.comm,
-            Scores(run.network, run.validation, "roc_auc" in names) if names else None,
+            Scores(run.network, run.validation, "roc_auc" in names, run.transform)
+            if names
+            else None,
             names,
         )
     samples, hits = state.totals[:2].tolist()
@@ -164,7 +166,7 @@ def predict(
         mine = None
         if turn < len(blocks):
             p, _ = next(outputs)
-            mine = (blocks[turn] * BLOCK, p.a[-1][0].copy())
+            mine = (blocks[turn] * BLOCK, transform.answers(p.a[-1][0].copy()))
         for found in comm.gather(mine) or []:
             if found is not None:
                 write(*found)

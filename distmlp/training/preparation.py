@@ -13,6 +13,7 @@ from distmlp.data.checking import Seen, check_against_network, doubts, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.data.folds import parted
+from distmlp.data.transform import Transform
 from distmlp.errors import InputError, RankFault
 from distmlp.kernels import known_answers
 from distmlp.mathematics import exact
@@ -23,6 +24,7 @@ from distmlp.mathematics.shards import Shards, deal, default_micro_batch_size
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.directory import RunDirectory
+from distmlp.training.fitting import fitted
 from distmlp.training.reporting import OnRank0, Silent
 from distmlp.training.scores import check_metrics
 from distmlp.training.step import Step
@@ -55,6 +57,7 @@ class Prepared:
     metric: str
     witness: Witness
     validation_digest: int | None
+    transform: Transform
     directory: RunDirectory
     last_step: int
     stops_at: float
@@ -81,7 +84,10 @@ class Prepared:
     def feed(self, shards: range) -> Feed:
         """The micro-batches of some shards, step after step; to be closed."""
         c = self.config
-        return Feed(self.data, self.sharding, shards, c.data, c.seed, c.network.layers[-1], c.dtype)
+        outputs = c.network.layers[-1]
+        return Feed(
+            self.data, self.sharding, shards, c.data, c.seed, outputs, c.dtype, self.transform
+        )
 
     def step(self, comm: Communicator) -> Step:
         """What takes steps over a communicator; collective."""
@@ -107,7 +113,8 @@ def prepare(
     seen = scan_all(config, comm, data) if config.data.scan else None
     also = scan_all(config, comm, validation) if config.data.scan and validation else None
     report = OnRank0(report, comm)
-    for doubt in doubts(data, seen, config) if seen else []:
+    transform = fitted(config, data, rows_of_rank(config, data, comm), comm)
+    for doubt in doubts(data, seen, config, transform) if seen else []:
         report.warn(doubt)
     return Prepared(
         config,
@@ -121,6 +128,7 @@ def prepare(
         metric,
         Witness(data, seen.digest if seen else None),
         also.digest if also else None,
+        transform,
         RunDirectory(config.run.directory),
         min(until or sys.maxsize, sharding.steps_per_epoch * config.training.epochs),
         time.monotonic() + config.run.time_limit_seconds,
@@ -192,8 +200,9 @@ def open_sets(
         else:
             for spec in filter(None, (config.data.train, config.data.validation)):
                 sets.append(DataSet(spec, config.data.inputs, config.data.targets))
+        indicators = config.data.missing == "mean-and-indicator"
         for data, where in zip(sets, ("train", "validation"), strict=False):
-            check_against_network(data, config.network.layers, f"data.{where}")
+            check_against_network(data, config.network.layers, f"data.{where}", indicators)
         if len(sets) == 2 and sets[0].classes != sets[1].classes:
             raise InputError(
                 f"{sets[0].spec} and {sets[1].spec}: one has classes as targets and the other "
@@ -216,16 +225,20 @@ def open_sets(
     return sets[0], sets[1] if len(sets) == 2 else None
 
 
+def rows_of_rank(config: Config, data: DataSet, comm: Communicator) -> range:
+    """The rows of a set that this rank looks through: whole chunks."""
+    chunk = chunk_rows(data, config.data)
+    chunks = deal(-(-data.rows // chunk), comm.size)[comm.rank]
+    return range(min(chunks.start * chunk, data.rows), min(chunks.stop * chunk, data.rows))
+
+
 def scan_all(config: Config, comm: Communicator, data: DataSet) -> Seen:
     """What looking through the whole set has shown, by all ranks.
 
     InputError, on every rank, for the first row that cannot be trained on.
     """
-    chunk = chunk_rows(data, config.data)
-    chunks = deal(-(-data.rows // chunk), comm.size)[comm.rank]
-    rows = range(min(chunks.start * chunk, data.rows), min(chunks.stop * chunk, data.rows))
     try:
-        mine = scan(data, rows, config)
+        mine = scan(data, rows_of_rank(config, data, comm), config)
     except InputError as error:
         mine = Seen((-1, str(error)))
     seen = Seen()

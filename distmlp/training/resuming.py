@@ -143,6 +143,7 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
                 f"but {run.data.spec} has {here}"
             )
     _check_data(run, found)
+    _check_transform(run, found)
 
 
 def _check_not_beyond(run: Prepared, found: Checkpoint) -> None:
@@ -175,6 +176,18 @@ def _check_data(run: Prepared, found: Checkpoint) -> None:
                 f"{data.spec}: these are not the rows that {found.path} was made with (digest {digest.text(here)}, then "
                 f"{kept}): v is a function of its data; bring the old data back, or --resume never begins anew"
             )
+
+
+def _check_transform(run: Prepared, found: Checkpoint) -> None:
+    """InputError where the training set gives means and the like that are not a checkpoint's."""
+    here = run.transform.arrays()
+    if {name: array.tobytes() for name, array in here.items()} != {
+        name: array.tobytes() for name, array in found.data.items()
+    }:
+        raise InputError(
+            f"{run.data.spec}: its means and spreads are not those that {found.path} was made with: the data changed; "
+            "bring the old data back, or --resume never begins anew"
+        )
 
 
 def _warn_of_idle_ranks(run: Prepared) -> None:

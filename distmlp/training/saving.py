@@ -146,7 +146,12 @@ class Saver:
 
     def _start(self, state: State, best: bool, due: bool = True) -> str | None:
         try:
-            image = checkpoint.image(state.v, state.arrays, facts_of(self._run, state))
+            image = checkpoint.image(
+                state.v,
+                state.arrays,
+                facts_of(self._run, state),
+                self._run.transform.arrays(),
+            )
             self._writer.start(state.step, image, newest=due, best=best)
         except OSError as error:
             return f"a checkpoint could not be made: {error}"

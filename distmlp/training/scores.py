@@ -6,6 +6,7 @@ import numpy as np
 
 from distmlp.config.sections import Config
 from distmlp.data.dataset import DataSet
+from distmlp.data.transform import Transform
 from distmlp.errors import InputError
 from distmlp.kernels import numbers
 from distmlp.mathematics.costs import Cost
@@ -24,8 +25,15 @@ OF_NUMBERS = ("r2", "rmse", "mae", "largest_error")
 class Scores:
     """What blocks of a set's outputs say, added up."""
 
-    def __init__(self, network: Network, data: DataSet, with_areas: bool = True) -> None:
+    def __init__(
+        self,
+        network: Network,
+        data: DataSet,
+        with_areas: bool = True,
+        transform: Transform | None = None,
+    ) -> None:
         self._data, outputs = data, network.layers[-1]
+        self._transform = transform or Transform()
         self._tally: ClassTally | NumberTally
         self._log_loss: Cost | None = None
         self._with_areas = (
@@ -42,7 +50,8 @@ class Scores:
         """Adds a block: a pass of one stack, and its stored targets."""
         a = p.a[-1][0]
         if isinstance(self._tally, NumberTally):
-            self._tally.add(a.astype(np.float64), y.reshape(a.shape).astype(np.float64))
+            answers = self._transform.answers(a)
+            self._tally.add(answers.astype(np.float64), y.reshape(a.shape).astype(np.float64))
             return
         losses = None
         if self._log_loss is not None:

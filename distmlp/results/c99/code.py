@@ -179,7 +179,7 @@ def _expected(network: Exported) -> str:
         unit = dtype.type(1)
     r, k = np.ogrid[:_CHECKED, : network.layers[0]]
     x = ((37 * k + 11 * r) % 64 - 32).astype(dtype) * dtype.type(1 / 32) * unit
-    a = network_outputs(config, network.v, x)
+    a = network_outputs(config, network.v, x, transform_of(config.data))
     return f"#define CHECKED {_CHECKED}\n#define UNIT ({number(unit, network.real)})\n" + array(
         "expected", a, network.real
     )
