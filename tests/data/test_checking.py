@@ -11,6 +11,7 @@ from distmlp.config.reading import from_tables
 from distmlp.data.checking import Seen, doubts, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.digest import text
+from distmlp.data.transform import Transform
 
 N = 1000
 RANDOM = np.random.default_rng(25)
@@ -37,7 +38,7 @@ def looked_through(place, x, y, changes={}, cuts=(0, N)):
         seen = Seen()
         for start, stop in itertools.pairwise(cuts):
             seen.add(scan(data, range(start, stop), config))
-        return seen, doubts(data, seen, config)
+        return seen, doubts(data, seen, config, Transform())
 
 
 TIMES = 1.6e9 + RANDOM.uniform(0, 60, (N, 1))

@@ -151,7 +151,7 @@ def test_the_commands_take_it(tmp_path, openmpi):
         path.write_text(tomli_w.dumps(tables({**FILLED, **here})))
         done = distmlp("train", path, mpi=openmpi if ranks > 1 else None, ranks=ranks)
         assert done.status == 0, done.err
-        found.append(done.out.splitlines()[-1])
+        found.append(checkpoint.find(tmp_path / f"run{ranks}")[0].facts["v_sha256"])
     assert found[0] == found[1]
 
 
@@ -162,7 +162,7 @@ def test_an_exported_network_does_it_too(tmp_path):
     scoring.export_network(tmp_path / "run", tmp_path / "net.onnx")
     session = reference.ReferenceEvaluator(str(tmp_path / "net.onnx"))
     (found,) = session.run(None, {"x": HOLES})
-    assert found == pytest.approx(a, rel=1e-5)
+    assert (np.abs(found - a) < 1e-5 * TARGETS.std(axis=0)).all()
     scoring.export_network(tmp_path / "run", tmp_path / "net.npz")
     with np.load(tmp_path / "net.npz") as kept:
         assert kept["targets_shift"].tobytes() == TARGETS_MEAN.tobytes()
@@ -176,5 +176,5 @@ TARGETS_MEAN = np.array(
 @pytest.mark.parametrize("ending", [".c", ".pt"])
 def test_a_format_that_cannot_say_it_is_refused(ending, tmp_path):
     train(config_in(tmp_path, {**SCALED, "training.epochs": 1}), SingleProcess())
-    with pytest.raises(InputError, match="export to .onnx"):
+    with pytest.raises(InputError, match=r"export to \.onnx"):
         scoring.export_network(tmp_path / "run", tmp_path / f"net{ending}")
