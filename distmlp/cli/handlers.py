@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distmlp.cli import convert, seeing
+from distmlp.cli import begin, convert, describe, seeing
 from distmlp.cli import many as many_networks
 from distmlp.errors import COMPLETE, CRASHED, STOPPED
 
@@ -242,4 +242,6 @@ HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
     "submit": submit,
     "status": status,
     "convert": convert.run,
+    "data": describe.run,
+    "init": begin.run,
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distmlp import __version__
-from distmlp.cli import convert, jobs, launch, many, seeing
+from distmlp.cli import begin, convert, describe, jobs, launch, many, seeing
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
@@ -52,6 +52,8 @@ def make() -> argparse.ArgumentParser:
     _add_many(commands)
     launch.add_arguments(_add(commands, "launch", launch.HELP, launch.EPILOG))
     convert.add_arguments(_add(commands, "convert", convert.HELP, convert.EPILOG))
+    describe.add_arguments(_add(commands, "data", describe.HELP, describe.EPILOG))
+    begin.add_arguments(_add(commands, "init", begin.HELP, begin.EPILOG))
     return parser
 
 

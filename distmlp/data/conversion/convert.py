@@ -153,9 +153,9 @@ def _sets(
     sets: dict[str | None, SourceSet]
     match kinds:
         case ["table"]:
-            sets = {group: table_set(_table(sources[0], options), options)}
+            sets = {group: table_set(table_of(sources[0], options), options)}
         case ["table", "table"]:
-            x, y = (_table(path, options) for path in sources)
+            x, y = (table_of(path, options) for path in sources)
             sets = {group: joined_set(x, y, options)}
         case ["npz"]:
             sets = npz_sets(sources[0], group, keys, regression)
@@ -220,7 +220,13 @@ def _images(sources: Sequence[Path], regression: bool) -> SourceSet:
     return paired(images, labels, regression)
 
 
-def _table(path: Path, options: TableOptions) -> Table:
+def is_table(path: Path) -> bool:
+    """Whether a file's name ends as those of tables do."""
+    return _ending(path) in TABLE_ENDINGS
+
+
+def table_of(path: Path, options: TableOptions) -> Table:
+    """The table in a file.  Raises ConversionError."""
     match _ending(path):
         case "parquet":
             return parquet_files.table(path)
@@ -237,6 +243,6 @@ def _ending(path: Path) -> str:
 def _kind(path: Path) -> str:
     """table, npy, npz, or idx: IDX files have no ending of their own."""
     ending = _ending(path)
-    if ending in TABLE_ENDINGS:
+    if is_table(path):
         return "table"
     return ending if ending in ("npy", "npz") else "idx"

@@ -1,0 +1,109 @@
+"""The command `distmlp init`: from data to a config that trains at once."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distmlp.cli.convert import add_table_arguments, table_options
+from distmlp.errors import COMPLETE, InputError
+
+if TYPE_CHECKING:
+    from distmlp.data.conversion.options import TableOptions
+    from distmlp.parallel.communicator import Communicator
+
+HELP = "Write a commented config that trains on a set sensibly at once."
+
+EPILOG = """examples:
+  distmlp init measured.h5:/train
+  distmlp init measured.h5:/train measured.h5:/test --output measured.toml
+  distmlp init houses.csv --targets price        also writes houses.h5, by convert
+
+A second SPEC is the validation set; without it, a tenth of the rows is held out."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what `distmlp init` takes."""
+    parser.add_argument(
+        "specs", metavar="SPEC", nargs="+", help="FILE.h5:/group, or a table that convert takes"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="CONFIG.toml",
+        type=Path,
+        help="the file to write; by default it has the name of the data",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the config, and a table's HDF5 file"
+    )
+    add_table_arguments(parser)
+    parser.set_defaults(missing="keep")
+
+
+def run(args: argparse.Namespace, comm: "Communicator") -> int:
+    """Writes the config on rank 0, and prints what to do with it.  Raises InputError."""
+    from distmlp.parallel.rank0 import on_rank_0
+
+    options = table_options(args)
+    lines = on_rank_0(comm, lambda: _begin(args.specs, args.output, args.overwrite, options))
+    if comm.rank == 0:
+        print("\n".join(lines))
+    return COMPLETE
+
+
+def _begin(
+    specs: list[str], out: Path | None, overwrite: bool, options: "TableOptions"
+) -> list[str]:
+    from distmlp import files
+    from distmlp.data import opening, proposing
+    from distmlp.data.conversion.convert import convert, is_table
+    from distmlp.data.describing import describe
+    from distmlp.results.outputs import check_output
+
+    if len(specs) > 2:
+        raise InputError(
+            f"{' '.join(specs)}: expected one set, or one to train and one to validate"
+        )
+    tables = [Path(spec).is_file() and is_table(Path(spec)) for spec in specs]
+    path = Path(specs[0]) if tables[0] else opening.parted(specs[0])[0]
+    stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+    out = out or Path(f"{stem}.toml")
+    check_output(out, overwrite, [".toml"])
+    said: list[str] = []
+    sets: list[str] = []
+    for spec, table, group in zip(specs, tables, ("/train", "/validation"), strict=False):
+        if table:
+            whole = out.parent / f"{stem}.h5"
+            second = bool(sets) and tables[0]
+            said += convert(
+                [Path(spec)],
+                whole,
+                group=group,
+                table=options,
+                append=second,
+                overwrite=overwrite and not second,
+            )
+            spec = f"{whole}:{group}"
+        sets.append(spec)
+    names = ("x", "y") if tables[0] else (_name(options.inputs, "x"), _name(options.targets, "y"))
+    found = describe(sets[0], *names)["sets"]
+    if not found:
+        raise InputError(f"{sets[0]}: has no dataset {names[0]!r}; --inputs names the inputs")
+    proposal = proposing.proposed(found[0])
+    places = [_from(spec, out.parent) for spec in sets]
+    config = proposing.text(proposal, places[0], "".join(places[1:]), names, f"runs/{stem}")
+    files.write(out, config.encode(), must_not_exist=not overwrite)
+    doubts = [f"  doubtful  {words}" for words in proposal.doubtful]
+    said += [f"{out}: {'-'.join(map(str, proposal.layers))}, {proposal.output}, {proposal.cost}"]
+    return [*said, *doubts, f"distmlp train {out}"]
+
+
+def _name(asked: Sequence[str] | None, default: str) -> str:
+    return asked[0] if asked else default
+
+
+def _from(spec: str, directory: Path) -> str:
+    """A set as a config in a directory names it."""
+    path, colon, group = spec.rpartition(":")
+    return f"{os.path.relpath(path, directory)}{colon}{group}"

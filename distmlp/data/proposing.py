@@ -1,0 +1,142 @@
+"""A config to begin with: layers, output, cost and scaling follow from what is in the set."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from distmlp.errors import InputError
+
+#: Steps that a small network of a small set is trained for at most, and epochs of any.
+_STEPS, _MOST_EPOCHS, _LEAST_EPOCHS = 20_000, 400, 20
+#: Fewer rows than this and a tenth of them says little about which epoch is the best.
+_FEW_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a set asks for.  classes: names, () where targets are numbers.  See `proposed`."""
+
+    rows: int
+    layers: tuple[int, ...]
+    classes: tuple[str, ...]
+    activation: str
+    output: str
+    cost: str
+    missing: bool
+    batch_size: int
+    epochs: int
+    doubtful: tuple[str, ...]
+
+
+def proposed(found: dict[str, Any]) -> Proposal:
+    """What a described set, one of describing.describe's, asks for.  Raises InputError."""
+    rows, columns, targets = found["rows"], found["columns"], found["targets"]
+    classes = tuple(found["classes"])
+    if not classes and not targets:
+        raise InputError(
+            f"{found['spec']}: has no targets to train on; --targets names the dataset"
+        )
+    infinite = [c["name"] for c in (*columns, *targets) if c["infinite"]]
+    if infinite or any(t["missing"] for t in targets):
+        names = infinite or [t["name"] for t in targets if t["missing"]]
+        raise InputError(
+            f"{found['spec']}: {names[0]} holds values that are {'infinite' if infinite else 'missing'}, and no training takes those"
+        )
+    binary = found["most_class"] == 1 and len(classes) == 2
+    outputs = (1 if binary else found["most_class"] + 1) if classes else len(targets)
+    if classes and len(classes) < 2:
+        raise InputError(
+            f"{found['spec']}: all targets are the same class, {classes[0]}; there is nothing to learn"
+        )
+    width = 32 if rows < 1000 else 64 if rows < 100_000 else 128
+    batch = 32 if rows < 5000 else 128 if rows < 100_000 else 512
+    steps = math.ceil(rows / batch)
+    epochs = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, math.ceil(_STEPS / steps)))
+    return Proposal(
+        rows,
+        (len(columns), width, width, outputs),
+        classes,
+        "tanh" if rows < 1000 else "relu",
+        ("sigmoid" if binary else "softmax") if classes else "identity",
+        "cross-entropy" if classes else "mse",
+        any(c["missing"] for c in columns),
+        min(batch, rows),
+        epochs,
+        tuple(found["doubtful"]),
+    )
+
+
+def text(
+    proposal: Proposal, train: str, validation: str, names: tuple[str, str], directory: str
+) -> str:
+    """The config as commented TOML.
+
+    train, validation: as data.train and data.validation say it; where validation is "" a tenth of the rows is held out.
+    names: of the datasets.  directory: of the run.
+    """
+    p = proposal
+    held_out = not validation and p.rows >= _FEW_ROWS
+    if p.classes:
+        kind = f"{len(p.classes)} classes"
+        what = f'"{p.output}" with "{p.cost}": probabilities of {kind}'
+    else:
+        what = f'"{p.output}" with "{p.cost}": {p.layers[-1]} numbers, in any range'
+    lines = [
+        f"# Made by `distmlp init` for {p.rows} rows; docs/config.md says what else there is.",
+        *(f"# Doubtful: {words}" for words in p.doubtful),
+        "seed = 1",
+        "",
+        "[network]",
+        f"layers = {list(p.layers)}  # inputs, neurons of each hidden layer, outputs",
+        f'activation = "{p.activation}"',
+        f'output = "{p.output}"  # {what}',
+        f'cost = "{p.cost}"',
+        f'initializer = "{"glorot-uniform" if p.activation == "tanh" else "he-normal"}"',
+        "",
+        "[data]",
+        f"train = {_quoted(train)}",
+    ]
+    if validation:
+        lines.append(f"validation = {_quoted(validation)}")
+    if held_out:
+        lines += [
+            "folds = 10  # a tenth of the rows, drawn by the seed, is the validation set",
+            "fold = 1",
+        ]
+        if p.classes:
+            lines.append('fold_by = "classes"  # as much of each class in it as in the others')
+    if names != ("x", "y"):
+        lines += [f"inputs = {_quoted(names[0])}", f"targets = {_quoted(names[1])}"]
+    lines.append(
+        'scale_inputs = "standardise"  # by column: mean 0, deviation 1 over the training rows'
+    )
+    if not p.classes:
+        lines.append(
+            'scale_targets = "standardise"  # predictions and metrics are in their own units'
+        )
+    if p.missing:
+        lines.append('missing = "mean"  # what is missing becomes the training mean of its column')
+    lines += ["", "[training]", f"batch_size = {p.batch_size}", f"epochs = {p.epochs}"]
+    if validation or held_out:
+        patience = max(10, p.epochs // 5)
+        lines.append(f"patience = {patience}  # end when no epoch was better for so many")
+    lines += [
+        "",
+        "[optimizer]",
+        'name = "adam"',
+        "learning_rate = 0.001",
+        "",
+        "[run]",
+        f"directory = {_quoted(directory)}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _quoted(value: str) -> str:
+    """Text as a TOML string."""
+    escaped = "".join(
+        f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 else "\\" + c if c in '"\\' else c
+        for c in value
+    )
+    return f'"{escaped}"'

@@ -1,0 +1,112 @@
+"""`distmlp init`: a config that trains at once, from HDF5 and from a table."""
+
+import json
+import tomllib
+
+import h5py
+import numpy as np
+import pytest
+from converting import put
+
+from distmlp.cli import main as cli
+from distmlp.data.describing import describe
+from distmlp.data.proposing import proposed, text
+
+__all__ = ["put"]
+
+
+def write(path, x, y, group="train"):
+    with h5py.File(path, "a") as file:
+        file[f"{group}/x"], file[f"{group}/y"] = x, y
+
+
+def begin(*words):
+    return cli.main(["init", *map(str, words)])
+
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(300, 3)) * [1e5, 1.0, 1e-3] + [1e6, 0.0, 5.0]
+U = (X - X.mean(axis=0)) / X.std(axis=0)
+CLASSES = (U[:, 0] > 0).astype("i8") + (U[:, 1] > 0)
+
+
+@pytest.mark.parametrize(
+    "y, layers, output, cost, held_out",
+    [
+        (
+            CLASSES,
+            [3, 32, 32, 3],
+            "softmax",
+            "cross-entropy",
+            {"folds": 10, "fold": 1, "fold_by": "classes"},
+        ),
+        (
+            CLASSES > 0,
+            [3, 32, 32, 1],
+            "sigmoid",
+            "cross-entropy",
+            {"folds": 10, "fold": 1, "fold_by": "classes"},
+        ),
+        (U[:, :2] * [1, 1e5], [3, 32, 32, 2], "identity", "mse", {"folds": 10, "fold": 1}),
+    ],
+)
+def test_what_a_set_asks_for(tmp_path, y, layers, output, cost, held_out):
+    write(tmp_path / "s.h5", X, y.astype("u1") if y.dtype == bool else y)
+    (found,) = describe(f"{tmp_path / 's.h5'}:/train")["sets"]
+    config = tomllib.loads(text(proposed(found), "s.h5:/train", "", ("x", "y"), "runs/s"))
+    assert config["network"]["layers"] == layers
+    assert (config["network"]["output"], config["network"]["cost"]) == (output, cost)
+    assert {"train": "s.h5:/train", "scale_inputs": "standardise"}.items() <= config["data"].items()
+    assert held_out.items() <= config["data"].items()
+    assert ("scale_targets" in config["data"]) == (output == "identity")
+    assert "missing" not in config["data"] and config["optimizer"]["name"] == "adam"
+
+
+def test_init_train_evaluate(tmp_path, monkeypatch, capsys):
+    """Inputs of sizes from 1e-3 to 1e6 train at once, as a set of its own validates."""
+    monkeypatch.chdir(tmp_path)
+    write("s.h5", X[:250], CLASSES[:250])
+    write("s.h5", X[250:], CLASSES[250:], "test")
+    assert begin("s.h5:/train", "s.h5:/test") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "distmlp train s.toml"
+    assert begin("s.h5:/train") == 2  # the config is there
+    capsys.readouterr()
+    words = ["s.toml", "--progress", "none", "--set", "training.epochs=60"]
+    assert cli.main(["train", *words, "--set", "run.checkpoint_every=20 epochs"]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", "runs/s", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.get("metrics", found)["accuracy"] > 0.9
+
+
+def test_a_table_with_missing_cells_and_names_of_classes(put, tmp_path, monkeypatch, capsys):
+    rows = [
+        f"{'' if i == 7 else f'{u:.4f}'},{v:.4f},{('low', 'middle', 'high')[c]}"
+        for i, (u, v, c) in enumerate(zip(X[:, 0], X[:, 1], CLASSES, strict=True))
+    ]
+    table = put("people.csv", "a,b,kind\n" + "\n".join(rows) + "\n")
+    monkeypatch.chdir(tmp_path)
+    assert begin(table) == 0
+    said = capsys.readouterr().out
+    assert "classes   high" in said and "a: lacks values" in said
+    config = tomllib.loads((tmp_path / "people.toml").read_text())
+    assert config["data"]["train"] == "people.h5:/train" and config["data"]["missing"] == "mean"
+    assert config["network"]["layers"] == [2, 32, 32, 3]
+    words = ["people.toml", "--progress", "none", "--set", "training.epochs=2"]
+    assert cli.main(["train", *words]) == 0
+
+
+def test_what_is_refused(tmp_path, capsys):
+    write(tmp_path / "s.h5", X, np.zeros(300, "i8"))
+    with h5py.File(tmp_path / "s.h5", "a") as file:
+        file["new/x"], file["bad/x"], file["bad/y"] = X, np.where(X > 2e6, np.inf, X), U
+        file["bad/x"][0, 0] = np.inf
+    for spec, part in (
+        ("/train", "all targets are the same class, 0; there is nothing to learn"),
+        ("/new", "has no targets to train on"),
+        ("/bad", "0 holds values that are infinite"),
+        ("/no", "the file has no group /no"),
+    ):
+        assert begin(f"{tmp_path / 's.h5'}:{spec}", "--output", tmp_path / "c.toml") == 2
+        assert part in capsys.readouterr().err
+        assert not (tmp_path / "c.toml").exists()
