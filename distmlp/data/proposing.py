@@ -56,7 +56,7 @@ def proposed(found: dict[str, Any]) -> Proposal:
         rows,
         (len(columns), width, width, outputs),
         classes,
-        "tanh" if rows < 1000 else "relu",
+        "relu" if classes and rows >= 1000 else "tanh",
         ("sigmoid" if binary else "softmax") if classes else "identity",
         "cross-entropy" if classes else "mse",
         any(c["missing"] for c in columns),
@@ -74,24 +74,13 @@ def text(
     train, validation: as data.train and data.validation say it; where validation is "" a tenth of the rows is held out.
     names: of the datasets.  directory: of the run.
     """
-    p = proposal
-    held_out = not validation and p.rows >= _FEW_ROWS
-    if p.classes:
-        kind = f"{len(p.classes)} classes"
-        what = f'"{p.output}" with "{p.cost}": probabilities of {kind}'
-    else:
-        what = f'"{p.output}" with "{p.cost}": {p.layers[-1]} numbers, in any range'
+    held_out = not validation and proposal.rows >= _FEW_ROWS
     lines = [
-        f"# Made by `distmlp init` for {p.rows} rows; docs/config.md says what else there is.",
-        *(f"# Doubtful: {words}" for words in p.doubtful),
+        f"# Made by `distmlp init` for {proposal.rows} rows.",
+        *(f"# Doubtful: {words}" for words in proposal.doubtful),
         "seed = 1",
         "",
-        "[network]",
-        f"layers = {list(p.layers)}  # inputs, neurons of each hidden layer, outputs",
-        f'activation = "{p.activation}"',
-        f'output = "{p.output}"  # {what}',
-        f'cost = "{p.cost}"',
-        f'initializer = "{"glorot-uniform" if p.activation == "tanh" else "he-normal"}"',
+        *_network(proposal),
         "",
         "[data]",
         f"train = {_quoted(train)}",
@@ -99,38 +88,55 @@ def text(
     if validation:
         lines.append(f"validation = {_quoted(validation)}")
     if held_out:
-        lines += [
-            "folds = 10  # a tenth of the rows, drawn by the seed, is the validation set",
-            "fold = 1",
-        ]
-        if p.classes:
-            lines.append('fold_by = "classes"  # as much of each class in it as in the others')
+        lines += _folds(proposal)
     if names != ("x", "y"):
         lines += [f"inputs = {_quoted(names[0])}", f"targets = {_quoted(names[1])}"]
-    lines.append(
+    lines += [*_scaling(proposal), "", *_training(proposal, bool(validation) or held_out)]
+    return "\n".join([*lines, "", "[run]", f"directory = {_quoted(directory)}", ""])
+
+
+def _network(p: Proposal) -> list[str]:
+    what = f"{len(p.classes)} classes" if p.classes else f"{p.layers[-1]} numbers, in any range"
+    initializer = "glorot-uniform" if p.activation == "tanh" else "he-normal"
+    return [
+        "[network]",
+        f"layers = {list(p.layers)}  # inputs, neurons of each hidden layer, outputs",
+        f'activation = "{p.activation}"',
+        f'output = "{p.output}"  # {what}',
+        f'cost = "{p.cost}"',
+        f'initializer = "{initializer}"',
+    ]
+
+
+def _folds(p: Proposal) -> list[str]:
+    lines = [
+        "folds = 10  # a tenth of the rows, drawn by the seed, is the validation set",
+        "fold = 1",
+    ]
+    if p.classes:
+        lines.append('fold_by = "classes"  # as much of each class in it as in the others')
+    return lines
+
+
+def _scaling(p: Proposal) -> list[str]:
+    lines = [
         'scale_inputs = "standardise"  # by column: mean 0, deviation 1 over the training rows'
-    )
+    ]
     if not p.classes:
         lines.append(
             'scale_targets = "standardise"  # predictions and metrics are in their own units'
         )
     if p.missing:
         lines.append('missing = "mean"  # what is missing becomes the training mean of its column')
-    lines += ["", "[training]", f"batch_size = {p.batch_size}", f"epochs = {p.epochs}"]
-    if validation or held_out:
+    return lines
+
+
+def _training(p: Proposal, validated: bool) -> list[str]:
+    lines = ["[training]", f"batch_size = {p.batch_size}", f"epochs = {p.epochs}"]
+    if validated:
         patience = max(10, p.epochs // 5)
         lines.append(f"patience = {patience}  # end when no epoch was better for so many")
-    lines += [
-        "",
-        "[optimizer]",
-        'name = "adam"',
-        "learning_rate = 0.001",
-        "",
-        "[run]",
-        f"directory = {_quoted(directory)}",
-        "",
-    ]
-    return "\n".join(lines)
+    return [*lines, "", "[optimizer]", 'name = "adam"', "learning_rate = 0.001"]
 
 
 def _quoted(value: str) -> str:

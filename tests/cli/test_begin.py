@@ -71,7 +71,7 @@ def test_init_train_evaluate(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "distmlp train s.toml"
     assert begin("s.h5:/train") == 2  # the config is there
     capsys.readouterr()
-    words = ["s.toml", "--progress", "none", "--set", "training.epochs=60"]
+    words = ["s.toml", "--progress", "none", "--set", "training.epochs=200"]
     assert cli.main(["train", *words, "--set", "run.checkpoint_every=20 epochs"]) == 0
     capsys.readouterr()
     assert cli.main(["evaluate", "runs/s", "--json"]) == 0

@@ -19,6 +19,8 @@ COMMANDS = {
     "submit": ["c.toml", "--ntasks", "2", "--time", "1:00:00"],
     "status": ["c.toml"],
     "convert": ["a.csv", "o.h5"],
+    "data": ["a.h5", "--json"],
+    "init": ["a.h5:/train"],
 }
 
 
