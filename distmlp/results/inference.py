@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from distmlp.config.sections import Config
-from distmlp.data.transform import Transform
+from distmlp.data.transform import Transform, transform_of
 from distmlp.errors import InputError
 from distmlp.kernels.layer_twins import sum_in_lanes
 from distmlp.mathematics.network import Workspace, forward
@@ -13,12 +13,16 @@ from distmlp.training.evaluation import BLOCK
 from distmlp.training.preparation import network_of
 
 
-def network_outputs(config: Config, v: np.ndarray, x: Any, transform: Transform) -> np.ndarray:
+def network_outputs(
+    config: Config, v: np.ndarray, x: Any, transform: Transform | None = None
+) -> np.ndarray:
     """The outputs a, (n, outputs), of the network that a config describes, with parameters v, for inputs x.
 
-    x and errors: as for `TrainedNetwork.outputs`.
+    x and errors: as for `TrainedNetwork.outputs`.  transform: what is done to x and to a; where it is left out, what the
+    config alone decides.
     """
     network, dtype = network_of(config), v.dtype
+    transform = transform or transform_of(config.data)
     rows = rows_of_inputs(x, config.network.layers[0] - transform.width(0))
     w, b = network.layout.views(v)
     workspace = Workspace(network.layers, dtype)
