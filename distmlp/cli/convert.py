@@ -31,8 +31,10 @@ EPILOG = """examples:
 The set is then named in a config like this (pixels 0 to 255 become 0 to 1):
   [data]
   train = "mnist.h5:/train"
-  validation = "mnist.h5:/test"
-  scale = 0.00392156862745098"""
+  folds = 6              # a sixth of the training set, drawn by the seed, is validated on
+  fold = 1
+  scale = "1/255"
+The test set is for the end, once nothing is chosen any more: distmlp evaluate RUN --data mnist.h5:/test"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -51,6 +51,12 @@ def number(
     return key(default, words, lambda x: is_number(x) and test(x), free)
 
 
+def factor(default: float) -> Any:
+    """A key that takes a number, or a quotient of two as text."""
+    words = 'a number, or a quotient such as "1/255"'
+    return key(default, words, lambda x: is_number(x) or _quotient(x) is not None)
+
+
 def text(default: str | None, expected: str, free: bool = False) -> Any:
     """A key that takes text, which may be empty only where that is the default."""
     return key(default, expected, lambda x: isinstance(x, str) and (x != "" or default == ""), free)
@@ -162,7 +168,21 @@ def _is_interval(x: object) -> bool:
     return found is not None and (found[1].startswith("minute") or found[0] == int(found[0]))
 
 
+def _quotient(x: object) -> float | None:
+    """ "1/255" as the float64 nearest to it; None where it is no such text."""
+    found = re.fullmatch(r"\s*(-?\d{1,15})\s*/\s*(\d{1,15})\s*", x) if isinstance(x, str) else None
+    if found is None or int(found[2]) == 0:
+        return None
+    return int(found[1]) / int(found[2])
+
+
 # What values mean that have been accepted
+
+
+def float_of(x: float | str) -> float:
+    """The float64 of a number or a quotient."""
+    quotient = _quotient(x)
+    return float(x) if quotient is None else quotient
 
 
 def bytes_of(x: str) -> int:

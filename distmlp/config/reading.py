@@ -7,9 +7,10 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields, is_dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from distmlp.config import keys
@@ -34,15 +35,30 @@ _TOP = {f.name: f for f in fields(Config) if f.name not in _SECTIONS}
 _KNOWN = [*_TOP, *(f"{s}.{f.name}" for s, cls in _SECTIONS.items() for f in fields(cls))]
 
 
+#: What other programs call some keys.
+_ELSEWHERE = {
+    "lr": "optimizer.learning_rate",
+    "alpha": "optimizer.learning_rate",
+    "eta": "optimizer.learning_rate",
+    "loss": "network.cost",
+    "batch": "training.batch_size",
+    "max_iter": "training.epochs",
+    "random_state": "seed",
+}
+
+
 def _nearest(name: str) -> str:
-    """ "; did you mean …?" with the known key that is nearest, by the whole name or by its last part."""
-    near = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.6)
-    if not near:
-        last = {known.rpartition(".")[2]: known for known in _KNOWN}
-        near = [
-            last[n] for n in difflib.get_close_matches(name.rpartition(".")[2], list(last), n=1)
-        ]
-    return f"; did you mean {near[0]}?" if near else f"; the keys are {', '.join(_KNOWN)}"
+    """ "; did you mean …?" with the known key whose last part is nearest, in the same section where there is one."""
+    section, _, last = name.rpartition(".")
+    here = [known for known in _KNOWN if known.rpartition(".")[0] == section]
+    for known in (here, _KNOWN):
+        lasts = {key.rpartition(".")[2]: key for key in known}
+        near = difflib.get_close_matches(last, list(lasts), n=1, cutoff=0.7)
+        if near:
+            return f"; did you mean {lasts[near[0]]}?"
+    if last in _ELSEWHERE:
+        return f"; did you mean {_ELSEWHERE[last]}?"
+    return f"; the keys are {', '.join(here if section in _SECTIONS else _KNOWN)}"
 
 
 def _checked(where: str, name: str, declared: Field[Any], value: Any) -> Any:
@@ -53,7 +69,7 @@ def _checked(where: str, name: str, declared: Field[Any], value: Any) -> Any:
         )
     if isinstance(value, list):
         return tuple(value)
-    return float(value) if declared.type is float else value
+    return keys.float_of(value) if declared.type is float else value
 
 
 def _toml(value: object) -> str:
@@ -69,23 +85,27 @@ def _fill(
     prefix: str,
     table: dict,
     declared: dict[str, Field[Any]],
+    overrides: Mapping[str, str],
     **sections: object,
 ) -> Any:
     values = {}
     for name, value in table.items():
+        origin = overrides.get(prefix + name, where)
         if name not in declared:
-            raise InputError(f"{where}: unknown key {prefix}{name}{_nearest(prefix + name)}")
-        values[name] = _checked(where, prefix + name, declared[name], value)
+            raise InputError(f"{origin}: unknown key {prefix}{name}{_nearest(prefix + name)}")
+        values[name] = _checked(origin, prefix + name, declared[name], value)
     for name, f in declared.items():
         if name not in values and f.default is None:
             raise InputError(f"{where}: {prefix}{name} is missing; expected {keys.expected(f)}")
     return cls(**values, **sections)
 
 
-def from_tables(tables: dict, where: str = "config") -> Config:
+def from_tables(
+    tables: dict, where: str = "config", overrides: Mapping[str, str] = MappingProxyType({})
+) -> Config:
     """A Config from nested dictionaries, such as TOML gives.  Raises InputError.
 
-    where: how messages name the origin, such as the file.
+    where: how messages name the origin, such as the file.  overrides: by key, what they name in its place.
     """
     if "arithmetic" in tables:
         raise InputError(
@@ -96,7 +116,8 @@ def from_tables(tables: dict, where: str = "config") -> Config:
         table = tables.get(name, {})
         if not isinstance(table, dict):
             raise InputError(f"{where}: {name} is {_toml(table)}, but expected a section [{name}]")
-        sections[name] = _fill(cls, where, f"{name}.", table, {f.name: f for f in fields(cls)})
+        declared = {f.name: f for f in fields(cls)}
+        sections[name] = _fill(cls, where, f"{name}.", table, declared, overrides)
     top = {name: value for name, value in tables.items() if name not in _SECTIONS}
     for name, value in top.items():
         if isinstance(value, dict):
@@ -106,8 +127,10 @@ def from_tables(tables: dict, where: str = "config") -> Config:
                 if near
                 else f"; the sections are {', '.join(_SECTIONS)}"
             )
-            raise InputError(f"{where}: unknown section [{name}]{hint}")
-    config = _fill(Config, where, "", top, _TOP, **sections)
+            origin = next((o for key, o in overrides.items() if key.startswith(f"{name}.")), where)
+            raise InputError(f"{origin}: unknown section [{name}]{hint}")
+    config = _fill(Config, where, "", top, _TOP, overrides, **sections)
+    where = " ".join([where, *(["with"] if overrides else []), *dict.fromkeys(overrides.values())])
     _check_together(config, where)
     _check_folds(config.data, where)
     return config
@@ -240,13 +263,15 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     tables = _resolved(tables, path.resolve().parent)
+    origins = {}
     for text in overrides:
+        origins[text.partition("=")[0].strip()] = f"--set {text}"
         for section, value in _resolved(_override(text), Path.cwd()).items():
             if isinstance(value, dict) and isinstance(tables.get(section, {}), dict):
                 tables.setdefault(section, {}).update(value)
             else:
                 tables[section] = value
-    return from_tables(tables, str(path))
+    return from_tables(tables, str(path), origins)
 
 
 def from_json(text: str) -> Config:

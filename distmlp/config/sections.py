@@ -47,7 +47,7 @@ class DataConfig:
     )
     inputs: str = keys.text("x", "the name of a dataset in the group")
     targets: str = keys.text("y", "the name of a dataset in the group")
-    scale: float = keys.number(1.0)
+    scale: float = keys.factor(1.0)
     scale_inputs: str | tuple[str, ...] = keys.scaling()
     scale_targets: str | tuple[str, ...] = keys.scaling()
     missing: str = keys.choice("refuse", "refuse", "mean", "mean-and-indicator")

@@ -1,5 +1,6 @@
 """What `distmlp submit` writes, without a SLURM to submit it to."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -58,6 +59,16 @@ def test_going_on_without_lost_ranks_stands_in_the_job_and_asks_for_mpirun():
 def test_the_scripts_are_bash(name):
     done = subprocess.run(["bash", "-n", ROOT / "slurm" / name], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_sweep_outside_of_slurm_names_the_way():
+    words = ["bash", ROOT / "slurm" / "sweep.sbatch", "c.toml", "table.txt", "runs"]
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
+    done = subprocess.run(words, capture_output=True, text=True, env=outside)
+    assert done.returncode == 2
+    assert (
+        "SLURM runs this, by sbatch --array=1-N; without SLURM, distmlp many c.toml" in done.stderr
+    )
 
 
 def test_the_sweep_asks_slurm_for_what_train_asks():

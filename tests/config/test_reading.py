@@ -126,3 +126,56 @@ def test_only_the_run_directory_is_replaced():
     moved = reading.with_run_directory(config, "elsewhere")
     assert moved.run.directory == "elsewhere"
     assert reading.with_run_directory(moved, "run") == config
+
+
+def test_an_override_is_blamed_for_its_own_fault_and_the_file_for_the_files(tmp_path):
+    file = tmp_path / "c.toml"
+    text = '[network]\nlayers = [2, 1]\n[data]\ntrain = "a.h5:/b"\n[optimizer]\nlearning_rate = 1\n'
+    file.write_text(text + '[run]\ndirectory = "r"\n')
+
+    def said(*overrides):
+        with pytest.raises(InputError) as found:
+            reading.load(file, overrides)
+        return str(found.value)
+
+    assert said("training.epochs=0").startswith(
+        "--set training.epochs=0: training.epochs is 0, but"
+    )
+    assert said("optimizer.lr=1").startswith("--set optimizer.lr=1: unknown key optimizer.lr; did")
+    assert said("optimiser.name=adam").startswith("--set optimiser.name=adam: unknown section [opt")
+    both = said("seed=3", "optimizer.nesterov=true")
+    assert both.startswith(f"{file} with --set seed=3 --set optimizer.nesterov=true: optimizer.ne")
+    file.write_text(text.replace("learning_rate = 1", "learning_rate = 0"))
+    assert said("training.epochs=3").startswith(f"{file}: optimizer.learning_rate is 0, but")
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("optimizer.lr", "did you mean optimizer.learning_rate?"),
+        ("optimizer.epochs", "did you mean training.epochs?"),
+        ("network.loss", "did you mean network.cost?"),
+        ("training.learning_rat", "did you mean optimizer.learning_rate?"),
+        ("run.colour", "the keys are run.directory, run.checkpoint_every"),
+    ],
+)
+def test_hints_name_what_was_meant(name, words):
+    section, _, key = name.partition(".")
+    with pytest.raises(InputError, match=re.escape(f"unknown key {name}; {words}")):
+        reading.from_tables({**TABLES, section: {**TABLES.get(section, {}), key: 1}})
+
+
+@pytest.mark.parametrize(
+    "given, scale", [("1/255", 1 / 255), (" -3 / 4 ", -0.75), (2, 2.0), (0.5, 0.5)]
+)
+def test_a_scale_may_be_a_quotient(given, scale):
+    config = reading.from_tables({**TABLES, "data": {**TABLES["data"], "scale": given}})
+    assert config.data.scale == scale and type(config.data.scale) is float
+    assert reading.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize("given", ["1/0", "1/x", "255", "1//2", "", None, True, [1]])
+def test_a_scale_that_is_no_number_is_refused(given):
+    words = 'data.scale is .*, but expected a number, or a quotient such as "1/255"'
+    with pytest.raises(InputError, match=words):
+        reading.from_tables({**TABLES, "data": {**TABLES["data"], "scale": given}})
