@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from distmlp.config import keys
+from distmlp.config.hints import nearest
 from distmlp.config.sections import (
     Config,
     DataConfig,
@@ -33,32 +34,6 @@ _SECTIONS = {
 }
 _TOP = {f.name: f for f in fields(Config) if f.name not in _SECTIONS}
 _KNOWN = [*_TOP, *(f"{s}.{f.name}" for s, cls in _SECTIONS.items() for f in fields(cls))]
-
-
-#: What other programs call some keys.
-_ELSEWHERE = {
-    "lr": "optimizer.learning_rate",
-    "alpha": "optimizer.learning_rate",
-    "eta": "optimizer.learning_rate",
-    "loss": "network.cost",
-    "batch": "training.batch_size",
-    "max_iter": "training.epochs",
-    "random_state": "seed",
-}
-
-
-def _nearest(name: str) -> str:
-    """ "; did you mean …?" with the known key whose last part is nearest, in the same section where there is one."""
-    section, _, last = name.rpartition(".")
-    here = [known for known in _KNOWN if known.rpartition(".")[0] == section]
-    for known in (here, _KNOWN):
-        lasts = {key.rpartition(".")[2]: key for key in known}
-        near = difflib.get_close_matches(last, list(lasts), n=1, cutoff=0.7)
-        if near:
-            return f"; did you mean {lasts[near[0]]}?"
-    if last in _ELSEWHERE:
-        return f"; did you mean {_ELSEWHERE[last]}?"
-    return f"; the keys are {', '.join(here if section in _SECTIONS else _KNOWN)}"
 
 
 def _checked(where: str, name: str, declared: Field[Any], value: Any) -> Any:
@@ -92,7 +67,9 @@ def _fill(
     for name, value in table.items():
         origin = overrides.get(prefix + name, where)
         if name not in declared:
-            raise InputError(f"{origin}: unknown key {prefix}{name}{_nearest(prefix + name)}")
+            raise InputError(
+                f"{origin}: unknown key {prefix}{name}{nearest(prefix + name, _KNOWN)}"
+            )
         values[name] = _checked(origin, prefix + name, declared[name], value)
     for name, f in declared.items():
         if name not in values and f.default is None:
