@@ -4,6 +4,7 @@ A set is a group with two datasets, inputs (n, d) and targets (n,) or (n, k).  f
 numbers of them.
 """
 
+import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -44,7 +45,7 @@ class DataSet:
             self._file.close()
             raise InputError(f"{spec}: cannot be opened: the file is damaged: {error}") from None
         self.rows = self._x.shape[0]
-        self.width = int(np.prod(self._x.shape[1:]))
+        self.width = self._row_width = int(np.prod(self._x.shape[1:]))
         y = self._y
         self.classes = y is not None and y.ndim == 1 and y.dtype.kind in "iub"
         self.outputs = None if y is None or self.classes else (1 if y.ndim == 1 else y.shape[1])
@@ -68,12 +69,16 @@ class DataSet:
             self._held = self.read([(0, self.rows)])
 
     @property
+    def column_names(self) -> list[str] | None:
+        """What the file calls the inputs, one name a column; None where it has no names for them."""
+        names = _names_in(self._x, "columns")
+        return names if names and len(names) == self._row_width else None
+
+    @property
     def target_names(self) -> list[str] | None:
         """What the file calls the classes, or the columns of the targets; None where it has no names for them."""
-        names = None
-        if self._y is not None:
-            names = self._y.attrs.get("classes" if self.classes else "columns")
-        return None if names is None else [str(name) for name in names]
+        key = "classes" if self.classes else "columns"
+        return None if self._y is None else _names_in(self._y, key)
 
     @property
     def held(self) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -117,7 +122,7 @@ class DataSet:
             found.append(target)
         x, y = found
         assert x is not None  # every set has inputs
-        return x.reshape(rows, self.width), y
+        return x.reshape(rows, self._row_width), y
 
     def memory(
         self, rows: int, dtype: DTypeLike | None = None
@@ -159,3 +164,13 @@ class DataSet:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _names_in(stored: h5py.Dataset, key: str) -> list[str] | None:
+    """The texts of an attribute, None where it has none."""
+    found = stored.attrs.get(key)
+    if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "OSU":
+        return None
+    return [
+        name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in found
+    ]

@@ -163,7 +163,7 @@ def _finite(x: float) -> float | None:
 
 def _set(spec: str, inputs: str, targets: str | None) -> dict[str, Any]:
     with DataSet(spec, inputs, targets) as data:
-        names, target_names, class_names = _names(spec, data, inputs, targets)
+        names, target_names, class_names = _names(data)
         columns, desired = _Columns(names), _Columns(target_names)
         classes: Counter[int] = Counter()
         for start in range(0, data.rows, _BLOCK_ROWS):
@@ -190,22 +190,13 @@ def _set(spec: str, inputs: str, targets: str | None) -> dict[str, Any]:
     return {**found, "doubtful": doubts(found, gaps=not class_names)}
 
 
-def _names(
-    spec: str, data: DataSet, inputs: str, targets: str | None
-) -> tuple[list[str], list[str], list[str]]:
+def _names(data: DataSet) -> tuple[list[str], list[str], list[str]]:
     """The names of inputs, targets and classes, where the file has some; else numbers."""
-    path, group = opening.parted(spec)
-    outputs = 0 if targets is None or data.classes else data.outputs or 0
-    with opening.opened(path, spec) as file:
-        x = file[group][inputs].attrs.get("columns")
-        y = None if targets is None else file[group][targets].attrs
-        names = [*map(str, x)] if x is not None and len(x) == data.width else None
-        named = [*map(str, y["columns"])] if y is not None and "columns" in y else []
-        classes = [*map(str, y["classes"])] if y is not None and "classes" in y else []
+    outputs, named = data.outputs or 0, data.target_names or []
     return (
-        names or [str(i) for i in range(data.width)],
-        named if len(named) == outputs else [str(i) for i in range(outputs)],
-        classes,
+        data.column_names or [str(i) for i in range(data.width)],
+        named if not data.classes and len(named) == outputs else [str(i) for i in range(outputs)],
+        named if data.classes else [],
     )
 
 

@@ -8,6 +8,8 @@ from distmlp.errors import InputError
 
 #: Steps that a small network of a small set is trained for at most, and epochs of any.
 _STEPS, _MOST_EPOCHS, _LEAST_EPOCHS = 20_000, 400, 20
+#: Steps from one checkpoint to the next, of a set whose epochs are shorter.
+_STEPS_BETWEEN = 1000
 #: Fewer rows than this and a tenth of them says little about which epoch is the best.
 _FEW_ROWS = 50
 
@@ -92,7 +94,10 @@ def text(
     if names != ("x", "y"):
         lines += [f"inputs = {_quoted(names[0])}", f"targets = {_quoted(names[1])}"]
     lines += [*_scaling(proposal), "", *_training(proposal, bool(validation) or held_out)]
-    return "\n".join([*lines, "", "[run]", f"directory = {_quoted(directory)}", ""])
+    every = max(1, _STEPS_BETWEEN * proposal.batch_size // proposal.rows)
+    lines += ["", "[run]", f"directory = {_quoted(directory)}"]
+    lines.append(f'checkpoint_every = "{every} epochs"  # the best epoch is kept in any case')
+    return "\n".join([*lines, ""])
 
 
 def _network(p: Proposal) -> list[str]:

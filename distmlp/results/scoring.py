@@ -14,6 +14,7 @@ from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
 from distmlp.data.checking import check_against_network
 from distmlp.data.dataset import DataSet
+from distmlp.data.matching import Matched, Names
 from distmlp.data.opening import path_of
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError, RankFault
@@ -60,12 +61,15 @@ def _taken(place: str | Path, which: str, say: Callable[[str], None]) -> Checkpo
 
 
 def _open_set(
-    spec: str, targets: str | None, config: Config, comm: Communicator, stack: ExitStack
+    spec: str, targets: str | None, found: Checkpoint, comm: Communicator, stack: ExitStack
 ) -> DataSet:
     """The set, checked on rank 0 before the others open it."""
 
+    config = from_json(found.facts["config"])
+    names = Names(found.facts.get("columns"), found.facts.get("targets"))
+
     def opened() -> DataSet:
-        data = DataSet(spec, config.data.inputs, targets)
+        data = Matched(spec, config.data.inputs, targets, names)
         indicators = config.data.missing == "mean-and-indicator"
         check_against_network(data, config.network.layers, "--data", indicators)
         return data
@@ -108,7 +112,7 @@ def evaluate(
         )
     with ExitStack() as stack:
         if spec:
-            data = _open_set(spec, config.data.targets, config, comm, stack)
+            data = _open_set(spec, config.data.targets, found, comm, stack)
         else:
             data = _held_out(config, comm, stack)
         scan_all(config, comm, data)
@@ -129,7 +133,8 @@ def predict(
 ) -> int:
     """Writes the network's outputs for a set to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
-    Beside it `class`, (n,), the most likely one, where the network was trained on classes.  The file is
+    Beside it `class`, (n,), the most likely one, where the network was trained on classes, and `label`, its name, where
+    classes have names.  Inputs are matched by name where both the set and the training set have names.  The file is
     whole or not there; one that is there is replaced only where `overwrite` says so.  which, say: see `load`.
 
     Raises InputError.
@@ -140,7 +145,7 @@ def predict(
     kept = [found.path, *(path_of(name) for name in reads if name)]
     on_rank_0(comm, lambda: check_output(out, overwrite, (".h5", ".hdf5"), kept))
     with ExitStack() as stack:
-        data = _open_set(spec, None, config, comm, stack)
+        data = _open_set(spec, None, found, comm, stack)
         scan_all(config, comm, data)
         transform = transform_of(config.data, found.data)
         answers = np.dtype(np.float64) if transform.targets else found.v.dtype
@@ -154,6 +159,7 @@ def predict(
             file.create_dataset("a", (data.rows, config.network.layers[-1]), answers)
             if found.facts["classes"]:
                 file.create_dataset("class", (data.rows,), np.int64)
+            _write_names(file, found)
             file.attrs["checkpoint"] = str(found.path)
             file.attrs["v_sha256"] = found.facts["v_sha256"]
             file.attrs["data"] = spec
@@ -161,12 +167,33 @@ def predict(
         def write(row: int, a: np.ndarray) -> None:
             file["a"][row : row + len(a)] = a
             if "class" in file:
-                file["class"][row : row + len(a)] = predicted_classes(a)
+                predicted = predicted_classes(a)
+                file["class"][row : row + len(a)] = predicted
+                if "label" in file:
+                    file["label"][row : row + len(a)] = labels[predicted]
 
+        labels = _labels(found, config.network.layers[-1])
         on_rank_0(comm, create)
         predict_blocks(network_of(config), found.v, data, transform, comm, write)
         on_rank_0(comm, output.close)
         return data.rows
+
+
+def _labels(found: Checkpoint, outputs: int) -> np.ndarray:
+    """What each class is called; its number where it has no name."""
+    names = found.facts.get("targets") or []
+    return np.array([*names, *map(str, range(len(names), outputs))], object)
+
+
+def _write_names(file: h5py.File, found: Checkpoint) -> None:
+    """What the outputs are called: the columns of `a`, and a dataset `label` of the classes' names."""
+    names = found.facts.get("targets")
+    if not names:
+        return
+    if file["a"].shape[1] == len(names):
+        file["a"].attrs.create("columns", names, dtype=h5py.string_dtype())
+    if "class" in file:
+        file.create_dataset("label", file["class"].shape, h5py.string_dtype())
 
 
 def export_network(

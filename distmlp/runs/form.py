@@ -164,6 +164,10 @@ def _is_tracked(x: Any) -> bool:
     )
 
 
+def _are_names(x: Any) -> bool:
+    return x is None or (isinstance(x, list) and all(map(_is_text, x)))
+
+
 def _is_text(x: Any) -> bool:
     return isinstance(x, str)
 
@@ -196,6 +200,8 @@ _FORM: dict[str, Callable[[Any], bool]] = {
         and all(_is_tracked(x.get(name)) for name in ("best", "patience"))
     ),
     "classes": lambda x: isinstance(x, bool),
+    "columns": _are_names,
+    "targets": _are_names,
     "v_sha256": _is_text,
     "fingerprint": _is_text,
     "ranks": lambda x: _counts(x, 1),
@@ -203,4 +209,4 @@ _FORM: dict[str, Callable[[Any], bool]] = {
 }
 
 #: Those that checkpoints of earlier versions lack.
-_LATER = ("least_change", "shown")
+_LATER = ("columns", "targets", "least_change", "shown")

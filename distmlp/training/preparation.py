@@ -13,6 +13,7 @@ from distmlp.data.checking import Seen, check_against_network, doubts, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.data.folds import parted
+from distmlp.data.matching import Matched, Names
 from distmlp.data.transform import Transform
 from distmlp.errors import InputError, RankFault
 from distmlp.kernels import known_answers
@@ -198,8 +199,10 @@ def open_sets(
         if config.data.fold:
             sets += parted(config.data, config.seed)
         else:
+            names = Names()
             for spec in filter(None, (config.data.train, config.data.validation)):
-                sets.append(DataSet(spec, config.data.inputs, config.data.targets))
+                sets.append(Matched(spec, config.data.inputs, config.data.targets, names))
+                names = Names(sets[0].column_names, sets[0].target_names)
         indicators = config.data.missing == "mean-and-indicator"
         for data, where in zip(sets, ("train", "validation"), strict=False):
             check_against_network(data, config.network.layers, f"data.{where}", indicators)

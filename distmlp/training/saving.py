@@ -202,6 +202,8 @@ def facts_of(run: Prepared, state: State) -> dict:
         "shown": state.shown.facts(),
         "least_change": state.least_change,
         "classes": run.data.classes,
+        "columns": run.data.column_names,
+        "targets": run.data.target_names,
         "v_sha256": checkpoint.v_sha256(state.v),
         "fingerprint": arithmetic.FINGERPRINT,
         "arithmetic": kernels.describe(),

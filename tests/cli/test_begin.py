@@ -110,3 +110,31 @@ def test_what_is_refused(tmp_path, capsys):
         assert begin(f"{tmp_path / 's.h5'}:{spec}", "--output", tmp_path / "c.toml") == 2
         assert part in capsys.readouterr().err
         assert not (tmp_path / "c.toml").exists()
+
+
+def test_predictions_in_the_words_of_the_table(put, tmp_path, monkeypatch, capsys):
+    """Columns in a different order, one more of them, and no target: predictions are the same, by name."""
+    monkeypatch.chdir(tmp_path)
+    kinds = [("low", "middle", "high")[c] for c in CLASSES]
+    lines = [f"{u:.4f},{v:.4f},{k}" for (u, v, _), k in zip(U, kinds, strict=True)]
+    assert begin(put("s.csv", "a,b,kind\n" + "\n".join(lines) + "\n")) == 0
+    words = ["s.toml", "--progress", "none", "--set", "training.epochs=200"]
+    assert cli.main(["train", *words, "--set", "run.checkpoint_every=50 epochs"]) == 0
+    new = [f"{v:.4f},7,{u:.4f}" for u, v, _ in U]
+    table = put("new.csv", "b,more,a\n" + "\n".join(new) + "\n")
+    assert cli.main(["convert", str(table), "new.h5", "--no-targets"]) == 0
+    for data in ("new.h5", "s.h5"):
+        spec = f"{data}:/train"
+        assert cli.main(["predict", "runs/s", "--data", spec, "--output", f"out-{data}"]) == 0
+    with h5py.File("out-new.h5") as found, h5py.File("out-s.h5") as same:
+        assert list(found["a"].attrs["columns"]) == ["high", "low", "middle"]
+        assert found["a"][...].tobytes() == same["a"][...].tobytes()
+        labels = found["label"].asstr()[...].tolist()
+    assert np.mean([a == b for a, b in zip(labels, kinds, strict=True)]) > 0.9
+    poor = put("poor.csv", "a,c\n1,2\n")
+    assert cli.main(["convert", str(poor), "poor.h5", "--no-targets"]) == 0
+    capsys.readouterr()
+    assert cli.main(["predict", "runs/s", "--data", "poor.h5:/train", "--output", "no.h5"]) == 2
+    assert (
+        "has no input 'b', which the network was trained on; it has a, c" in capsys.readouterr().err
+    )

@@ -1,0 +1,99 @@
+"""Sets whose columns and classes are those of a trained network by name, whatever their order in the file."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distmlp.data.dataset import DataSet
+from distmlp.errors import InputError
+
+#: Names that a message shows.
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Names:
+    """What inputs, and classes or targets, are called; None where nothing says."""
+
+    columns: list[str] | None = None
+    targets: list[str] | None = None
+
+
+class Matched(DataSet):
+    """A set as one with these names would have it: columns in that order, without others, and classes numbered so.
+
+    Where the names of either are not known, columns and classes are taken as they stand.  Raises InputError for a
+    column that the set lacks, and for a class that the names lack.
+    """
+
+    def __init__(self, spec: str, inputs: str, targets: str | None, names: Names) -> None:
+        super().__init__(spec, inputs, targets)
+        self._columns: np.ndarray | None = None
+        self._targets: np.ndarray | None = None
+        try:
+            if names.columns and self.column_names and names.columns != self.column_names:
+                self._columns = _places(spec, "input", names.columns, self.column_names)
+                self.width = len(names.columns)
+            own = self.target_names
+            if names.targets and own and names.targets != own:
+                if self.classes:
+                    self._targets = _places(spec, "class", own, names.targets)
+                else:
+                    self._targets = _places(spec, "target", names.targets, own)
+                    self.outputs = len(names.targets)
+        except InputError:
+            self.close()
+            raise
+
+    def read(
+        self,
+        pieces: list[tuple[int, int]],
+        into: tuple[np.ndarray, np.ndarray | None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As DataSet.read, with columns and classes in the order of the names."""
+        if self.held is not None or (self._columns is None and self._targets is None):
+            return super().read(pieces, into)
+        rows = sum(stop - start for start, stop in pieces)
+        x, y = super().read(pieces, self._as_stored(rows))
+        if self._columns is not None:
+            x = x[:, self._columns]
+        if y is not None and self._targets is not None:
+            y = self._renumbered(y) if self.classes else y.reshape(rows, -1)[:, self._targets]
+        if into is None:
+            return x, y
+        np.copyto(into[0][:rows], x, casting="unsafe")
+        if into[1] is not None and y is not None:
+            np.copyto(into[1][:rows], y.reshape(rows, *into[1].shape[1:]), casting="unsafe")
+        return into[0][:rows], None if into[1] is None else into[1][:rows]
+
+    def _as_stored(self, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Memory for so many rows as the file has them."""
+        y = self._y
+        return (
+            np.empty((rows, self._row_width), self._x.dtype),
+            None if y is None else np.empty((rows, *y.shape[1:]), y.dtype),
+        )
+
+    def _renumbered(self, y: np.ndarray) -> np.ndarray:
+        assert self._targets is not None
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(self._targets):
+            raise InputError(
+                f"{self.spec}: a class is not in 0 … {len(self._targets) - 1}, the classes that the file names"
+            )
+        return self._targets[y.astype(np.intp)].astype(y.dtype)
+
+
+def _places(spec: str, kind: str, wanted: list[str], there: list[str]) -> np.ndarray:
+    """Where each name that is wanted is among those that are there.  Raises InputError."""
+    place = {name: number for number, name in enumerate(there)}
+    lacking = [name for name in wanted if name not in place]
+    if lacking:
+        few = ", ".join(there[:_SHOWN]) + ", …" * (len(there) > _SHOWN)
+        if kind == "class":
+            raise InputError(
+                f"{spec}: has the class {lacking[0]!r}, but the network knows only {few}"
+            )
+        raise InputError(
+            f"{spec}: has no {kind} {lacking[0]!r}, which the network was trained on; it has {few}"
+        )
+    return np.array([place[name] for name in wanted], np.intp)
