@@ -21,12 +21,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from distmlp.config.reading import from_json, from_tables
+from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel import launchers
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results.inference import network_outputs, probabilities
+from distmlp.runs import checkpoint
 from distmlp.training import loop
 from distmlp.training.reporting import Silent
 
@@ -112,16 +114,18 @@ class _MLP(BaseEstimator):
             tables["run"]["directory"] = f"{directory}/run"
             config = from_tables(tables, type(self).__name__)
             _write(directory, comm, x, y, config.data.inputs, config.data.targets)
-            result = loop.train(config, comm, resume="never", report=report)
+            loop.train(config, comm, resume="never", report=report)
+            kept = on_rank_0(comm, lambda: checkpoint.find(directory / "run", "best")[0])
         self.history_: list[dict] = on_rank_0(comm, lambda: report.records)
-        self.v_, self.v_sha256_ = result.v, result.v_sha256
-        self.config_ = config.to_json()
+        self.v_, self.v_sha256_ = kept.v, kept.facts["v_sha256"]
+        self.config_, self.scaling_ = config.to_json(), kept.data
 
     def _outputs(self, X: Any) -> np.ndarray:
         """The outputs a, (n, outputs), in the network's dtype."""
         check_is_fitted(self)
         x = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
-        return network_outputs(from_json(self.config_), self.v_, x)
+        config = from_json(self.config_)
+        return network_outputs(config, self.v_, x, transform_of(config.data, self.scaling_))
 
 
 #: Keys that only the data or the estimator's own parameters decide, and those that the estimator gives a default.
@@ -134,12 +138,12 @@ class MLPClassifier(ClassifierMixin, _MLP):
 
     hidden: neurons of each hidden layer.  activation, optimizer, learning_rate, batch_size, epochs, dtype: as in
     docs/config.md.  A batch has all samples where there are fewer.  random_state: the config's seed, a whole number.
-    settings: further keys of the config, such as {"optimizer.beta1": 0.8, "data.scale": 0.0625}.
+    settings: further keys of the config, such as {"optimizer.beta1": 0.8, "data.scale_inputs": "standardise"}.
 
     Two classes have one sigmoid output, more a softmax, with the cross-entropy.
 
-    After `fit`: classes_; v_, the parameters; v_sha256_; history_, the log's object of each epoch; config_, as JSON;
-    n_features_in_ and, of a DataFrame, feature_names_in_.
+    After `fit`: classes_; v_, the parameters; v_sha256_; history_, the log's object of each epoch; config_, as JSON,
+    and scaling_, what rows are scaled by; n_features_in_ and, of a DataFrame, feature_names_in_.
     """
 
     classes_: np.ndarray
@@ -176,7 +180,7 @@ class MLPRegressor(RegressorMixin, _MLP):
     """Predicts numbers; the same arguments and data give the same bits, on any machine and any number of ranks.
 
     Its parameters, and what it has after `fit`, are those of `MLPClassifier`, without classes_.  The output is the
-    identity and the cost half the squared error.  Targets far from 1 want scikit-learn's TransformedTargetRegressor.
+    identity and the cost half the squared error.  Targets far from 1 want {"data.scale_targets": "standardise"}.
     """
 
     def fit(self, X: Any, y: Any) -> "MLPRegressor":

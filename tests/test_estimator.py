@@ -75,6 +75,15 @@ def test_text_labels_data_frames_pipelines_searches_and_pickles():
     assert several.score(x, x[:, :2]) > 0.9
 
 
+def test_inputs_and_targets_are_scaled_where_settings_say_so():
+    x, _ = rows(300)
+    y = 1e4 * x[:, 0] + 1e6
+    settings = {"data.scale_inputs": "standardise", "data.scale_targets": "standardise"}
+    model = distmlp.MLPRegressor(**SMALL, settings=settings).fit(1e5 * x + 7e5, y)
+    again = pickle.loads(pickle.dumps(model))
+    assert again.score(1e5 * x + 7e5, y) > 0.95
+
+
 @pytest.mark.parametrize(
     "parameters, words",
     [

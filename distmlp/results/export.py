@@ -1,8 +1,7 @@
 """A trained network for other programs: .npz, .safetensors, .onnx, .pt, .c.
 
 In .npz and .safetensors the tensors are named w1 … wN (n, m) and b1 … bN (n,), as in the notes, beside what rows are
-scaled by.  The other formats
-take the raw inputs: what the config's [data] does to them is a part of what is exported.
+scaled by.  The other formats take the raw inputs: what the config's [data] does to them is a part of what is exported.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import numpy as np
 
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
-from distmlp.data.transform import Transform, transform_of
+from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
 from distmlp.results import onnx_graph
@@ -27,14 +26,19 @@ def contents(found: Checkpoint, out: Path) -> dict[Path, bytes]:
     Raises InputError for another ending, or where the library that writes the format is missing.
     """
     config = from_json(found.facts["config"])
-    if out.suffix in (".c", ".pt") and found.data:
+    transform = transform_of(config.data, found.data)
+    if out.suffix == ".pt" and transform.fill is not None:
         raise InputError(
-            f"{out}: this format has no place for what data.scale_inputs, data.scale_targets and data.missing do; "
-            "export to .onnx, which has, or to .npz or .safetensors, which keep their numbers"
+            f"{out}: this format has no place for what data.missing does; export to .onnx or .c, which have"
         )
     if out.suffix == ".c":
         network = code.Exported(
-            out.stem, config, found.v, found.facts["v_sha256"], bool(found.facts["classes"])
+            out.stem,
+            config,
+            found.v,
+            found.facts["v_sha256"],
+            bool(found.facts["classes"]),
+            transform,
         )
         return {out.parent / name: text.encode() for name, text in code.files_of(network).items()}
     if out.suffix in _WRITERS:
@@ -93,11 +97,23 @@ def _onnx(found: Checkpoint, config: Config) -> bytes:
 
 
 def _torch(found: Checkpoint, config: Config) -> bytes:
-    """The state of a torch.nn.Sequential of Linear and activation in turn, for raw inputs: the scale is in the first w."""
+    """The state of a torch.nn.Sequential of Linear and activation in turn, for raw inputs.
+
+    What is done to inputs is in the first w and b.  Where targets were scaled, a last Linear gives their own units.
+    """
     import torch
 
     tensors, N = _tensors(found, config), len(config.network.layers) - 1
-    tensors["w1"] = tensors["w1"] * Transform(config.data.scale).factor(found.v.dtype)
+    t, dtype = transform_of(config.data, found.data), found.v.dtype
+    w = tensors["w1"].astype(np.float64) * float(t.factor(dtype))
+    if t.inputs is not None:
+        w = w / t.inputs.divisor
+        tensors["b1"] = (tensors["b1"] - (w * t.inputs.shift).sum(axis=1)).astype(dtype)
+    tensors["w1"] = w.astype(dtype)
+    if t.targets is not None:
+        N += 1
+        tensors[f"w{N}"] = np.diag(t.targets.divisor).astype(dtype)
+        tensors[f"b{N}"] = t.targets.shift.astype(dtype)
     state = {}
     for l in range(1, N + 1):
         state[f"{2 * (l - 1)}.weight"] = torch.from_numpy(tensors[f"w{l}"])

@@ -1,11 +1,13 @@
 """Networks to export that were never trained: a checkpoint in memory, and rows to try it on."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from distmlp import files
 from distmlp.config.reading import from_tables
+from distmlp.data.transform import transform_of
 from distmlp.mathematics.initializers import initialize
 from distmlp.results.export import contents
 from distmlp.results.inference import network_outputs
@@ -37,6 +39,34 @@ def checkpoint(layers, hidden, output, dtype, scale=1.0, classes=False, cost="ms
     return Checkpoint(Path("made-up.h5"), v, {}, facts), config
 
 
+def scaled_checkpoint(layers, output, dtype, classes=False, missing=False):
+    """The same with inputs standardised, and targets where they are numbers; with missing, two indicators."""
+    found, config = checkpoint(layers, "tanh", output, dtype, 1.0, classes)
+    tables = json.loads(found.facts["config"])
+    columns = layers[0] - 2 * missing
+    tables["data"] |= {
+        "scale_inputs": "standardise",
+        "scale_targets": "none" if classes else "standardise",
+        "missing": "mean-and-indicator" if missing else "refuse",
+    }
+    k = np.arange(columns)
+    data = {"inputs_shift": 10.0 ** (k % 5) + 0.1, "inputs_divisor": 3.0 ** (k % 7 - 3)}
+    if not classes:
+        data |= {
+            "targets_shift": np.linspace(-1e5, 3, layers[-1]),
+            "targets_divisor": np.linspace(0.1, 1e4, layers[-1]),
+        }
+    if missing:
+        data |= {"fill": data["inputs_shift"] + 0.3, "indicators": np.array([1.0, columns - 1])}
+    config = from_tables(tables)
+    facts = {**found.facts, "config": config.to_json()}
+    x = np.random.default_rng(4).normal(size=(67, columns))
+    x = x * data["inputs_divisor"] + data["inputs_shift"]
+    if missing:
+        x[np.random.default_rng(5).random(x.shape) < 0.1] = np.nan
+    return Checkpoint(found.path, found.v, {}, facts, data), config, x
+
+
 def some_rows(inputs, dtype, scale=1.0, count=67):
     """(count, inputs) raw inputs, which are about 1 when scaled, and one row of large ones."""
     x = np.random.default_rng(3).normal(size=(count, inputs)) / scale
@@ -54,4 +84,4 @@ def export(found, out):
 
 def predicted(found, config, x):
     """What distmlp's own predict gives."""
-    return network_outputs(config, found.v, x)
+    return network_outputs(config, found.v, x, transform_of(config.data, found.data))

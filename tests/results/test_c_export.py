@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from exporting import ACTIVATIONS, checkpoint, export, predicted, some_rows
+from exporting import ACTIVATIONS, checkpoint, export, predicted, scaled_checkpoint, some_rows
 
 from distmlp.errors import InputError
 from distmlp.mathematics.activations import ACTIVATIONS as ALL
@@ -37,8 +37,8 @@ def compiled(place, found, build, name="net"):
     return ctypes.CDLL(place / f"{name}.so")
 
 
-def called(library, name, x, outputs):
-    a = np.empty((len(x), outputs), x.dtype)
+def called(library, name, x, outputs, dtype=None):
+    a = np.empty((len(x), outputs), dtype or x.dtype)
     getattr(library, f"{name}_predict")(
         ctypes.c_size_t(len(x)),
         x.ctypes.data_as(ctypes.c_void_p),
@@ -65,6 +65,18 @@ def test_its_bits_are_those_of_predict(tmp_path, layers, hidden, output, dtype, 
     library = compiled(tmp_path, found, build)
     x = some_rows(layers[0], dtype, scale)
     assert called(library, "net", x, layers[-1]).tobytes() == predicted(found, config, x).tobytes()
+    assert library.net_check() == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes, missing", [(False, False), (True, False), (False, True)])
+def test_raw_inputs_and_the_targets_own_units(tmp_path, dtype, classes, missing):
+    output = "softmax" if classes else "identity"
+    found, config, x = scaled_checkpoint((9, 14, 4), output, dtype, classes, missing)
+    library = compiled(tmp_path, found, BUILDS[1])
+    right = predicted(found, config, x)
+    assert right.dtype == (dtype if classes else np.float64)
+    assert called(library, "net", x, 4, right.dtype).tobytes() == right.tobytes()
     assert library.net_check() == 0
 
 
@@ -97,11 +109,9 @@ def test_the_check_finds_what_is_wrong(tmp_path):
     finally:
         ctypes.CDLL("libm.so.6").fesetround(0)
     assert differing > 0
-    text = (tmp_path / "net.c").read_text()
     with pytest.raises(subprocess.CalledProcessError):
         command = ["gcc", "-Ofast", "-c", "net.c", "-o", "net.o"]
         subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
-    assert "static const real expected" in text
 
 
 FORTRAN = """
@@ -143,6 +153,16 @@ def test_fortran_calls_it(tmp_path, dtype, kind):
     right = predicted(found, config, x)
     classes = right.argmax(axis=1).astype(np.int32)
     assert (tmp_path / "a.bin").read_bytes() == right.tobytes() + classes.tobytes()
+
+
+@pytest.mark.skipif(not shutil.which("gfortran"), reason="apt-get install gfortran enables it")
+def test_the_fortran_module_of_scaled_columns_compiles(tmp_path):
+    found, _, _ = scaled_checkpoint((9, 14, 4), "softmax", "float32", True)
+    export(found, tmp_path / "net.c")
+    command = ["gfortran", "-std=f2008", *WARNINGS, "-c", "net_fortran.f90"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert "real(c_double), intent(in) :: x(9, *)" in (tmp_path / "net_fortran.f90").read_text()
+    assert "real(c_float), intent(out) :: a(4, *)" in (tmp_path / "net_fortran.f90").read_text()
 
 
 @pytest.mark.parametrize("stem", ["my-net", "2nets", "n" * 31, "ε"])

@@ -9,7 +9,7 @@ import warnings
 import h5py
 import numpy as np
 import pytest
-from exporting import ACTIVATIONS, checkpoint, export, predicted, some_rows
+from exporting import ACTIVATIONS, checkpoint, export, predicted, scaled_checkpoint, some_rows
 
 import distmlp
 from distmlp.cli import main as cli
@@ -153,6 +153,39 @@ def test_torch_takes_the_state(tmp_path, dtype, largest):
     with torch.no_grad():
         a = module(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(a, predicted(found, config, x), rtol=largest, atol=largest)
+
+
+def test_torch_takes_scaled_columns(tmp_path):
+    torch = pytest.importorskip("torch", reason="pip install torch enables it")
+    found, config, x = scaled_checkpoint((7, 9, 3), "identity", "float64")
+    export(found, tmp_path / "net.pt")
+    nn = torch.nn
+    layers = [nn.Linear(7, 9), nn.Tanh(), nn.Linear(9, 3), nn.Identity(), nn.Linear(3, 3)]
+    module = nn.Sequential(*layers).double()
+    module.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
+    with torch.no_grad():
+        a = module(torch.from_numpy(x)).numpy()
+    right = predicted(found, config, x)
+    assert abs(a - right).max() <= 1e-11 * abs(right).max()
+
+
+def test_torch_has_no_place_for_missing_inputs(tmp_path):
+    found, _, _ = scaled_checkpoint((7, 9, 3), "identity", "float64", missing=True)
+    with pytest.raises(
+        InputError, match=r"net\.pt: this format has no place for what data\.missing"
+    ):
+        export(found, tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_onnxruntime_takes_raw_inputs(tmp_path, missing):
+    pytest.importorskip("onnx", reason="pip install 'distmlp[export]' enables it")
+    runtime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime enables it")
+    found, config, x = scaled_checkpoint((9, 14, 4), "identity", "float32", missing=missing)
+    export(found, tmp_path / "net.onnx")
+    (a,) = runtime.InferenceSession(tmp_path / "net.onnx").run(["answers"], {"x": x})
+    right = predicted(found, config, x)
+    assert abs(a - right).max() <= 3e-6 * abs(right).max()
 
 
 def test_a_missing_torch_is_named(tmp_path, monkeypatch):

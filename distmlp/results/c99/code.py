@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from distmlp.config.sections import Config
-from distmlp.data.transform import transform_of
+from distmlp.data.transform import Transform
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
 from distmlp.results.c99.functions import array, functions, number, real_of, sections
@@ -34,6 +34,7 @@ class Exported:
     """What the three files say of a network.
 
     name: what the files' and the functions' names begin with.  classes: whether it tells classes apart.
+    transform: what is done to inputs, and to outputs.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Exported:
     v: np.ndarray
     v_sha256: str
     classes: bool
+    transform: Transform
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -49,6 +51,21 @@ class Exported:
     @property
     def real(self) -> str:
         return real_of(np.dtype(self.config.dtype))
+
+    @property
+    def columns(self) -> int:
+        """Raw inputs of a sample."""
+        return self.layers[0] - self.transform.width(0)
+
+    @property
+    def input(self) -> str:
+        """C's type of raw inputs: double where they are scaled by column or filled, as these are float64's."""
+        return self.real if self.transform.is_plain else "double"
+
+    @property
+    def answer(self) -> str:
+        """C's type of what NAME_predict gives: double where it is in the targets' own units."""
+        return self.real if self.transform.targets is None else "double"
 
     @property
     def panel(self) -> int:
@@ -111,6 +128,7 @@ def _source(network: Exported) -> str:
         _macros(network),
         functions(network.sigma, np.dtype(network.config.dtype)),
         *tensors,
+        _transform_arrays(network),
         _pass(network),
         found["predict"],
         *([found["classes"]] if network.classes else []),
@@ -122,29 +140,57 @@ def _source(network: Exported) -> str:
 
 def _macros(network: Exported) -> str:
     """The types, sizes and constants that all parts of the C file share."""
-    single, scale = (
-        network.real == "float",
-        transform_of(network.config.data).factor(network.config.dtype),
-    )
+    single = network.real == "float"
     macros = {
         "FMA": "fmaf" if single else "fma",
         "FABS": "fabsf" if single else "fabs",
         "COPYSIGN": "copysignf" if single else "copysign",
-        "INPUTS": network.layers[0],
+        "INPUTS": network.columns,
         "OUTPUTS": network.layers[-1],
-        "SCALE": f"({number(scale, network.real)})",
+        "SCALE": f"({number(network.transform.factor(network.config.dtype), network.real)})",
         "CHAIN": _CHAIN,
         "PANEL": network.panel,
         "TILE": network.tile,
         "WIDEST": max(network.layers),
     }
-    types = f"typedef {network.real} real;\ntypedef uint{32 if single else 64}_t word;\n"
-    return types + "".join(f"#define {key} {value}\n" for key, value in macros.items())
+    types = {
+        "real": network.real,
+        "input": network.input,
+        "answer": network.answer,
+        "word": f"uint{32 if single else 64}_t",
+    }
+    lines = [f"typedef {kind} {name};\n" for name, kind in types.items()]
+    return "".join(lines + [f"#define {key} {value}\n" for key, value in macros.items()])
+
+
+def _transform_arrays(network: Exported) -> str:
+    """What inputs and outputs are scaled by, column by column."""
+    t, parts = network.transform, []
+    for name, affine in (("inputs", t.inputs), ("targets", t.targets)):
+        if affine is not None:
+            parts.append(array(f"{name}_shift", affine.shift, "double", "double"))
+            parts.append(array(f"{name}_divisor", affine.divisor, "double", "double"))
+    if t.fill is not None:
+        parts.append(array("fill", t.fill, "double", "double"))
+    if t.indicators is not None and len(t.indicators):
+        columns = ", ".join(map(str, t.indicators))
+        parts.append(f"static const size_t indicators[] = {{{columns}}};\n")
+    return "".join(parts)
+
+
+def _number_of_input(t: Transform) -> str:
+    """The C expression of a(0)'s number from the raw input x[k] of a row."""
+    value = "x[k]"
+    if t.fill is not None:
+        value = "(x[k] != x[k] ? fill[k] : x[k])"
+    if t.inputs is not None:
+        value = f"(({value} - inputs_shift[k]) / inputs_divisor[k])"
+    return f"(real){value} * SCALE"
 
 
 def _pass(network: Exported) -> str:
     """The C function that takes one sample or a tile of them through all layers."""
-    layers, at = network.layers, ("even", "odd")
+    layers, at, t = network.layers, ("even", "odd"), network.transform
     lines = []
     for l, sigma in enumerate(network.sigma, start=1):
         below, here = at[(l - 1) % 2], at[l % 2]
@@ -153,36 +199,70 @@ def _pass(network: Exported) -> str:
             lines.append("for (size_t r = 0; r < rows; r++)")
             lines.append(f"    all_{sigma}({here} + r * WIDEST, {layers[l]});")
     body = "\n    ".join(lines)
+    flags = "" if t.indicators is None else "\n" + " " * 8 + _indicators(len(t.indicators))
+    last = at[(len(layers) - 1) % 2]
+    answer = f"{last}[r * WIDEST + j]"
+    if t.targets is not None:
+        answer = f"(double){answer} * targets_divisor[j] + targets_shift[j]"
     return f"""\
 /* The outputs of one row, or of a tile of rows. */
-static void pass(int tile, size_t rows, const real *x, real *a)
+static void pass(int tile, size_t rows, const input *x, answer *a)
 {{
     real even[TILE * WIDEST], odd[TILE * WIDEST];
     size_t row = 0;
-    do
+    do {{
         for (size_t k = 0; k < INPUTS; k++)
-            even[row * WIDEST + k] = x[row * INPUTS + k] * SCALE;
-    while (++row < rows);
+            even[row * WIDEST + k] = {_number_of_input(t)};{flags}
+        x += INPUTS;
+    }} while (++row < rows);
     {body}
     for (size_t r = 0; r < rows; r++)
-        memcpy(a + r * OUTPUTS, {at[(len(layers) - 1) % 2]} + r * WIDEST, OUTPUTS * sizeof(real));
+        for (size_t j = 0; j < OUTPUTS; j++)
+            a[r * OUTPUTS + j] = {answer};
 }}
 """
 
 
+def _indicators(count: int) -> str:
+    """The C line that tells the network which inputs of a row were missing."""
+    if not count:
+        return ""
+    return (
+        f"for (size_t i = 0; i < {count}; i++)\n            "
+        "even[row * WIDEST + INPUTS + i] = x[indicators[i]] != x[indicators[i]];"
+    )
+
+
 def _expected(network: Exported) -> str:
     """What NAME_check compares with: the outputs that `distmlp predict` gives for a few made-up rows."""
-    config, dtype = network.config, np.dtype(network.config.dtype)
-    with np.errstate(all="ignore"):
-        unit = dtype.type(1) / transform_of(config.data).factor(dtype)
-    if not np.isfinite(unit):
-        unit = dtype.type(1)
-    r, k = np.ogrid[:_CHECKED, : network.layers[0]]
-    x = ((37 * k + 11 * r) % 64 - 32).astype(dtype) * dtype.type(1 / 32) * unit
-    a = network_outputs(config, network.v, x, transform_of(config.data))
-    return f"#define CHECKED {_CHECKED}\n#define UNIT ({number(unit, network.real)})\n" + array(
-        "expected", a, network.real
-    )
+    t, dtype = network.transform, np.dtype(network.config.dtype)
+    r, k = np.ogrid[:_CHECKED, : network.columns]
+    u = (37 * k + 11 * r) % 64 - 32
+    code = "(input)((37LL * k + 11 * row) % 64 - 32) * (input)0x1p-5"
+    if t.is_plain:
+        with np.errstate(all="ignore"):
+            unit = dtype.type(1) / t.factor(dtype)
+        unit = unit if np.isfinite(unit) else dtype.type(1)
+        x = u.astype(dtype) * dtype.type(1 / 32) * unit
+        code += f" * {number(unit, network.real)}"
+    else:
+        x = u / 32
+        if t.inputs is not None:
+            x = t.inputs.undone(x)
+            code += " * inputs_divisor[k] + inputs_shift[k]"
+        if t.fill is not None:
+            x = np.where((r + k) % 7 == 3, np.nan, x)
+            code = f"(row + k) % 7 == 3 ? (input)NAN : {code}"
+    a = network_outputs(network.config, network.v, x, t)
+    return f"""\
+#define CHECKED {_CHECKED}
+{array("expected", a, network.answer, "answer")}
+/* Input k of a row that distmlp has computed the outputs of. */
+static input known_input(int row, int k)
+{{
+    return {code};
+}}
+"""
 
 
 def _filled(file: str, network: Exported) -> str:
@@ -193,12 +273,15 @@ def _filled(file: str, network: Exported) -> str:
     size = np.dtype(network.config.dtype).itemsize
     words = {
         "V_SHA256": network.v_sha256,
-        "INPUT_COUNT": str(network.layers[0]),
+        "INPUT_COUNT": str(network.columns),
         "OUTPUT_COUNT": str(network.layers[-1]),
         "LAYERS": "-".join(map(str, network.layers)),
         "STACK": f"{2 * network.tile * max(network.layers) * size:,}",
-        "REAL_KIND": f"c_{network.real}",
-        "REAL": network.real,
+        "ALL_KINDS": ", ".join(sorted({f"c_{network.input}", f"c_{network.answer}"})),
+        "INPUT_KIND": f"c_{network.input}",
+        "OUTPUT_KIND": f"c_{network.answer}",
+        "INPUT_REAL": network.input,
+        "OUTPUT_REAL": network.answer,
         "UPPER": network.name.upper(),
         "NAME": network.name,
     }

@@ -214,7 +214,7 @@ static void all_layer(int tile, const real *w, const real *b, size_t n, size_t m
 #endif
 
 /*** predict: ***/
-void NAME_predict(size_t rows, const real *x, real *a)
+void NAME_predict(size_t rows, const input *x, answer *a)
 {
     for (; rows >= TILE; rows -= TILE, x += TILE * INPUTS, a += TILE * OUTPUTS)
         pass(1, TILE, x, a);
@@ -223,13 +223,13 @@ void NAME_predict(size_t rows, const real *x, real *a)
 }
 
 /*** classes: ***/
-void NAME_classes(size_t rows, const real *x, int *classes)
+void NAME_classes(size_t rows, const input *x, int *classes)
 {
     for (; rows; rows--, x += INPUTS, classes++) {
-        real a[OUTPUTS];
+        answer a[OUTPUTS];
         pass(0, 1, x, a);
 #if OUTPUTS == 1
-        *classes = a[0] > (real)0.5;
+        *classes = a[0] > (answer)0.5;
 #else
         *classes = 0;
         for (int j = 1; j < OUTPUTS; j++)
@@ -243,13 +243,14 @@ void NAME_classes(size_t rows, const real *x, int *classes)
 int NAME_check(void)
 {
     int differing = 0;
-    real x[TILE * INPUTS], a[TILE * OUTPUTS];
-    const real *right = expected;
+    input x[TILE * INPUTS];
+    answer a[TILE * OUTPUTS];
+    const answer *right = expected;
     for (int first = 0; first < CHECKED;) {
         const int rows = CHECKED - first >= TILE ? TILE : 1;
         for (int r = 0; r < rows; r++)
             for (int k = 0; k < INPUTS; k++)
-                x[r * INPUTS + k] = (real)((37LL * k + 11 * (first + r)) % 64 - 32) * (real)0x1p-5 * UNIT;
+                x[r * INPUTS + k] = known_input(first + r, k);
         NAME_predict((size_t)rows, x, a);
         for (int i = 0; i < rows * OUTPUTS; i++)
             differing += a[i] != *right++;

@@ -27,11 +27,11 @@ def number(x: np.floating, real: str) -> str:
     return float(x).hex() + ("f" if real == "float" else "")
 
 
-def array(name: str, numbers: np.ndarray, real: str) -> str:
-    """A C array of these numbers."""
+def array(name: str, numbers: np.ndarray, real: str, kind: str = "real") -> str:
+    """A C array of these numbers.  real: float or double; kind: what the file calls it."""
     words = [number(x, real) for x in numbers.ravel()]
     lines = [", ".join(words[i : i + 6]) for i in range(0, len(words), 6)]
-    return f"static const real {name}[] = {{\n    " + ",\n    ".join(lines) + "};\n"
+    return f"static const {kind} {name}[] = {{\n    " + ",\n    ".join(lines) + "};\n"
 
 
 def _constants(dtype: np.dtype) -> str:

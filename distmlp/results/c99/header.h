@@ -18,10 +18,10 @@ extern "C" {
 #define UPPER_V_SHA256 "V_SHA256"
 
 /* The outputs a, rows x UPPER_OUTPUTS, of raw inputs x, rows x UPPER_INPUTS, each row after row. */
-void NAME_predict(size_t rows, const REAL *x, REAL *a);
+void NAME_predict(size_t rows, const INPUT_REAL *x, OUTPUT_REAL *a);
 @classes
 /* The most likely class of each row, counted from 0. */
-void NAME_classes(size_t rows, const REAL *x, int *classes);
+void NAME_classes(size_t rows, const INPUT_REAL *x, int *classes);
 @end
 /* How many outputs of a few known rows differ from those of distmlp: 0 where this build computes as it should. */
 int NAME_check(void);

@@ -1,6 +1,6 @@
 ! Calls the trained network of NAME.c from Fortran.  A sample is a column: x(NAME_inputs, rows), a(NAME_outputs, rows).
 module NAME
-  use, intrinsic :: iso_c_binding, only: c_int, c_size_t, REAL_KIND
+  use, intrinsic :: iso_c_binding, only: c_int, c_size_t, ALL_KINDS
   implicit none
   private
   public :: NAME_inputs, NAME_outputs, NAME_predict, NAME_check
@@ -12,18 +12,18 @@ module NAME
   interface
     ! The outputs a of raw inputs x, `rows` samples.
     subroutine NAME_predict(rows, x, a) bind(c, name="NAME_predict")
-      import :: c_size_t, REAL_KIND
+      import :: c_size_t, ALL_KINDS
       integer(c_size_t), value :: rows
-      real(REAL_KIND), intent(in) :: x(INPUT_COUNT, *)
-      real(REAL_KIND), intent(out) :: a(OUTPUT_COUNT, *)
+      real(INPUT_KIND), intent(in) :: x(INPUT_COUNT, *)
+      real(OUTPUT_KIND), intent(out) :: a(OUTPUT_COUNT, *)
     end subroutine
 @classes
 
     ! The most likely class of each sample, counted from 0.
     subroutine NAME_classes(rows, x, classes) bind(c, name="NAME_classes")
-      import :: c_int, c_size_t, REAL_KIND
+      import :: c_int, c_size_t, INPUT_KIND
       integer(c_size_t), value :: rows
-      real(REAL_KIND), intent(in) :: x(INPUT_COUNT, *)
+      real(INPUT_KIND), intent(in) :: x(INPUT_COUNT, *)
       integer(c_int), intent(out) :: classes(*)
     end subroutine
 @end
