@@ -144,10 +144,16 @@ def _add_predict(commands: Any) -> None:
         commands,
         "predict",
         "Write the network's outputs for a set, in the set's order.",
-        "OUT.h5 gets a (n, outputs), the outputs, and class (n,), the most likely one, where there are classes.",
+        "OUT.h5 gets a (n, outputs), the outputs, class (n,), the most likely one, where there are classes, and\n"
+        "label (n,), its name, where it has one.",
     )
     _add_checkpoint(parser, "best")
-    parser.add_argument("--data", metavar="FILE.h5:/group", required=True, help="the set")
+    parser.add_argument(
+        "--data",
+        metavar="FILE.h5:/group",
+        required=True,
+        help="the set, or a table that convert takes, whose columns are found by name",
+    )
     parser.add_argument(
         "--output", metavar="OUT.h5", required=True, type=Path, help="the file to write"
     )

@@ -64,7 +64,8 @@ def proposed(found: dict[str, Any]) -> Proposal:
         any(c["missing"] for c in columns),
         min(batch, rows),
         epochs,
-        tuple(found["doubtful"]),
+        # What the config answers is doubtful no more.
+        tuple(words for words in found["doubtful"] if "data." not in words),
     )
 
 

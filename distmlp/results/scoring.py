@@ -21,6 +21,7 @@ from distmlp.errors import InputError, RankFault
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
+from distmlp.results.conversion import set_of
 from distmlp.results.export import contents
 from distmlp.results.outputs import check_output
 from distmlp.runs import checkpoint
@@ -61,15 +62,20 @@ def _taken(place: str | Path, which: str, say: Callable[[str], None]) -> Checkpo
 
 
 def _open_set(
-    spec: str, targets: str | None, found: Checkpoint, comm: Communicator, stack: ExitStack
+    spec: str,
+    targets: str | None,
+    found: Checkpoint,
+    comm: Communicator,
+    stack: ExitStack,
+    inputs: str | None = None,
 ) -> DataSet:
-    """The set, checked on rank 0 before the others open it."""
+    """The set, checked on rank 0 before the others open it.  inputs: what they are called, by default as in training."""
 
     config = from_json(found.facts["config"])
     names = Names(found.facts.get("columns"), found.facts.get("targets"))
 
     def opened() -> DataSet:
-        data = Matched(spec, config.data.inputs, targets, names)
+        data = Matched(spec, inputs or config.data.inputs, targets, names)
         indicators = config.data.missing == "mean-and-indicator"
         check_against_network(data, config.network.layers, "--data", indicators)
         return data
@@ -131,7 +137,7 @@ def predict(
     say: Callable[[str], None] = _nothing,
     overwrite: bool = False,
 ) -> int:
-    """Writes the network's outputs for a set to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
+    """Writes the network's outputs for a set, or for a table, to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
     Beside it `class`, (n,), the most likely one, where the network was trained on classes, and `label`, its name, where
     classes have names.  Inputs are matched by name where both the set and the training set have names.  The file is
@@ -145,7 +151,8 @@ def predict(
     kept = [found.path, *(path_of(name) for name in reads if name)]
     on_rank_0(comm, lambda: check_output(out, overwrite, (".h5", ".hdf5"), kept))
     with ExitStack() as stack:
-        data = _open_set(spec, None, found, comm, stack)
+        place, inputs = set_of(spec, found.facts, out, comm, stack)
+        data = _open_set(place, None, found, comm, stack, inputs)
         scan_all(config, comm, data)
         transform = transform_of(config.data, found.data)
         answers = np.dtype(np.float64) if transform.targets else found.v.dtype

@@ -17,7 +17,14 @@ from pathlib import Path
 
 import h5py
 
-from distmlp.data.conversion import csv_files, excel_files, idx, parquet_files, writing
+from distmlp.data.conversion import (
+    csv_files,
+    excel_files,
+    idx,
+    netcdf_files,
+    parquet_files,
+    writing,
+)
 from distmlp.data.conversion.numpy_files import npy_array, npz_sets
 from distmlp.data.conversion.options import (
     COMPRESSIONS,
@@ -52,7 +59,8 @@ def convert(
     doubtful.
 
     sources: two IDX files in either order (the targets are the one with one dimension), one or two .npy files
-    (inputs, then targets), one .npz, or one or two tables (inputs, then targets); IDX and text may be compressed with gzip.
+    (inputs, then targets), one .npz, one or two tables (inputs, then targets), or NetCDF files, as many as there are, below one
+    another or, with different variables, side by side; IDX and text may be compressed with gzip.
 
     group: where the set goes, "/train" by default; an .npz that holds x_train, y_train, x_test and y_test
     becomes "/train" and "/test".  table: how a table becomes a set; targets, dtype and regression, where given,
@@ -152,6 +160,9 @@ def _sets(
     regression = options.regression
     sets: dict[str | None, SourceSet]
     match kinds:
+        case ["table", *_] if all(_is_netcdf(path) for path in sources):
+            whole = netcdf_files.several([netcdf_files.table(path) for path in sources])
+            sets = {group: table_set(whole, options)}
         case ["table"]:
             sets = {group: table_set(table_of(sources[0], options), options)}
         case ["table", "table"]:
@@ -230,10 +241,16 @@ def table_of(path: Path, options: TableOptions) -> Table:
     match _ending(path):
         case "parquet":
             return parquet_files.table(path)
+        case "nc" | "nc4":
+            return netcdf_files.table(path)
         case "xlsx":
             return excel_files.table(path, options)
         case _:
             return csv_files.table(path, options)
+
+
+def _is_netcdf(path: Path) -> bool:
+    return _ending(path) in ("nc", "nc4")
 
 
 def _ending(path: Path) -> str:

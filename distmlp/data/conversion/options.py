@@ -14,7 +14,7 @@ HEADERS = ("auto", "yes", "no")
 #: How files of text that hold tables end.
 TEXT_ENDINGS = ("csv", "tsv", "tab", "data", "dat", "txt")
 #: How files end that hold tables.
-TABLE_ENDINGS = (*TEXT_ENDINGS, "parquet", "xlsx")
+TABLE_ENDINGS = (*TEXT_ENDINGS, "parquet", "xlsx", "nc", "nc4")
 
 
 @dataclass(frozen=True)

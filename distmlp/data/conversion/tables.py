@@ -32,6 +32,7 @@ class Table:
     place(row, column): where a cell is, in words, and what it holds.  decimal: what parts a number's digits.
     notes: what the user should be told of how the table was read.  check: raises ConversionError for a row that is
     shorter than the first, whose last cells look like missing ones.  parted: " parted by commas", where they are.
+    nan_is_missing: whether a NaN in a block of numbers is a missing value, and not what somebody wrote.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Table:
     notes: tuple[str, ...] = ()
     check: Callable[[], None] = lambda: None
     parted: str = ""
+    nan_is_missing: bool = False
 
     def called(self, column: int) -> str:
         """A column's name, or its index where it has none."""
@@ -102,6 +104,14 @@ class Column:
             self.by_one = self.by_one and bool((steps == 1).all())
             self.least, self.most = min(self.least, finite.min()), max(self.most, finite.max())
 
+    def note_missing(self, row: int, values: np.ndarray) -> None:
+        """Takes the NaNs of a block of numbers, the first of row `row`, for missing cells."""
+        nans = np.isnan(values)
+        if nans.any() and self.first_missing is None:
+            self.first_missing = row + int(np.argmax(nans))
+        self.missing += int(nans.sum())
+        self.nans -= int(nans.sum())
+
     def note_texts(self, values: Sequence[object], row: int, decimal: str) -> None:
         """Takes in a block's cells of text, the first of row `row`; those that are numbers count as such."""
         counts = Counter(values)
@@ -149,6 +159,8 @@ def look(table: Table, by_name: frozenset[int] = frozenset()) -> tuple[int, list
             for number, values in enumerate(block):
                 if values.dtype.kind in "iuf":
                     columns[number].note_numbers(values)
+                    if table.nan_is_missing:
+                        columns[number].note_missing(rows, values)
                 else:
                     columns[number].note_texts(values.tolist(), rows, table.decimal)
                 if values.dtype.kind == "b" or columns[number].texts:
@@ -213,6 +225,7 @@ def joined(x: Table, y: Table) -> Table:
         x.decimal,
         x.notes + y.notes,
         check,
+        nan_is_missing=x.nan_is_missing and y.nan_is_missing,
     )
 
 
