@@ -65,9 +65,14 @@ def _run(args: argparse.Namespace, fault: InputError | None) -> int:
             comm = launchers.world(training=args.command in ("train", "many"))
         # after MPI, whose own handlers would say that it cannot have the signals
         faulthandler.enable(signals.STDERR)
-        if fault:
-            raise fault
-        return comm.leave(HANDLERS[args.command](args, comm))
+        _agree(args, fault, comm)
+        if args.command == "train":  # which has a watch of its own
+            return comm.leave(HANDLERS["train"](args, comm))
+        from distmlp.training.watch import Watch
+
+        with Watch(_STARTING, comm, f"distmlp {args.command}"):
+            status = HANDLERS[args.command](args, comm)
+        return comm.leave(status)
     except InputError as error:
         return _end(comm, BAD_INPUT, error)
     except Diverged as error:
@@ -77,6 +82,27 @@ def _run(args: argparse.Namespace, fault: InputError | None) -> int:
     except BaseException as error:
         _end_others(comm, error)
         raise
+
+
+def _agree(args: argparse.Namespace, fault: InputError | None, comm: "Communicator") -> None:
+    """InputError on every rank where one has a fault, or where they were not asked for the same.
+
+    A rank alone with a fault would leave the others waiting.
+    """
+    from distmlp.parallel.alike import check_same, raise_first
+    from distmlp.parallel.communicator import RanksLost
+
+    # The names of files may differ from host to host; what is in them is compared where it is read.
+    asked = {"command": args.command}
+    while True:
+        try:
+            raise_first(comm, comm.all_gather(None if fault is None else str(fault)))
+            check_same(comm, asked, "command")
+            return
+        except RanksLost:
+            if not comm.resilient:
+                raise
+            comm.missed += len(comm.survive())
 
 
 def _end(comm: "Communicator", status: int, error: Exception) -> int:

@@ -270,6 +270,11 @@ def _flat(config: Any) -> dict[str, tuple[object, bool]]:
     return flat
 
 
+def flat(config: Config) -> dict[str, object]:
+    """{"section.key": value} of every key."""
+    return {name: value for name, (value, _) in _flat(config).items()}
+
+
 def differences(old: Config, new: Config) -> list[tuple[str, object, object]]:
     """(key, old value, new value) of every key that decides v and differs.
 

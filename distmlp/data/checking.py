@@ -1,5 +1,7 @@
 """Looking a set through before training: does it fit the network, and can every row be trained on?"""
 
+import math
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,7 @@ from distmlp.data import digest
 from distmlp.data.dataset import DataSet
 from distmlp.data.transform import Affine, Transform, kept_dtype
 from distmlp.errors import InputError
+from distmlp.mathematics import exact
 
 #: Rows that are looked through at a time: their memory is small beside a window's.
 _BLOCK_ROWS = 1024
@@ -24,6 +27,26 @@ _REACH = {
     "relu": (0.0, np.inf),
     "softplus": (0.0, np.inf),
 }
+#: Above this Σ y² a sample's cost leaves no room to add up others beside it.
+_LARGEST = math.ldexp(exact.LARGEST_COST, -20)
+
+#: Rows, and one more, by which copies of a set on different hosts are compared.
+_SAMPLED = 16
+
+
+def facts_of(data: DataSet) -> dict[str, object]:
+    """What two copies of a set have alike: their form, and a checksum of some rows.  Raises InputError."""
+    places = sorted({i * (data.rows - 1) // _SAMPLED for i in range(_SAMPLED + 1)})
+    x, y = data.read([(place, place + 1) for place in places])
+    crc = zlib.crc32(x.tobytes(), 0 if y is None else zlib.crc32(y.tobytes()))
+    return {
+        "rows": data.rows,
+        "inputs": data.width,
+        "outputs": data.outputs,
+        "dtype": str(data.input_dtype),
+        "rows of a chunk": data.file_chunk_rows,
+        "checksum of some rows": crc,
+    }
 
 
 def check_against_network(
@@ -129,10 +152,9 @@ def _first_fault(
     data: DataSet, start: int, x: np.ndarray, y: np.ndarray | None, config: Config
 ) -> tuple[int, str] | None:
     """The first of these rows that cannot be trained on, and why; they begin with row `start`."""
-    network, dtype = config.network, np.dtype(config.dtype)
-    scale = Transform(config.data.scale)
+    dtype, scale = np.dtype(config.dtype), Transform(config.data.scale)
     found = []
-    if data.input_dtype.kind == "f":
+    if data.input_dtype.kind == "f" or scale.scale != 1:
         with np.errstate(over="ignore", invalid="ignore"):
             a = x
             if not config.data.scales_inputs and (scale.scale != 1 or x.dtype != dtype):
@@ -148,7 +170,7 @@ def _first_fault(
                 )
             )
     if y is not None:
-        found += _target_faults(data, y, network.layers[-1], network.output, network.cost)
+        found += _target_faults(data, y, config)
     rows = [(start + int(np.argmax(bad)), words) for bad, words in found if bad.any()]
     if not rows:
         return None
@@ -156,10 +178,9 @@ def _first_fault(
     return row, f"{data.spec}: row {row}: {words}"
 
 
-def _target_faults(
-    data: DataSet, y: np.ndarray, outputs: int, output: str, cost: str
-) -> list[tuple[np.ndarray, str]]:
+def _target_faults(data: DataSet, y: np.ndarray, config: Config) -> list[tuple[np.ndarray, str]]:
     """[(which rows, what is wrong with them)] of stored targets."""
+    outputs, output, cost = config.network.layers[-1], config.network.output, config.network.cost
     if data.classes:
         most = 2 if outputs == 1 else outputs
         y = y.astype(np.int64)
@@ -170,7 +191,15 @@ def _target_faults(
             )
         ]
     y = y.reshape(len(y), -1).astype(np.float64)
-    faults = [(~np.isfinite(y).all(axis=1), "its targets hold a NaN or an infinity")]
+    finite = np.isfinite(y).all(axis=1)
+    faults = [(~finite, "its targets hold a NaN or an infinity")]
+    if not config.data.scales_targets:
+        with np.errstate(over="ignore", invalid="ignore"):
+            fits = np.isfinite(y.astype(config.dtype)).all(axis=1)
+            fits &= (y * y).sum(axis=1) < _LARGEST
+        faults.append(
+            (finite & ~fits, f"its targets are too large to train on as {config.dtype}")
+        )
     if cost == "cross-entropy":
         low, high = (y < 0).any(axis=1), (y > 1).any(axis=1)
         faults.append(

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import signal
 import sys
 import threading
 import time
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 # A host that is cut off does not reach the launcher, which MPI_Abort may wait for, so many seconds at most.
 _ABORT = 5.0
+
+# Seconds that the ranks may take to end together.
+_ENDING = 600
 
 
 def all_ranks() -> Any:
@@ -207,6 +211,10 @@ class MpiCommunicator:
                 self.barrier()
             _flush()
             os._exit(status)
+        if threading.current_thread() is threading.main_thread():
+            # MPI_Finalize, which comes after all of Python, waits for every rank, and may do so in vain.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(_ENDING)
         return status
 
 

@@ -17,8 +17,9 @@ from distmlp.data.dataset import DataSet
 from distmlp.data.matching import Matched, Names
 from distmlp.data.opening import path_of
 from distmlp.data.transform import transform_of
-from distmlp.errors import InputError, RankFault
+from distmlp.errors import InputError
 from distmlp.mathematics.metrics import predicted_classes
+from distmlp.parallel.alike import on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results.conversion import set_of
@@ -29,7 +30,13 @@ from distmlp.runs.checkpoint import Checkpoint
 from distmlp.training.evaluation import Metrics
 from distmlp.training.evaluation import evaluate as evaluate_set
 from distmlp.training.evaluation import predict as predict_blocks
-from distmlp.training.preparation import check_arithmetic, network_of, open_sets, scan_all
+from distmlp.training.preparation import (
+    check_arithmetic,
+    check_same_sets,
+    network_of,
+    open_sets,
+    scan_all,
+)
 from distmlp.training.scores import Scores
 
 
@@ -84,11 +91,16 @@ def _open_set(
         with opened() as data:
             data.check_whole()
 
+    def open_here() -> DataSet:
+        try:
+            return stack.enter_context(opened())
+        except InputError as error:
+            raise InputError(f"rank 0 could open the data, but this rank cannot: {error}") from None
+
     on_rank_0(comm, check)
-    try:
-        return stack.enter_context(opened())
-    except InputError as error:
-        raise RankFault(f"rank 0 could open the data, but this rank cannot: {error}") from None
+    data = on_every_rank(comm, open_here)
+    check_same_sets(comm, [data])
+    return data
 
 
 def _held_out(config: Config, comm: Communicator, stack: ExitStack) -> DataSet:

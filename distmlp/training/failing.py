@@ -38,10 +38,11 @@ def say(words: str) -> None:
     print(f"distmlp: {words}", file=sys.stderr, flush=True)
 
 
-def end_job(directory: str, comm: Communicator, words: str) -> None:
-    """Ends every rank at once, after this one has said why."""
+def end_job(directory: str | None, comm: Communicator, words: str) -> None:
+    """Ends every rank at once, after this one has said why.  directory: the run's, where there is a run."""
     say(words)
-    _note(directory, events.failed(comm.rank, words, None))
+    if directory is not None:
+        _note(directory, events.failed(comm.rank, words, None))
     comm.abort(CRASHED)
 
 

@@ -30,7 +30,7 @@ from distmlp.training.saving import Saver
 from distmlp.training.state import State
 from distmlp.training.step import ASKED, TIME_IS_UP
 from distmlp.training.tracking import Progress
-from distmlp.training.watch import Watch, within
+from distmlp.training.watch import watch_over, within
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _begin(
 
     Raises RanksLost on every rank where one is lost; then nothing is left open.
     """
-    with ExitStack() as opened:
+    with ExitStack() as opened, watch_over(config, comm, "the preparation"):
         run = prepare(config, comm, report, until, opened)
         saver = Saver(run)
         for ending in (run.directory.release, saver.close, run.report.close):
@@ -153,10 +153,11 @@ class Loop:
         """Makes what depends on the ranks that there are now: this rank's feed, step and watch."""
         run = self._run
         mine = run.shards_of(run.comm.rank)
+        # closed after the feed: it watches that too
+        self._watch = stack.enter_context(watch_over(run.config, run.comm, "the first reading"))
         self._feed = run.feed(mine)
         stack.callback(self._feed.close)
         run.witness.began(self._feed, run.comm)
-        self._watch = stack.enter_context(Watch(run.config.run, run.comm))
         self._step = run.step(run.comm)
 
     def _go_on(self) -> Result:

@@ -8,20 +8,22 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from distmlp.config.reading import flat
 from distmlp.config.sections import Config
-from distmlp.data.checking import Seen, check_against_network, doubts, scan
+from distmlp.data.checking import Seen, check_against_network, doubts, facts_of, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.data.folds import parted
 from distmlp.data.matching import Matched, Names
 from distmlp.data.transform import Transform
-from distmlp.errors import InputError, RankFault
+from distmlp.errors import InputError
 from distmlp.kernels import known_answers
 from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam
 from distmlp.mathematics.schedules import learning_rate
 from distmlp.mathematics.shards import Shards, deal, default_micro_batch_size
+from distmlp.parallel.alike import check_same, on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.directory import RunDirectory
@@ -105,6 +107,7 @@ def prepare(
 
     until: the step to end with, instead of the last of the config's epochs.  Raises InputError.
     """
+    check_same(comm, given(config), "config")
     check_arithmetic(comm)
     data, validation = open_sets(config, comm, stack)
     if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
@@ -134,6 +137,15 @@ def prepare(
         min(until or sys.maxsize, sharding.steps_per_epoch * config.training.epochs),
         time.monotonic() + config.run.time_limit_seconds,
     )
+
+
+def given(config: Config) -> dict[str, object]:
+    """What every rank must be given alike; the names of files and directories may differ from host to host."""
+    values = flat(config)
+    values["data.validation"] = bool(config.data.validation)
+    for name in ("data.train", "run.directory", "run.stall_timeout"):
+        values.pop(name)
+    return values
 
 
 def metric_of(config: Config, data: DataSet, validation: DataSet | None) -> str:
@@ -220,11 +232,15 @@ def open_sets(
             data.check_whole()
             data.close()
 
+    def open_here() -> list[DataSet]:
+        try:
+            return [stack.enter_context(data) for data in open_both()]
+        except InputError as error:
+            raise InputError(f"rank 0 could open the data, but this rank cannot: {error}") from None
+
     on_rank_0(comm, check)
-    try:
-        sets = [stack.enter_context(data) for data in open_both()]
-    except InputError as error:
-        raise RankFault(f"rank 0 could open the data, but this rank cannot: {error}") from None
+    sets = on_every_rank(comm, open_here)
+    check_same_sets(comm, sets)
     return sets[0], sets[1] if len(sets) == 2 else None
 
 
@@ -233,6 +249,15 @@ def rows_of_rank(config: Config, data: DataSet, comm: Communicator) -> range:
     chunk = chunk_rows(data, config.data)
     chunks = deal(-(-data.rows // chunk), comm.size)[comm.rank]
     return range(min(chunks.start * chunk, data.rows), min(chunks.stop * chunk, data.rows))
+
+
+def check_same_sets(comm: Communicator, sets: list[DataSet]) -> None:
+    """InputError, on every rank, where a rank has opened different data, such as a stale copy on one host."""
+    if comm.size == 1:
+        return
+    found = on_every_rank(comm, lambda: [(data.spec, facts_of(data)) for data in sets])
+    for spec, facts in found:
+        check_same(comm, facts, f"data ({spec})")
 
 
 def scan_all(config: Config, comm: Communicator, data: DataSet) -> Seen:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from types import TracebackType
 
-from distmlp.config.sections import RunConfig
+from distmlp.config.sections import Config, RunConfig
 from distmlp.errors import CRASHED
+from distmlp.parallel import progress
 from distmlp.parallel.communicator import Communicator
 from distmlp.training.failing import end_job, put_place, say
 
@@ -34,10 +35,11 @@ def within(config: RunConfig, what: str, comm: Communicator) -> Iterator[None]:
 class Watch:
     """A thread of each rank that ends a wait that has lasted too long, and says who was waited for.
 
-    config: its stall_timeout says how long one step may take.  comm: the ranks.  `beat` says that
-    this rank has gone on, and where it is now.  When no beat has come for that long, the thread tells
-    the other ranks where this one is, over a channel of its own.  The ranks that stay silent are
-    stopped or gone.
+    seconds: how long a rank may stay where it is.  comm: the ranks.  place: where this one is at first.
+    directory: the run's, where there is a run.  `beat` says that this rank has gone on, and where it is now; rows
+    that are read and collective calls that return say so too.  When this rank has not gone on for that
+    long, the thread tells the other ranks where it is, over a channel of its own.  As long as one of
+    them goes on, it is waited for.  The ranks that stay silent are stopped or gone.
 
     A process of this host that has ended without MPI noticing is found sooner.  One that called exit
     is such a process, under ULFM without a failure detector.
@@ -49,12 +51,14 @@ class Watch:
     #: Seconds that MPI is given to notice that a process has ended.
     NOTICE = 10.0
 
-    def __init__(self, config: RunConfig, comm: Communicator) -> None:
-        self._comm, self._seconds = comm, config.stall_seconds
-        self._directory = config.directory
+    def __init__(
+        self, seconds: float, comm: Communicator, place: str, directory: str | None = None
+    ) -> None:
+        self._comm, self._seconds, self._directory = comm, seconds, directory
         self._bounded = math.isfinite(self._seconds) and comm.size > 1
         self._channel = comm.channel() if self._bounded else None
-        self._beat = time.monotonic(), "at the start"
+        self._beat = time.monotonic(), place
+        self._quiet_until = 0.0
         self._ended = threading.Event()
         self._killed: set[int] = set()
         here = comm.hosts[comm.rank]
@@ -64,8 +68,9 @@ class Watch:
             for rank in range(comm.size)
             if comm.hosts[rank] == here and _exists(comm.pids[rank])
         ]
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         if self._bounded:
-            threading.Thread(target=self._run, name="watch", daemon=True).start()
+            self._thread.start()
 
     def beat(self, place: str) -> None:
         """This rank has come to a place, such as "the sum of step 12"."""
@@ -81,17 +86,28 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(self.ANSWER + 1)  # it must not be at MPI when that ends
         if error is not None:
             put_place(error, self._beat[1])
 
     def _run(self) -> None:
+        done = self._done()
         while not self._ended.wait(min(1.0, self._seconds / 4)):
             since, place = self._beat
+            if done != self._done():
+                done, since = self._done(), time.monotonic()
+                self._beat = since, place
             waited = time.monotonic() - since
             if waited > min(self.NOTICE, self._seconds):
                 self._look_around(since, place)
-            if waited > self._seconds or (self._channel and self._channel.is_called()):
+            stalled = waited > self._seconds and time.monotonic() > self._quiet_until
+            if stalled or (self._channel and self._channel.is_called()):
                 self._call_out(since, place)
+
+    def _done(self) -> tuple[int, int]:
+        """What is different whenever this rank has gone on between two beats."""
+        return self._comm.entered, progress.so_far()
 
     def _look_around(self, since: float, place: str) -> None:
         """Ends the job where a neighbour has ended and MPI does not say so."""
@@ -112,14 +128,19 @@ class Watch:
 
     def _call_out(self, since: float, place: str) -> None:
         comm = self._comm
-        here = (comm.entered, place)
+        here = (comm.entered, place, time.monotonic() - since)
         answers = self._channel.exchange(here, self.ANSWER) if self._channel else {comm.rank: here}
         if self._ended.is_set() or self._beat[0] != since:
             return
+        least = min(waited for _, _, waited in answers.values())
+        if least < self._seconds:
+            # One of them goes on, so all the others wait for it.
+            self._quiet_until = time.monotonic() + self._seconds - least
+            return
         silent = [rank for rank in range(comm.size) if rank not in answers]
-        entered = [count for count, _ in answers.values()]
+        entered = [count for count, _, _ in answers.values()]
         behind = [
-            rank for rank, (count, _) in answers.items() if count == min(entered) < max(entered)
+            rank for rank, (count, _, _) in answers.items() if count == min(entered) < max(entered)
         ]
         said = [
             self._name(rank) + (f", which is in {answers[rank][1]}" if rank in answers else "")
@@ -144,6 +165,11 @@ class Watch:
             self._beat = time.monotonic(), place
         elif speaker:
             self._end_job(words)
+
+
+def watch_over(config: Config, comm: Communicator, place: str) -> Watch:
+    """A watch over a training, from a place on."""
+    return Watch(config.run.stall_seconds, comm, place, config.run.directory)
 
 
 def _exists(pid: int) -> bool:

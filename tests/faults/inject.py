@@ -358,7 +358,7 @@ def install(faults: Faults) -> None:
     wrap(feed.Feed, "step", before=lambda *_: faults.at("reading"))
     wrap(loop, "survive", around=survive)
     wrap(recovery, "_take_over", before=lambda *_: faults.at("taking over"))
-    wrap(saving.Saver, "save", before=lambda *_: faults.at("saving"))
+    wrap(saving.Saver, "save", before=lambda *_, **__: faults.at("saving"))
     wrap(preparation, "scan_all", before=lambda *_: faults.at("scanning"))
     wrap(loop, "first_state", lambda *_: faults.at("beginning"), lambda *_: faults.at("begun"))
     wrap(loop.Loop, "to_the_end", before=lambda *_: faults.at("prepared"))

@@ -22,7 +22,7 @@ DEEDS = {
 PLACES = {
     "computing": ("step 21", "step 21"),
     "evaluating": ("the evaluation after epoch 1", "the evaluation after epoch 1"),
-    "saving": ("the checkpoint of step 25", "step 26"),
+    "saving": ("the checkpoint of step 21", "step 22"),
     "reading": ("the reading for step 22", "step 22"),
 }
 
