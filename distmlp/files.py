@@ -92,6 +92,17 @@ def open_regular(path: str | Path) -> BufferedReader:
         raise
 
 
+def read_given(path: str | Path) -> bytes:
+    """A regular file's content, or that of a pipe that this process was given open, such as /dev/stdin.  Raises OSError."""
+    path = Path(path)
+    with contextlib.suppress(OSError):
+        open_already = path.resolve().parts[:2] == ("/", "proc")
+        if open_already or os.path.samestat(path.stat(), os.fstat(0)):
+            return path.read_bytes()
+    with open_regular(path) as file:
+        return file.read()
+
+
 def sync_directory(directory: str | Path) -> None:
     """Makes a rename in the directory last.  Raises OSError."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

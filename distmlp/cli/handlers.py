@@ -222,6 +222,14 @@ def status(args: Namespace, comm: "Communicator") -> int:
     """Says how far a run is; STOPPED where it is not complete."""
     from distmlp.cluster import submission
     from distmlp.parallel.rank0 import on_rank_0
+    from distmlp.runs import events
+
+    if args.ends:
+        happened = on_rank_0(comm, lambda: events.since(args.config.run.directory, None))
+        if comm.rank == 0:
+            said = events.status_of(happened)
+            print(len(happened), CRASHED if said is None else said)
+        return COMPLETE
 
     complete, words = on_rank_0(comm, lambda: submission.progress(args.config))
     if comm.rank == 0:

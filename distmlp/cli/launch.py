@@ -4,6 +4,7 @@ It starts mpirun itself, so it needs neither numpy nor MPI.  What is imported in
 """
 
 import argparse
+import math
 import os
 import shlex
 import sys
@@ -131,6 +132,11 @@ def _asked(args: argparse.Namespace) -> "Launch":
     words = ["train", args.config_file, "--progress", progress, *rest]
     for override in training.overrides:
         words += ["--set", override]
+    if not (args.detect > 0 and args.patience >= 0) or math.isinf(args.detect + args.patience):
+        raise InputError(
+            f"--detect is {args.detect:g} and --patience {args.patience:g}, but expected seconds"
+        )
+    _split("--ssh-agent", args.ssh_agent or "")
     path, open_mpi = mpirun.find(args.python)
     return Launch(
         mpirun.Mpirun(
@@ -139,7 +145,7 @@ def _asked(args: argparse.Namespace) -> "Launch":
             args.python,
             args.detect,
             args.ssh_agent,
-            tuple(shlex.split(args.mpirun_options)),
+            _split("--mpirun-options", args.mpirun_options),
         ),
         args.ranks,
         hosts_of(args.hosts, args.ranks),
@@ -149,6 +155,14 @@ def _asked(args: argparse.Namespace) -> "Launch":
         tuple(words),
         ("--resume", training.resume) if training.resume else (),
     )
+
+
+def _split(option: str, text: str) -> tuple[str, ...]:
+    """The words of an option, as a shell would take them.  Raises InputError."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise InputError(f"{option} {text}: {error}") from None
 
 
 def _options_of_train() -> argparse.ArgumentParser:

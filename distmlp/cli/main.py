@@ -13,7 +13,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from distmlp.cli import launch, parser, signals
+from distmlp.cli import launch, parser, signals, streams
 from distmlp.cli.handlers import HANDLERS
 from distmlp.config import reading
 from distmlp.errors import (
@@ -41,8 +41,15 @@ def main(words: list[str] | None = None) -> int:
 
     words: the command line, by default this process's.
     """
+    with streams.heard_or_not():
+        return _main(sys.argv[1:] if words is None else words)
+
+
+def _main(words: list[str]) -> int:
     args, fault = argparse.Namespace(command=None, config=None), None
     try:
+        if any("\0" in word for word in words):
+            raise InputError("a word of the command has a NUL character in it")
         args = parser.make().parse_args(words, argparse.Namespace(config=None))
         if args.command in ("train", "many", "status", "submit"):
             args.config = reading.load(args.config_file, args.overrides)
@@ -66,8 +73,8 @@ def _run(args: argparse.Namespace, fault: InputError | None) -> int:
         # after MPI, whose own handlers would say that it cannot have the signals
         faulthandler.enable(signals.STDERR)
         _agree(args, fault, comm)
-        if args.command == "train":  # which has a watch of its own
-            return comm.leave(HANDLERS["train"](args, comm))
+        if args.command in ("train", "many"):  # which have watches of their own
+            return comm.leave(HANDLERS[args.command](args, comm))
         from distmlp.training.watch import Watch
 
         with Watch(_STARTING, comm, f"distmlp {args.command}"):

@@ -245,3 +245,8 @@ def _add_status(commands: Any) -> None:
         "Say how far the run of a config is; the exit status is 0 where it is complete, else 75.",
     )
     _add_config(parser)
+    parser.add_argument(
+        "--ends",
+        action="store_true",
+        help="print how many events the run has had and the exit status that its last end says, for scripts",
+    )

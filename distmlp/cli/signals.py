@@ -31,7 +31,7 @@ def bounded(seconds: float) -> Iterator[None]:
 
 
 class StopFlag:
-    """Whether SIGTERM, SIGINT or SIGUSR1 has come; a second SIGINT ends all ranks at once.
+    """Whether SIGTERM, SIGINT, SIGUSR1 or SIGHUP (the terminal has closed) has come; a second SIGINT ends all ranks at once.
 
     A handler in Python would wait until MPI returns from what it does, so the handlers do nothing and
     a thread reads the signals' numbers from the pipe that C writes them to.
@@ -48,8 +48,9 @@ class StopFlag:
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing)
         threading.Thread(target=self._read, name="signals", daemon=True).start()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, _ignore)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:  # nohup
+                signal.signal(number, _ignore)
 
     def __call__(self) -> bool:
         return bool(self._came)

@@ -13,7 +13,7 @@ from distmlp.cluster.hosts import Host
 from distmlp.cluster.mpirun import Mpirun, environment
 from distmlp.cluster.relaying import relay
 from distmlp.cluster.stopping import StopRequest
-from distmlp.errors import COMPLETE, CRASHED, STOPPED
+from distmlp.errors import BAD_INPUT, COMPLETE, CRASHED, DIVERGED
 from distmlp.runs import events
 from distmlp.runs.directory import end_of, holder_of, is_free, newest_step
 
@@ -87,7 +87,7 @@ class Starter:
             hosts,
             seconds=time.monotonic() - began,
             returned=process.wait(),
-            status=run.status(process.wait()),
+            status=run.status(process.wait(), bool(self.mpirun.open_mpi)),
             at_work=run.at_work(),
             step=newest_step(self.directory),
             lost=tuple(_lost(event) for event in happened if event["event"] == "lost"),
@@ -144,16 +144,19 @@ class _Run:
         """What has happened so far."""
         return events.since(self._directory, self._place)
 
-    def status(self, returned: int) -> int:
+    def status(self, returned: int, open_mpi: bool) -> int:
         """What a start has come to, whatever mpirun returned.
 
         Under ULFM that is 0 where all ranks were killed, and a lost rank's status where others went on.
         """
         if self.is_complete():
             return COMPLETE
-        if any(event["event"] == "stopped" for event in self.events()):
-            return STOPPED
-        return returned if returned > 0 else CRASHED
+        said = events.status_of(self.events())
+        if said is not None:
+            return said
+        # MPICH calls the death of a rank by SIGINT 2, and by SIGQUIT 3.
+        by_signal = returned in (BAD_INPUT, DIVERGED) and not open_mpi and self.at_work()
+        return CRASHED if returned <= 0 or by_signal else returned
 
 
 def _lost(event: events.Event) -> str:

@@ -1,6 +1,7 @@
 """The hosts that ranks are started on, and which of them still answer.  Standard library only."""
 
 import os
+import re
 import shlex
 import signal
 import socket
@@ -9,8 +10,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from distmlp.errors import InputError
+
 #: How a host is asked where nothing else is named.
 _SSH = "ssh -o BatchMode=yes"
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_COUNT = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
@@ -22,12 +28,18 @@ class Host:
 
 
 def hosts_of(text: str, ranks: int) -> tuple[Host, ...]:
-    """The hosts of "a:2,b:2"; where no ranks are given, as many on each as are needed."""
+    """The hosts of "a:2,b:2"; where no ranks are given, as many on each as are needed.  Raises InputError."""
     words = [word for word in text.split(",") if word]
-    return tuple(
-        Host(name, int(count) if count else -(-ranks // len(words)))
-        for name, _, count in (word.partition(":") for word in words)
-    )
+    found = []
+    for word in words:
+        name, colon, count = word.partition(":")
+        # A name that begins with "-" would be an option of ssh.
+        if not _NAME.fullmatch(name) or (colon and not _COUNT.fullmatch(count)):
+            raise InputError(
+                f"-H {text}: {word} is no host; expected host[:ranks],… such as node1:32,node2:32"
+            )
+        found.append(Host(name, int(count) if count else -(-ranks // len(words))))
+    return tuple(found)
 
 
 def listed(hosts: Sequence[Host]) -> str:

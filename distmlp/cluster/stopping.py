@@ -8,7 +8,7 @@ _ONE = 0.5
 
 
 class StopRequest:
-    """Whether SIGTERM, SIGINT or SIGUSR1 has come, and whether a second SIGINT asks for the end at once.
+    """Whether SIGTERM, SIGINT, SIGUSR1 or SIGHUP (the terminal has closed) has come, and whether a second SIGINT asks for the end at once.
 
     since: when the first one came (time.monotonic), or None.
     """
@@ -16,8 +16,9 @@ class StopRequest:
     def __init__(self) -> None:
         self.since: float | None = None
         self.at_once = False
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, self._came)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:  # nohup
+                signal.signal(number, self._came)
 
     def _came(self, number: int, frame: object) -> None:
         now = time.monotonic()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tomli_w
 
+from distmlp import files
 from distmlp.config.sections import Config
 from distmlp.errors import InputError
 from distmlp.runs import checkpoint
@@ -21,7 +22,11 @@ from distmlp.runs.directory import end_of
 
 SCRIPT = Path(__file__).with_name("train.sbatch")
 
-_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+#: What an option of sbatch may be made of, and what may stand in quotes of the shell.
+_PLAIN = re.compile(r"""[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"'\\#]+""")
+_ONE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+_TIME = re.compile(r"(?:([0-9]{1,9})-)?([0-9]{1,9})(?::([0-9]{1,9}))?(?::([0-9]{1,9}))?")
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,12 @@ def seconds(time: str) -> int:
 
 
 def check(job: Job) -> None:
-    """Raises InputError for what cannot be a job of this kind."""
+    """Raises InputError for what cannot be a job of this kind, or cannot stand in a job's file."""
+    for name, word in [("--time", job.time), *(("--sbatch", option) for option in job.more)]:
+        _check_plain(name, word)
+    for name, value in (("--launch", job.launch), ("--bind", job.bind), ("--setup", job.setup)):
+        if value is not None and not _ONE_LINE.fullmatch(value):
+            raise InputError(f"{name} is {value!r}, but expected one line of text")
     if job.ntasks < job.nodes:
         raise InputError(
             f"--ntasks is {job.ntasks} and --nodes {job.nodes}: expected at least one task, which is one rank, a node"
@@ -85,8 +95,17 @@ def check(job: Job) -> None:
         )
 
 
+def _check_plain(name: str, word: str) -> None:
+    # A #SBATCH line ends with the line, and SLURM and the shell do not agree on quotes in it.
+    if not _PLAIN.fullmatch(word):
+        raise InputError(
+            f"{name} is {word!r}, but a job's file takes no quotes, backslashes, #, NUL or line ends there"
+        )
+
+
 def script(job: Job, run: Path) -> str:
-    """The text of the job for a run directory, which holds its config as job.toml."""
+    """The text of the job for a run directory, which holds its config as job.toml.  Raises InputError."""
+    _check_plain("run.directory", str(run))
     lines = SCRIPT.read_text(encoding="utf-8").splitlines()
     body = lines[max(i for i, line in enumerate(lines) if line.startswith("#SBATCH")) + 1 :]
     options = [
@@ -132,8 +151,8 @@ def write(job: Job, config: Config) -> Path:
     path = run / "job.sbatch"
     try:
         run.mkdir(parents=True, exist_ok=True)
-        (run / "job.toml").write_text(tomli_w.dumps(asdict(config)), encoding="utf-8")
-        path.write_text(script(job, run), encoding="utf-8")
+        files.write(run / "job.toml", tomli_w.dumps(asdict(config)).encode())
+        files.write(path, script(job, run).encode())
         path.chmod(0o755)
     except OSError as error:
         raise InputError(

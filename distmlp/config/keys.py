@@ -59,7 +59,7 @@ def factor(default: float) -> Any:
 
 def text(default: str | None, expected: str, free: bool = False) -> Any:
     """A key that takes text, which may be empty only where that is the default."""
-    return key(default, expected, lambda x: isinstance(x, str) and (x != "" or default == ""), free)
+    return key(default, expected, lambda x: is_text(x) and (x != "" or default == ""), free)
 
 
 def names(
@@ -137,6 +137,17 @@ def is_int(x: object) -> bool:
 def is_list(x: object) -> bool:
     """Whether a value is a list that has something in it."""
     return isinstance(x, list) and len(x) > 0
+
+
+def is_text(x: object) -> bool:
+    """Whether a value is text that may be a file's name: Unicode without NUL."""
+    if not isinstance(x, str) or "\0" in x:
+        return False
+    try:
+        x.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_number(x: object) -> bool:

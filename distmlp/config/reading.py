@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from distmlp import files
 from distmlp.config import keys
 from distmlp.config.hints import nearest
 from distmlp.config.sections import (
@@ -48,10 +49,14 @@ def _checked(where: str, name: str, declared: Field[Any], value: Any) -> Any:
 
 
 def _toml(value: object) -> str:
-    """A value as it would stand in TOML, for messages."""
+    """A value as it would stand in TOML, for messages, shortened where it is very long."""
     if isinstance(value, bool):
         return str(value).lower()
-    return json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except (ValueError, RecursionError):
+        return "too long or too deep a value"
+    return text if len(text) <= 400 else f"{text[:400]}…"
 
 
 def _fill(
@@ -219,7 +224,7 @@ def _override(text: str) -> dict:
         )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (ValueError, RecursionError, KeyError):
         parsed = value.strip()
     section, dot, key = name.strip().partition(".")
     return {section: {key: parsed}} if dot else {section: parsed}
@@ -232,12 +237,12 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(files.read_given(path).decode("utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a config: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # too many digits, or nested too deeply
         raise InputError(f"{path}: not valid TOML: {error}") from None
     tables = _resolved(tables, path.resolve().parent)
     origins = {}
@@ -252,8 +257,16 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 
 def from_json(text: str) -> Config:
-    """The Config that `Config.to_json` wrote, or that of version 0.1.0, whose `arithmetic` had no successor."""
-    tables = json.loads(text)
+    """The Config that `Config.to_json` wrote, or that of version 0.1.0, whose `arithmetic` had no successor.
+
+    Raises InputError.
+    """
+    try:
+        tables = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the checkpoint's config is no JSON: {error}") from None
+    if not isinstance(tables, dict):
+        raise InputError("the checkpoint's config is no JSON object")
     tables.pop("arithmetic", None)
     return from_tables(tables, "the checkpoint's config")
 

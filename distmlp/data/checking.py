@@ -197,9 +197,7 @@ def _target_faults(data: DataSet, y: np.ndarray, config: Config) -> list[tuple[n
         with np.errstate(over="ignore", invalid="ignore"):
             fits = np.isfinite(y.astype(config.dtype)).all(axis=1)
             fits &= (y * y).sum(axis=1) < _LARGEST
-        faults.append(
-            (finite & ~fits, f"its targets are too large to train on as {config.dtype}")
-        )
+        faults.append((finite & ~fits, f"its targets are too large to train on as {config.dtype}"))
     if cost == "cross-entropy":
         low, high = (y < 0).any(axis=1), (y > 1).any(axis=1)
         faults.append(

@@ -7,7 +7,7 @@ began      step, last_step, ranks, kernels, environment (hosts and their ranks, 
 lost       who (words, such as one for each lost rank), ranks (that go on), step (null: before the first)
 stopped    step, reason (signal, time limit): the run was asked to stop, and its last checkpoint is written
 complete   step, reason (epochs, patience, stop rule, until): finished.json is there
-failed     rank, words, place (such as "step 31", or null): the run ends without its end
+failed     rank, words, place (such as "step 31", or null), status (exit status): the run ends without its end
 
 Rank 0 appends a line as soon as it can be told, and a rank that fails alone does so itself.  The lines of
 earlier starts stay; `place` and `since` tell them from new ones.  Standard library only.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from distmlp import files
+from distmlp.errors import COMPLETE, CRASHED, STOPPED
 
 NAME = "events.jsonl"
 
@@ -33,6 +34,8 @@ _NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "complete": {"step": int},
     "failed": {"rank": int, "words": str, "place": (str, type(None))},
 }
+
+_ENDS = {"complete": COMPLETE, "stopped": STOPPED}
 
 Event = dict[str, Any]
 
@@ -62,8 +65,25 @@ def complete(step: int, reason: str = "epochs") -> Event:
     return {"event": "complete", "step": step, "reason": reason}
 
 
-def failed(rank: int, words: str, place: str | None) -> Event:
-    return {"event": "failed", "rank": rank, "words": words, "place": place}
+def failed(rank: int, words: str, place: str | None, status: int = CRASHED) -> Event:
+    return {"event": "failed", "rank": rank, "words": words, "place": place, "status": status}
+
+
+def status_of(happened: list[Event]) -> int | None:
+    """The exit status that the last end among events says; None where none has ended after its beginning.
+
+    A launcher's own status may be that of a signal, or of one rank.
+    """
+    status = None
+    for event in happened:
+        kind = event["event"]
+        if kind in _ENDS:
+            status = _ENDS[kind]
+        elif kind == "failed":
+            status = event["status"] if isinstance(event.get("status"), int) else CRASHED
+        elif kind == "began":
+            status = None
+    return status
 
 
 def append(directory: str | Path | int, event: Event) -> None:

@@ -4,7 +4,17 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from distmlp.errors import CRASHED, CheckpointFailed, Corrupted, Diverged, Divided, InputError
+from distmlp.errors import (
+    BAD_INPUT,
+    CRASHED,
+    DIVERGED,
+    CheckpointFailed,
+    Corrupted,
+    Diverged,
+    Divided,
+    InputError,
+    RankFault,
+)
 from distmlp.parallel.communicator import Communicator, RanksLost
 from distmlp.runs import events
 
@@ -24,12 +34,14 @@ def failures_noted(directory: str, comm: Communicator) -> Iterator[None]:
         raise
     except _ON_ALL_RANKS as error:
         if comm.rank == 0:
-            _note(directory, events.failed(comm.rank, str(error), place_of(error)))
+            status = DIVERGED if isinstance(error, Diverged) else CRASHED
+            _note(directory, events.failed(comm.rank, str(error), place_of(error), status))
         raise
     except BaseException as error:
         who = f"rank {comm.rank} of {comm.size} on {comm.hosts[comm.rank]}"
         words = f"{who} failed: {type(error).__name__}: {error}"
-        _note(directory, events.failed(comm.rank, words, place_of(error)))
+        status = BAD_INPUT if isinstance(error, RankFault) else CRASHED
+        _note(directory, events.failed(comm.rank, words, place_of(error), status))
         raise
 
 

@@ -3,10 +3,14 @@
 What is wrong becomes an InputError on every rank before anything takes long.
 """
 
+import os
 import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from distmlp.config.reading import flat
 from distmlp.config.sections import Config
@@ -108,6 +112,7 @@ def prepare(
     until: the step to end with, instead of the last of the config's epochs.  Raises InputError.
     """
     check_same(comm, given(config), "config")
+    on_every_rank(comm, lambda: check_memory(config))
     check_arithmetic(comm)
     data, validation = open_sets(config, comm, stack)
     if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
@@ -146,6 +151,19 @@ def given(config: Config) -> dict[str, object]:
     for name in ("data.train", "run.directory", "run.stall_timeout"):
         values.pop(name)
     return values
+
+
+def check_memory(config: Config) -> None:
+    """InputError where this machine has not the memory for a network's v, its gradient and its optimizer's state."""
+    parameters = sum((m + 1) * n for m, n in pairwise(config.network.layers))
+    arrays = 3 + len(optimizer_of(config).arrays)
+    needed = parameters * arrays * np.dtype(config.dtype).itemsize
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise InputError(
+            f"network.layers is {list(config.network.layers)!s:.200}, which makes {parameters} parameters; training them takes "
+            f"{needed / 2**30:.3g} GiB a rank, but this machine has {there / 2**30:.3g} GiB"
+        )
 
 
 def metric_of(config: Config, data: DataSet, validation: DataSet | None) -> str:

@@ -120,9 +120,18 @@ def test_the_mark_of_a_run_counts_and_not_what_mpirun_returns(place):
 
 @pytest.mark.parametrize("status", [2, 3, 75])
 def test_an_end_of_its_own_is_not_started_again(status, place):
-    place.starts(f"work(); sys.exit({status})")
+    said = f"events.append(run, events.failed(0, 'why', None, {status}))"
+    place.starts(f"work(); {said}; sys.exit({status})")
     assert place.launch(place.config)[0] == status
     assert len(place.commands) == 1
+
+
+@pytest.mark.parametrize("status", [2, 3])
+def test_a_rank_that_died_of_a_signal_is_no_end_of_its_own(status, place):
+    """MPICH's mpirun returns the signal's number."""
+    place.starts(f"work(); sys.exit({status})", "work(); complete()")
+    assert place.launch(place.config)[0] == 0
+    assert len(place.commands) == 2
 
 
 def test_a_stop_is_one_whatever_mpirun_returns(place):

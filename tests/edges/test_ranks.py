@@ -72,11 +72,11 @@ def test_ranks_that_were_given_different_things(name, openmpi, tmp_path):
 @pytest.mark.parametrize("place", ["scan_all", "check_arithmetic"])
 def test_a_rank_that_stops_before_the_first_step(place, mpi, tmp_path):
     write_set(tmp_path / "set.h5")
-    write_config(tmp_path / "config.toml", {"run.stall_timeout": "1 seconds"})
+    write_config(tmp_path / "config.toml", {"run.stall_timeout": "4 seconds"})
     done, said = told(mpi, tmp_path, ["train", "config.toml"], stopped=place)
     assert done.status not in (0, 2, 3, 75)
     assert any(
-        "no progress for 1 s in the preparation; waiting for rank 1 on" in line for line in said
+        "no progress for 4 s in the preparation; waiting for rank 1 on" in line for line in said
     )
 
 
