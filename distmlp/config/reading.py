@@ -8,7 +8,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, fields, is_dataclass, replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -269,35 +269,6 @@ def from_json(text: str) -> Config:
         raise InputError("the checkpoint's config is no JSON object")
     tables.pop("arithmetic", None)
     return from_tables(tables, "the checkpoint's config")
-
-
-def _flat(config: Any) -> dict[str, tuple[object, bool]]:
-    """{"section.key": (value, whether v is free of it)}."""
-    flat = {}
-    for f in fields(config):
-        value = getattr(config, f.name)
-        if is_dataclass(value):
-            flat.update({f"{f.name}.{name}": pair for name, pair in _flat(value).items()})
-        else:
-            flat[f.name] = (value, keys.is_free(f))
-    return flat
-
-
-def flat(config: Config) -> dict[str, object]:
-    """{"section.key": value} of every key."""
-    return {name: value for name, (value, _) in _flat(config).items()}
-
-
-def differences(old: Config, new: Config) -> list[tuple[str, object, object]]:
-    """(key, old value, new value) of every key that decides v and differs.
-
-    Under the linear schedule the number of epochs decides v too, for α follows from it.
-    """
-    a, b = _flat(old), _flat(new)
-    found = [(key, a[key][0], b[key][0]) for key in a if not a[key][1] and a[key][0] != b[key][0]]
-    if new.optimizer.schedule == "linear" and old.training.epochs != new.training.epochs:
-        found.append(("training.epochs", old.training.epochs, new.training.epochs))
-    return found
 
 
 def with_run_directory(config: Config, directory: str | Path) -> Config:

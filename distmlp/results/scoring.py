@@ -27,12 +27,12 @@ from distmlp.results.export import contents
 from distmlp.results.outputs import check_output
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Checkpoint
+from distmlp.training.agreeing import check_same_sets
 from distmlp.training.evaluation import Metrics
 from distmlp.training.evaluation import evaluate as evaluate_set
 from distmlp.training.evaluation import predict as predict_blocks
 from distmlp.training.preparation import (
     check_arithmetic,
-    check_same_sets,
     network_of,
     open_sets,
     scan_all,

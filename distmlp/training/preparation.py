@@ -3,18 +3,13 @@
 What is wrong becomes an InputError on every rank before anything takes long.
 """
 
-import os
 import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
 
-import numpy as np
-
-from distmlp.config.reading import flat
 from distmlp.config.sections import Config
-from distmlp.data.checking import Seen, check_against_network, doubts, facts_of, scan
+from distmlp.data.checking import Seen, check_against_network, doubts, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.data.folds import parted
@@ -31,6 +26,7 @@ from distmlp.parallel.alike import check_same, on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.directory import RunDirectory
+from distmlp.training.agreeing import check_memory, check_same_sets, given
 from distmlp.training.fitting import fitted
 from distmlp.training.reporting import OnRank0, Silent
 from distmlp.training.scores import check_metrics
@@ -144,28 +140,6 @@ def prepare(
     )
 
 
-def given(config: Config) -> dict[str, object]:
-    """What every rank must be given alike; the names of files and directories may differ from host to host."""
-    values = flat(config)
-    values["data.validation"] = bool(config.data.validation)
-    for name in ("data.train", "run.directory", "run.stall_timeout"):
-        values.pop(name)
-    return values
-
-
-def check_memory(config: Config) -> None:
-    """InputError where this machine has not the memory for a network's v, its gradient and its optimizer's state."""
-    parameters = sum((m + 1) * n for m, n in pairwise(config.network.layers))
-    arrays = 3 + len(optimizer_of(config).arrays)
-    needed = parameters * arrays * np.dtype(config.dtype).itemsize
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
-        raise InputError(
-            f"network.layers is {list(config.network.layers)!s:.200}, which makes {parameters} parameters; training them takes "
-            f"{needed / 2**30:.3g} GiB a rank, but this machine has {there / 2**30:.3g} GiB"
-        )
-
-
 def metric_of(config: Config, data: DataSet, validation: DataSet | None) -> str:
     """The metric by which an epoch is the best, "" where none is watched.  Raises InputError."""
     asked, patience = config.training.monitor, config.training.patience
@@ -267,15 +241,6 @@ def rows_of_rank(config: Config, data: DataSet, comm: Communicator) -> range:
     chunk = chunk_rows(data, config.data)
     chunks = deal(-(-data.rows // chunk), comm.size)[comm.rank]
     return range(min(chunks.start * chunk, data.rows), min(chunks.stop * chunk, data.rows))
-
-
-def check_same_sets(comm: Communicator, sets: list[DataSet]) -> None:
-    """InputError, on every rank, where a rank has opened different data, such as a stale copy on one host."""
-    if comm.size == 1:
-        return
-    found = on_every_rank(comm, lambda: [(data.spec, facts_of(data)) for data in sets])
-    for spec, facts in found:
-        check_same(comm, facts, f"data ({spec})")
 
 
 def scan_all(config: Config, comm: Communicator, data: DataSet) -> Seen:

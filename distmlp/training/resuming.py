@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from distmlp import arithmetic
-from distmlp.config.reading import differences, from_json
+from distmlp.config.comparing import differences
+from distmlp.config.reading import from_json
 from distmlp.data import digest
 from distmlp.errors import InputError
 from distmlp.kernels import choice

@@ -1,0 +1,45 @@
+"""What ranks must agree on, and have the memory for, before anything takes long."""
+
+import os
+from itertools import pairwise
+
+import numpy as np
+
+from distmlp.config.comparing import flat
+from distmlp.config.sections import Config
+from distmlp.data.checking import facts_of
+from distmlp.data.dataset import DataSet
+from distmlp.errors import InputError
+from distmlp.parallel.alike import check_same, on_every_rank
+from distmlp.parallel.communicator import Communicator
+
+
+def given(config: Config) -> dict[str, object]:
+    """What every rank must be given alike; the names of files and directories may differ from host to host."""
+    values = flat(config)
+    values["data.validation"] = bool(config.data.validation)
+    for name in ("data.train", "run.directory", "run.stall_timeout"):
+        values.pop(name)
+    return values
+
+
+def check_memory(config: Config) -> None:
+    """InputError where this machine has not the memory for a network's v, its gradient and its optimizer's state."""
+    parameters = sum((m + 1) * n for m, n in pairwise(config.network.layers))
+    arrays = 5 if config.optimizer.name == "adam" else 3
+    needed = parameters * arrays * np.dtype(config.dtype).itemsize
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise InputError(
+            f"network.layers is {list(config.network.layers)!s:.200}, which makes {parameters} parameters; training them takes "
+            f"{needed / 2**30:.3g} GiB a rank, but this machine has {there / 2**30:.3g} GiB"
+        )
+
+
+def check_same_sets(comm: Communicator, sets: list[DataSet]) -> None:
+    """InputError, on every rank, where a rank has opened different data, such as a stale copy on one host."""
+    if comm.size == 1:
+        return
+    found = on_every_rank(comm, lambda: [(data.spec, facts_of(data)) for data in sets])
+    for spec, facts in found:
+        check_same(comm, facts, f"data ({spec})")
