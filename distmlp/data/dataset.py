@@ -12,7 +12,6 @@ from distmlp.data import opening, whole
 from distmlp.data.rows import RowReader
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
-from distmlp.parallel import progress
 
 
 class DataSet:
@@ -97,7 +96,6 @@ class DataSet:
         memory, they are new, as stored.
         """
         rows = sum(stop - start for start, stop in pieces)
-        progress.made()
         if self._held is not None:
             index = rows_of(pieces)
             held, targets = self._held

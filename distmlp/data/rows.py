@@ -7,6 +7,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from distmlp.parallel import progress
+
 
 def is_plain(stored: h5py.Dataset) -> bool:
     """Whether the file's bytes are the numbers of the dtype.
@@ -62,6 +64,7 @@ class RowReader:
 
     def read(self, start: int, out: np.ndarray) -> None:
         """The rows from `start` on, into out: (rows, …) of the dtype.  Raises OSError."""
+        progress.made()
         stop = start + len(out)
         if self._places is None:
             self._through_hdf5(start, out)

@@ -16,6 +16,7 @@ from distmlp.mathematics import exact
 from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Pass, Workspace, forward
 from distmlp.mathematics.shards import deal
+from distmlp.parallel import progress
 from distmlp.parallel.communicator import Communicator
 from distmlp.runs import checkpoint
 from distmlp.training.preparation import Prepared
@@ -56,6 +57,7 @@ def _outputs(
     """Yields (pass, stored targets) of each block; the next block overwrites the pass."""
     w, b = network.layout.views(v)
     for block in blocks:
+        progress.made()
         start, stop = block * BLOCK, min((block + 1) * BLOCK, data.rows)
         x, y = data.read([(start, stop)])
         p = workspace.view(1, stop - start, transform.applied(x, v.dtype)[None])
