@@ -17,6 +17,7 @@ from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
 from distmlp.results import onnx_graph
 from distmlp.results.c99 import code
+from distmlp.results.c99.exported import Exported
 from distmlp.runs.checkpoint import Checkpoint
 
 
@@ -32,13 +33,15 @@ def contents(found: Checkpoint, out: Path) -> dict[Path, bytes]:
             f"{out}: this format has no place for what data.missing does; export to .onnx or .c, which have"
         )
     if out.suffix == ".c":
-        network = code.Exported(
+        network = Exported(
             out.stem,
             config,
             found.v,
             found.facts["v_sha256"],
             bool(found.facts["classes"]),
             transform,
+            found.facts.get("columns") or [],
+            found.facts.get("targets") or [],
         )
         return {out.parent / name: text.encode() for name, text in code.files_of(network).items()}
     if out.suffix in _WRITERS:

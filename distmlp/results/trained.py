@@ -47,13 +47,43 @@ class TrainedNetwork:
         """The layers, activations and cost."""
         return network_of(self.config)
 
-    def outputs(self, x: Any) -> np.ndarray:
-        """The last layer's a, (n, outputs) what `distmlp predict` writes as `a`.
+    @property
+    def columns(self) -> list[str] | None:
+        """What the inputs are called, in order; None where the training set does not say."""
+        return self.facts.get("columns")
 
-        x: (n, inputs) numbers as a set has them, before `scale`; more dimensions are flattened.  Raises InputError
-        where they do not fit the network, or hold a NaN or an infinity.
+    @property
+    def target_names(self) -> list[str] | None:
+        """What the classes, or the outputs, are called, in order; None where the training set does not say."""
+        return self.facts.get("targets")
+
+    def outputs(self, x: Any) -> np.ndarray:
+        """The last layer's a, (n, outputs), or the targets' own units: what `distmlp predict` writes as `a`.
+
+        x: (n, inputs) numbers as a set has them, before they are scaled; more dimensions are flattened.  Columns of a
+        data frame are taken by name where the training set had names.  Raises InputError where they do not fit the
+        network, or hold a NaN or an infinity.
         """
-        return network_outputs(self.config, self.v, x, self.transform)
+        return network_outputs(self.config, self.v, self._by_name(x), self.transform)
+
+    def _by_name(self, x: Any) -> Any:
+        """A data frame's columns in the network's order; anything else as it is.  Raises InputError."""
+        there = list(getattr(x, "columns", ()))
+        if not self.columns or not there or not all(isinstance(name, str) for name in there):
+            return x
+        lacking = [name for name in self.columns if name not in there]
+        if lacking:
+            raise InputError(f"x has no column {lacking[0]!r}, which the network was trained on")
+        return x[self.columns]
+
+    def labels(self, x: Any) -> np.ndarray:
+        """The most likely class of each row by its name, (n,) text.
+
+        x and errors: as for `outputs`; InputError too where classes have no names.
+        """
+        if not self.has_classes or not self.target_names:
+            raise InputError(f"{self.path}: its classes have no names; predict gives their numbers")
+        return np.array(self.target_names, object)[self.predict(x)]
 
     def predict(self, x: Any) -> np.ndarray:
         """The most likely class of each row, (n,) whole numbers; without classes the outputs, (n, outputs).

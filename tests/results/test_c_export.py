@@ -5,6 +5,7 @@ import itertools
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,19 @@ def test_classes_one_output_and_threads(tmp_path):
     pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (x, classes)]
     library.one_classes(ctypes.c_size_t(501), *pointers)
     assert classes.tolist() == (predicted(found, config, x)[:, 0] > 0.5).tolist()
+
+
+def test_names_of_inputs_and_classes(tmp_path):
+    found, _ = checkpoint((2, 5, 3), "tanh", "softmax", "float32", 1.0, True)
+    names = {"columns": ["größe", 'a */ "b"'], "targets": ["yes", 'n"o\\', "ε??="]}
+    named = replace(found, facts={**found.facts, **names})
+    library = compiled(tmp_path, named, BUILDS[1])
+    library.net_class_name.restype = ctypes.c_char_p
+    said = [library.net_class_name(number) for number in (-1, 0, 1, 2, 3)]
+    assert said == [None, *(name.encode() for name in names["targets"]), None]
+    header = (tmp_path / "net.h").read_text()
+    assert "Inputs, in order: gr\\303\\266\\303\\237e, a " in header
+    assert "Classes, in order: yes," in header
 
 
 def test_the_check_finds_what_is_wrong(tmp_path):

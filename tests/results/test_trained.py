@@ -2,9 +2,11 @@
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from example import rows, tables, write_set
 
@@ -57,6 +59,21 @@ def test_threads_may_share_it(trained):
     alone = network.outputs(x).tobytes()
     with ThreadPoolExecutor(4) as threads:
         assert {a.tobytes() for a in threads.map(network.outputs, [x] * 8)} == {alone}
+
+
+def test_columns_are_taken_by_name_and_classes_have_theirs(trained):
+    _, network = trained
+    x, _ = rows(50)
+    names, classes = [f"c{k}" for k in range(20)], list("vwxyz")
+    named = replace(network, facts={**network.facts, "columns": names, "targets": classes})
+    frame = pd.DataFrame(x, columns=names)[names[::-1]].assign(more=1.0)
+    assert named.predict(frame).tolist() == network.predict(x).tolist()
+    assert named.labels(frame).tolist() == [classes[k] for k in network.predict(x)]
+    assert named.outputs(pd.DataFrame(x)).tobytes() == network.outputs(x).tobytes()
+    with pytest.raises(InputError, match="x has no column 'c3', which the network was trained on"):
+        named.predict(frame.drop(columns="c3"))
+    with pytest.raises(InputError, match="its classes have no names; predict gives their numbers"):
+        network.labels(x)
 
 
 @pytest.mark.parametrize(

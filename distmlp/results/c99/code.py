@@ -5,84 +5,22 @@ function NAME_check says whether it does where it was compiled.  functions.c, he
 """
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from distmlp.config.sections import Config
 from distmlp.data.transform import Transform
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
-from distmlp.results.c99.functions import array, functions, number, real_of, sections
+from distmlp.results.c99.exported import Exported
+from distmlp.results.c99.functions import array, functions, number, sections
+from distmlp.results.c99.interfaces import class_names, filled
 from distmlp.results.inference import network_outputs
 
 #: Links of a chain (docs/arithmetic.md).
 _CHAIN = 256
 
-#: Samples that the exported function computes together, where their activations fit into this many bytes of stack.
-_TILE, _STACK = 4, 2**18
-
-_PARTS = Path(__file__).parent
-
 #: Samples that NAME_check computes: a tile, and one alone.
 _CHECKED = 5
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What the three files say of a network.
-
-    name: what the files' and the functions' names begin with.  classes: whether it tells classes apart.
-    transform: what is done to inputs, and to outputs.
-    """
-
-    name: str
-    config: Config
-    v: np.ndarray
-    v_sha256: str
-    classes: bool
-    transform: Transform
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        return tuple(self.config.network.layers)
-
-    @property
-    def real(self) -> str:
-        return real_of(np.dtype(self.config.dtype))
-
-    @property
-    def columns(self) -> int:
-        """Raw inputs of a sample."""
-        return self.layers[0] - self.transform.width(0)
-
-    @property
-    def input(self) -> str:
-        """C's type of raw inputs: double where they are scaled by column or filled, as these are float64's."""
-        return self.real if self.transform.is_plain else "double"
-
-    @property
-    def answer(self) -> str:
-        """C's type of what NAME_predict gives: double where it is in the targets' own units."""
-        return self.real if self.transform.targets is None else "double"
-
-    @property
-    def panel(self) -> int:
-        """Neurons computed together: two registers of 256 bits."""
-        return 16 if self.config.dtype == "float32" else 8
-
-    @property
-    def tile(self) -> int:
-        """Samples computed together, as far as the stack takes them."""
-        bytes_of_one = 2 * max(self.layers) * np.dtype(self.config.dtype).itemsize
-        return _TILE if _TILE * bytes_of_one <= _STACK else 1
-
-    @property
-    def sigma(self) -> list[str]:
-        """The activation of each layer from the first hidden one on."""
-        network = self.config.network
-        return [*[network.activation] * (len(self.layers) - 2), network.output]
 
 
 def files_of(network: Exported) -> dict[str, str]:
@@ -98,8 +36,8 @@ def files_of(network: Exported) -> dict[str, str]:
         )
     return {
         f"{name}.c": _source(network),
-        f"{name}.h": _filled("header.h", network),
-        f"{name}_fortran.f90": _filled("module.f90", network),
+        f"{name}.h": filled("header.h", network),
+        f"{name}_fortran.f90": filled("module.f90", network),
     }
 
 
@@ -132,6 +70,7 @@ def _source(network: Exported) -> str:
         _pass(network),
         found["predict"],
         *([found["classes"]] if network.classes else []),
+        *([class_names(network)] if network.names_classes else []),
         _expected(network),
         found["check"],
     ]
@@ -263,28 +202,3 @@ static input known_input(int row, int k)
     return {code};
 }}
 """
-
-
-def _filled(file: str, network: Exported) -> str:
-    """The header or the Fortran module; what is between @classes and @end is for networks with classes."""
-    text = (_PARTS / file).read_text(encoding="utf-8")
-    kept = r"\1" if network.classes else ""
-    text = re.sub(r"^@classes\n(.*?)^@end\n", kept, text, flags=re.MULTILINE | re.DOTALL)
-    size = np.dtype(network.config.dtype).itemsize
-    words = {
-        "V_SHA256": network.v_sha256,
-        "INPUT_COUNT": str(network.columns),
-        "OUTPUT_COUNT": str(network.layers[-1]),
-        "LAYERS": "-".join(map(str, network.layers)),
-        "STACK": f"{2 * network.tile * max(network.layers) * size:,}",
-        "ALL_KINDS": ", ".join(sorted({f"c_{network.input}", f"c_{network.answer}"})),
-        "INPUT_KIND": f"c_{network.input}",
-        "OUTPUT_KIND": f"c_{network.answer}",
-        "INPUT_REAL": network.input,
-        "OUTPUT_REAL": network.answer,
-        "UPPER": network.name.upper(),
-        "NAME": network.name,
-    }
-    # a name may go on after _, as in NAME_predict; UPPER_V_SHA256 is the header's own
-    names = "|".join(words)
-    return re.sub(rf"(?<![A-Za-z_])({names})(?![A-Z])", lambda found: words[found[1]], text)
