@@ -7,6 +7,7 @@ began      step, last_step, ranks, kernels, environment (hosts and their ranks, 
 lost       who (words, such as one for each lost rank), ranks (that go on), step (null: before the first)
 stopped    step, reason (signal, time limit): the run was asked to stop, and its last checkpoint is written
 complete   step, reason (epochs, patience, stop rule, until): finished.json is there
+doubt      step, words: the training may come to nothing, and why
 failed     rank, words, place (such as "step 31", or null), status (exit status): the run ends without its end
 
 Rank 0 appends a line as soon as it can be told, and a rank that fails alone does so itself.  The lines of
@@ -63,6 +64,10 @@ def stopped(step: int, reason: str = "signal") -> Event:
 
 def complete(step: int, reason: str = "epochs") -> Event:
     return {"event": "complete", "step": step, "reason": reason}
+
+
+def doubt(step: int, words: str) -> Event:
+    return {"event": "doubt", "step": step, "words": words}
 
 
 def failed(rank: int, words: str, place: str | None, status: int = CRASHED) -> Event:

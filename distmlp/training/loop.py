@@ -20,6 +20,7 @@ from distmlp.parallel.communicator import Communicator, RanksLost
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint, events
 from distmlp.training.auditing import Auditor
+from distmlp.training.doubts import Doubts, first_doubts
 from distmlp.training.evaluation import epoch_record
 from distmlp.training.failing import failures_noted
 from distmlp.training.preparation import Prepared, prepare
@@ -122,18 +123,26 @@ def _begin(
         state = first_state(run, saver, resume)
         if not reason_to_end(run, state):
             on_rank_0(comm, run.directory.begin)
+        doubts, words = first_doubts(run, state)
+        for said in words:
+            run.report.doubt(said, state.step)
         comm.agree()
         stack.enter_context(opened.pop_all())
-    return Loop(run, saver, state, should_stop)
+    return Loop(run, saver, state, should_stop, doubts)
 
 
 class Loop:
     """Takes the steps of a training that is prepared, from a state to the end."""
 
     def __init__(
-        self, run: Prepared, saver: Saver, state: State, should_stop: Callable[[], bool]
+        self,
+        run: Prepared,
+        saver: Saver,
+        state: State,
+        should_stop: Callable[[], bool],
+        doubts: Doubts,
     ) -> None:
-        self._run, self._saver, self._state = run, saver, state
+        self._run, self._saver, self._state, self._doubts = run, saver, state, doubts
         self._should_stop = should_stop
         self._auditor = Auditor(run, saver)
 
@@ -193,6 +202,9 @@ class Loop:
             if last:
                 ended = events.complete if complete else events.stopped
                 run.report.event(ended(state.step, complete or state.stop))
+                words = self._doubts.end(state.record) if complete else None
+                if words:
+                    run.report.warn(words)
                 return self._result(complete)
             self._take_step(alpha)
         self._end_epoch(state.step - first_step, time.perf_counter() - began)
@@ -235,6 +247,8 @@ class Loop:
         record = epoch_record(run, state, steps, seconds)
         state.end_epoch(record, run.config.training.least_improvement)
         run.report.epoch(record, run.config.training.epochs)
+        for words in self._doubts.epoch(record):
+            run.report.doubt(words, state.step)
 
     def _result(self, complete: str) -> Result:
         state, written = self._state, self._saver.written

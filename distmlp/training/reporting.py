@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distmlp.parallel.communicator import Communicator
+from distmlp.runs import events
 from distmlp.runs.events import Event, append
 from distmlp.runs.log import Log
 from distmlp.training.terminal import Sight, epoch_line, text_of
@@ -42,6 +43,11 @@ class Silent:
 
     def event(self, event: Event) -> None:
         """Something that programs outside may watch for."""
+
+    def doubt(self, text: str, step: int) -> None:
+        """Something makes it doubtful that the training comes to anything."""
+        self.warn(text)
+        self.event(events.doubt(step, text))
 
     def close(self) -> None:
         """The training has ended."""

@@ -1,0 +1,189 @@
+"""Doubts: what tells of a training that comes to nothing, said while it runs and at its end.
+
+All of it follows from records of epochs and from rows that rank 0 has looked at, so every rank has the same doubts.
+Nothing of it changes v.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from distmlp.data.dataset import DataSet
+from distmlp.data.transform import Transform
+from distmlp.mathematics.network import Network, Workspace, forward
+from distmlp.parallel.rank0 import on_rank_0
+from distmlp.runs.log import read_log
+from distmlp.training.preparation import Prepared
+from distmlp.training.state import State
+
+#: Rows that are looked at, in pieces from all over the set.
+_ROWS, _PIECE = 4096, 64
+#: The cost has grown where it is this many times the least of all epochs.
+_GROWN = 100.0
+#: The cost has hardly changed where it differs by less than this part of it, from the first epoch to this one.
+_STUCK, _STUCK_EPOCHS = 1e-3, 5
+#: A cost is no better than a constant prediction's where it is above this part of that.
+_BETTER = 0.99
+#: a of the first layer is saturated where |a| (tanh), or |2a − 1| (sigmoid), is above this.
+_SATURATED = 0.995
+
+
+@dataclass
+class Doubts:
+    """What has been said of a run so far.
+
+    constant: the cost of the best constant prediction, None where it is not known.  seen: (step, cost, digest of v) of the
+    epochs so far.  told: each doubt, by what it is about.
+    """
+
+    constant: float | None
+    seen: list[tuple[int, float, str]] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
+
+    def epoch(self, record: dict) -> list[str]:
+        """What the end of an epoch gives cause to say, each once in a run."""
+        before = len(self.told)
+        # where a run has gone back, epochs come a second time
+        self.seen = [seen for seen in self.seen if seen[0] < record["step"]]
+        self._look_for_growth(record)
+        self._look_for_a_rate_that_does_nothing(record)
+        self.note(record)
+        return list(self.told.values())[before:]
+
+    def note(self, record: dict) -> None:
+        """Keeps an epoch's record in mind."""
+        self.seen.append((record["step"], record["cost"], record["v_sha256"]))
+
+    def _look_for_growth(self, record: dict) -> None:
+        cost = record["cost"]
+        least = min((seen[1] for seen in self.seen), default=cost)
+        helps = f"a smaller optimizer.learning_rate than {record['learning_rate']:.4g} may help"
+        if least > 0 and not cost <= _GROWN * least:
+            where = f"in epoch {record['epoch']}"
+            self._tell(
+                "growth", f"the cost has grown from {least:.4g} to {cost:.4g} {where}: {helps}"
+            )
+        elif self.constant is not None and not cost <= _GROWN * self.constant:
+            what = (
+                f"more than {_GROWN:.0f} times that of a constant prediction, {self.constant:.4g}"
+            )
+            self._tell(
+                "growth", f"epoch {record['epoch']} has the cost {cost:.4g}, {what}: {helps}"
+            )
+
+    def _look_for_a_rate_that_does_nothing(self, record: dict) -> None:
+        cost, alpha = record["cost"], record["learning_rate"]
+        if self.seen and self.seen[-1][2] == record["v_sha256"]:
+            self._tell(
+                "nothing",
+                f"epoch {record['epoch']} has not changed one bit of v: optimizer.learning_rate, now {alpha:.4g}, is too small "
+                "for the dtype, or every gradient is 0 (dead relu?)",
+            )
+        costs = [*(seen[1] for seen in self.seen), cost]
+        hardly = max(costs) - min(costs) < _STUCK * abs(cost)
+        if len(costs) == _STUCK_EPOCHS and hardly and self._is_poor(cost):
+            self._tell(
+                "stuck",
+                f"the cost has hardly changed in {len(costs)} epochs ({costs[0]:.6g} to {cost:.6g}) and is no better than a "
+                f"constant prediction's ({self.constant:.6g}): a different optimizer.learning_rate than {alpha:.4g}, "
+                "mostly a larger one, may help",
+            )
+
+    def end(self, record: dict | None) -> str | None:
+        """What there is to say at the end of a run; None where there is nothing.
+
+        record: the last epoch's; None where there is none.
+        """
+        if record is not None and self._is_poor(record["cost"]):
+            self._tell(
+                "constant",
+                f"the last epoch's cost, {record['cost']:.6g}, is no better than that of a constant prediction, "
+                f"{self.constant:.6g}: the network has learned nothing from its inputs",
+            )
+        if not self.told:
+            return None
+        return f"complete, but doubtful: {'; '.join(self.told.values())}"
+
+    def _is_poor(self, cost: float) -> bool:
+        return self.constant is not None and not cost < _BETTER * self.constant
+
+    def _tell(self, about: str, words: str) -> None:
+        self.told.setdefault(about, words)
+
+
+def first_doubts(run: Prepared, state: State) -> tuple[Doubts, list[str]]:
+    """The doubts of a run that begins or goes on, and what is to be said at once; collective, the same on every rank."""
+
+    def looked() -> tuple[Doubts, list[str]]:
+        x, y = _sample(run.data)
+        constant = constant_cost(run.network, run.data, run.transform, y) if y is not None else None
+        doubts = Doubts(constant)
+        for record in read_log(run.directory.log):
+            known = isinstance(record.get("cost"), float) and "v_sha256" in record
+            if known and record["step"] <= state.step:
+                doubts.note(record)
+        words = None
+        if state.step == 0:
+            words = unfit_inputs(run, state.v, run.transform.applied(x, state.v.dtype))
+        if words:
+            doubts.told["inputs"] = words
+        return doubts, [words] if words else []
+
+    return on_rank_0(run.comm, looked)
+
+
+def _sample(data: DataSet) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows from all over a set, as stored."""
+    if data.rows <= _ROWS:
+        return data.read([(0, data.rows)])
+    starts = np.linspace(0, data.rows - _PIECE, _ROWS // _PIECE).astype(int).tolist()
+    return data.read([(start, start + _PIECE) for start in starts])
+
+
+def constant_cost(
+    network: Network, data: DataSet, transform: Transform, y: np.ndarray
+) -> float | None:
+    """The mean cost of the best constant outputs for stored targets: their mean, or their median; None where none is finite."""
+    outputs = network.layers[-1]
+    desired = transform.desired(data, y, outputs, np.float64)
+    costs = []
+    for constant in (desired.mean(axis=0), np.median(desired, axis=0)):
+        if network.cost == "cross-entropy":
+            p = np.clip(constant, 1e-12, 1 - 1e-12)
+            z = np.log(p) if network.output == "softmax" else np.log(p / (1 - p))
+        else:
+            p = z = constant
+        z, p = (np.broadcast_to(part, desired.shape)[None] for part in (z, p))
+        cost = network.C.value(z, p, desired[None])[0] / len(desired)
+        costs.append(float(cost))
+    finite = [cost for cost in costs if math.isfinite(cost) and cost > 0]
+    return min(finite, default=None)
+
+
+def unfit_inputs(run: Prepared, v: np.ndarray, x: np.ndarray) -> str | None:
+    """What is wrong with the scale of inputs x, (rows, inputs), as the first layer of a new network sees it, and the key that
+    mends it; None where nothing is."""
+    network, keys = run.network, run.config.data
+    wide = x.astype(np.float64)
+    size, largest = math.sqrt(np.mean(wide * wide)), float(np.abs(wide).max())
+    if size == 0.0:
+        return "all inputs that were looked at are 0"
+    mends = f'data.scale = {keys.scale / size:.2g} or data.scale_inputs = "standardise" mends it'
+    seen = f"the inputs' root mean square is {size:.3g}, the largest {largest:.3g}"
+    first = network.activation if network.layout.N > 1 else ""
+    if first in ("sigmoid", "tanh"):
+        p = Workspace(network.layers, v.dtype).view(1, len(x), x[None])
+        forward(network, *network.layout.views(v), p)
+        a = p.a[1].astype(np.float64)
+        part = float(np.mean(np.abs(2 * a - 1 if first == "sigmoid" else a) > _SATURATED))
+        if part > 0.5:
+            return (
+                f"{100 * part:.0f} % of the first layer's outputs are saturated before training, too far from 0 for "
+                f'network.activation "{first}" to learn: {seen}; {mends}'
+            )
+    elif size > 100:
+        return f"{seen}: too large for steps of any learning rate to be even; {mends}"
+    if size < 1e-3:
+        return f"{seen}: too small for the first layer to tell rows apart, so learning is slow; {mends}"
+    return None
