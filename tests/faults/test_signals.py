@@ -59,7 +59,8 @@ def test_a_signal_stops_with_a_checkpoint(mpi, bench):
         assert now > at, stopped.explain()
         assert (
             its_own
-            or f"stopped after step {now} by a signal; the same command goes on from there" in stopped.done.out
+            or f"stopped after step {now} by a signal; the same command goes on from there"
+            in stopped.done.out
         ), stopped.explain()
         assert at == 0 or f"(step {at})" in stopped.done.out, stopped.explain()
         at = now
