@@ -22,12 +22,14 @@ class Tracked:
     step: int = 0
     waited: int = 0
 
-    def after(self, value: float, step: int, least: float, higher: bool) -> "Tracked":
+    def after(self, value: float | None, step: int, least: float, higher: bool) -> "Tracked":
         """The same after one more epoch, whose value counts as better where it is so by more than `least`.
 
-        A NaN is never better.
+        A NaN is never better, nor is None, a metric that has no meaning for the epoch's outputs.
         """
-        if self.value is None:
+        if value is None:
+            better = False
+        elif self.value is None:
             better = value == value
         else:
             better = value > self.value + least if higher else value < self.value - least

@@ -40,6 +40,13 @@ def test_more_is_better_of_some_metrics(metric, best):
     assert found.best.value == best
 
 
+def test_a_metric_without_a_meaning_is_never_better():
+    found = Progress("roc_auc")
+    for step, value in ((1, None), (2, 0.6), (3, None)):
+        found = found.after({"step": step, "roc_auc": value}, 0.0)
+    assert found.best == Tracked(0.6, 2, 1)
+
+
 def test_nothing_is_watched_without_a_metric():
     assert Progress().after({"step": 1, "cost": 1.0}, 0.0) == Progress()
 
