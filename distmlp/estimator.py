@@ -113,7 +113,7 @@ class _MLP(BaseEstimator):
             tables["data"]["train"] = f"{directory}/set.h5:/set"
             tables["run"]["directory"] = f"{directory}/run"
             config = from_tables(tables, type(self).__name__)
-            _write(directory, comm, x, y, config.data.inputs, config.data.targets)
+            _write(directory, comm, x, y, str(config.data.inputs), str(config.data.targets))
             loop.train(config, comm, resume="never", report=report)
             kept = on_rank_0(comm, lambda: checkpoint.find(directory / "run", "best")[0])
         self.history_: list[dict] = on_rank_0(comm, lambda: report.records)

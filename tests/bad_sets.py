@@ -63,7 +63,7 @@ bad_set("different length", ["x has 199 rows", "y has 200"], x=lambda x: x[:199]
 bad_set("empty set", ["empty"], x=lambda x: x[:0], y=lambda y: y[:0])
 bad_set("empty set", ["empty"], x=lambda x: x[:, :0])
 bad_set("no numbers", ["x has the dtype", "real numbers"], x=lambda x: x.astype(complex))
-bad_set("no numbers", ["y has the dtype", "real numbers"], y=lambda y: y.astype("S3"))
+bad_set("no numbers", ["x has the dtype", "real numbers"], x=lambda x: x.astype("S3"))
 bad_set("no numbers", ["y has the shape (200, 1, 1)"], y=lambda y: y.reshape(-1, 1, 1))
 
 # The rows

@@ -91,7 +91,9 @@ def evaluate(args: Namespace, comm: "Communicator") -> int:
     """Prints a checkpoint's metrics on a set."""
     from distmlp.results import scoring, tables
 
-    metrics = scoring.evaluate(args.checkpoint, args.data, comm, args.which, _note)
+    metrics = scoring.evaluate(
+        args.checkpoint, args.data, comm, args.which, _note, (args.inputs, args.targets)
+    )
     if comm.rank == 0:
         if args.json:
             single, scores = dict(vars(metrics)), metrics.scores or {}
@@ -109,7 +111,7 @@ def predict(args: Namespace, comm: "Communicator") -> int:
 
     given = args.checkpoint, args.data, args.output, comm, args.which, _note, args.overwrite
     many = ensemble.predict(*given)
-    rows, networks = many or (scoring.predict(*given), 1)
+    rows, networks = many or (scoring.predict(*given, args.inputs), 1)
     if comm.rank == 0:
         of = f", the mean and the spread of {networks} networks" if many else ""
         print(f"{args.output}: {rows} rows{of}")

@@ -136,6 +136,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--data", metavar="FILE.h5:/group", help="the set; by default the config's data.validation"
     )
+    _add_names(parser, "inputs", "targets")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -154,10 +155,21 @@ def _add_predict(commands: Any) -> None:
         required=True,
         help="the set, or a table that convert takes, whose columns are found by name",
     )
+    _add_names(parser, "inputs")
     parser.add_argument(
         "--output", metavar="OUT.h5", required=True, type=Path, help="the file to write"
     )
     _add_overwrite(parser)
+
+
+def _add_names(parser: argparse.ArgumentParser, *columns: str) -> None:
+    for name in columns:
+        parser.add_argument(
+            f"--{name}",
+            metavar="NAME",
+            action="append",
+            help=f"the set's {name}, where their name is not the config's data.{name}; repeated: side by side",
+        )
 
 
 def _add_overwrite(parser: argparse.ArgumentParser) -> None:

@@ -87,6 +87,20 @@ def size(default: str) -> Any:
     return key(default, 'a size such as "256 MB" or "2 GiB"', _is_size)
 
 
+def columns(default: str, free: bool = False) -> Any:
+    """A key that takes the name of a dataset, or a list of such, side by side."""
+
+    def is_name(x: object) -> bool:
+        return isinstance(x, str) and (x != "" or default == "")
+
+    return key(
+        default,
+        'the name of a dataset in the group, such as "x", "/other/x", "table[a,b]" or "x[0:4]", or a list of such',
+        lambda x: is_name(x) or (is_list(x) and all(n != "" and is_name(n) for n in x)),
+        free,
+    )
+
+
 def scaling() -> Any:
     """A key that takes how columns are scaled: one way for all, or one a column."""
     names = "none", "standardise", "min-max"

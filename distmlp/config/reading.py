@@ -5,7 +5,6 @@ Standard library only, so that a command says at once what is wrong with its con
 
 import difflib
 import json
-import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields, replace
@@ -14,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from distmlp import files
-from distmlp.config import keys
+from distmlp.config import keys, paths
 from distmlp.config.hints import nearest
 from distmlp.config.sections import (
     Config,
@@ -211,7 +210,7 @@ def _resolved(tables: dict, base: Path) -> dict:
     for section, name in (("data", "train"), ("data", "validation"), ("run", "directory")):
         table = tables.get(section)
         if isinstance(table, dict) and isinstance(table.get(name), str) and table[name]:
-            table[name] = os.path.normpath(base / table[name])
+            table[name] = (paths.spec_of if section == "data" else paths.path_of)(table[name], base)
     return tables
 
 
@@ -237,7 +236,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """
     path = Path(path)
     try:
-        tables = tomllib.loads(files.read_given(path).decode("utf-8"))
+        tables = tomllib.loads(files.read_given(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError) as error:

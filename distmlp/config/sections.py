@@ -45,8 +45,11 @@ class DataConfig:
     validation: str = keys.text(
         "", 'a file and a group in it, such as "digits.h5:/test"', free=True
     )
-    inputs: str = keys.text("x", "the name of a dataset in the group")
-    targets: str = keys.text("y", "the name of a dataset in the group")
+    inputs: str | tuple[str, ...] = keys.columns("x")
+    targets: str | tuple[str, ...] = keys.columns("y")
+    validation_inputs: str | tuple[str, ...] = keys.columns("", free=True)
+    validation_targets: str | tuple[str, ...] = keys.columns("", free=True)
+    targets_are: str = keys.choice("auto", "auto", "classes", "numbers")
     scale: float = keys.factor(1.0)
     scale_inputs: str | tuple[str, ...] = keys.scaling()
     scale_targets: str | tuple[str, ...] = keys.scaling()

@@ -182,12 +182,14 @@ def _target_faults(data: DataSet, y: np.ndarray, config: Config) -> list[tuple[n
     """[(which rows, what is wrong with them)] of stored targets."""
     outputs, output, cost = config.network.layers[-1], config.network.output, config.network.cost
     if data.classes:
-        most = 2 if outputs == 1 else outputs
+        most, way_out = (2, '; data.targets_are = "numbers" takes whole numbers as numbers')
+        if outputs > 1:
+            most, way_out = outputs, ""
         y = y.astype(np.int64)
         return [
             (
                 (y < 0) | (y >= most),
-                f"its class is not in 0 … {most - 1}, the classes that network.layers ending with {outputs} can tell",
+                f"its class is not in 0 … {most - 1}, the classes that network.layers ending with {outputs} can tell{way_out}",
             )
         ]
     y = y.reshape(len(y), -1).astype(np.float64)

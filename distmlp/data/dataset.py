@@ -4,12 +4,25 @@ A set is a group with two datasets, inputs (n, d) and targets (n,) or (n, k).  f
 numbers of them.
 """
 
-import h5py
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.data import opening, whole
-from distmlp.data.rows import RowReader
+from distmlp.data.columns import (
+    AsClasses,
+    Names,
+    Selected,
+    SideBySide,
+    are_classes,
+    columns_in,
+    names_in,
+    parts_of,
+    said_of,
+    targets_in,
+)
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
 
@@ -17,51 +30,81 @@ from distmlp.mathematics.shards import rows_of
 class DataSet:
     """One group of an HDF5 file, open for reading.
 
-    spec: "FILE.h5:/group".  inputs, targets: the names of its datasets; targets may be None, for inputs
+    spec: "FILE.h5:/group".  inputs, targets: what columns.py takes, or a list of such; targets may be None, for inputs
     alone.  Raises InputError.
 
-    rows: n.  width: d.  classes: whether the targets are (n,) integers.  outputs: k of (n, k)
-    targets, 1 for (n,) floats, None for classes.  file_chunk_rows: rows of an HDF5 chunk of the
-    inputs, 0 where the file has no chunks.
+    rows: n.  width: d.  classes: whether the targets are (n,) integers, or `settle` has made classes of them.  outputs: k
+    of (n, k) targets, 1 for (n,) floats, None for classes.  file_chunk_rows: rows of an HDF5 chunk of the inputs, 0
+    where the file has no chunks.
     """
 
-    def __init__(self, spec: str, inputs: str = "x", targets: str | None = "y") -> None:
+    def __init__(
+        self,
+        spec: str,
+        inputs: str | Sequence[str] = "x",
+        targets: str | Sequence[str] | None = "y",
+    ) -> None:
         self.spec = spec
         path, group = opening.parted(spec)
         self._file = opening.opened(path, spec)
+        self._x: Selected | SideBySide
+        self._y: Selected | SideBySide | Names | AsClasses | None
         try:
-            self._x = opening.dataset_in(self._file, spec, group, inputs)
-            self._y = (
-                None if targets is None else opening.dataset_in(self._file, spec, group, targets)
-            )
+            self._x = columns_in(self._file, spec, group, inputs)
+            self._y = None
+            if targets is not None:
+                self._y = targets_in(self._file, spec, group, targets)
             opening.check_shapes(spec, inputs, self._x, targets, self._y)
-            self._readers = [
-                None if stored is None else RowReader(stored) for stored in (self._x, self._y)
-            ]
         except InputError:
             self._file.close()
             raise
-        except (KeyError, OSError, RuntimeError, ValueError) as error:  # h5py has all of them
+        except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:  # h5py has them
             self._file.close()
             raise InputError(f"{spec}: cannot be opened: the file is damaged: {error}") from None
+        self._stored = [*parts_of(self._x), *parts_of(self._y)]
         self.rows = self._x.shape[0]
-        self.width = self._row_width = int(np.prod(self._x.shape[1:]))
-        y = self._y
-        self.classes = y is not None and y.ndim == 1 and y.dtype.kind in "iub"
-        self.outputs = None if y is None or self.classes else (1 if y.ndim == 1 else y.shape[1])
+        self.width = self._row_width = int(np.prod(self._x.row))
         self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
         self.input_dtype = self._x.dtype
-        self.stored_bytes = sum(
-            part.size * part.dtype.itemsize for part in (self._x, y) if part is not None
-        )
         self._held: tuple[np.ndarray, np.ndarray | None] | None = None
+        y = self._y
+        self._take_targets(y is not None and len(y.shape) == 1 and y.dtype.kind in "iub")
+
+    def _take_targets(self, classes: bool) -> None:
+        y = self._y
+        self.classes = classes
+        self.outputs = None if y is None or classes else int(np.prod(y.row))
+        self._readers = [getattr(part, "plain", part) for part in (self._x, y)]
+        self.stored_bytes = sum(
+            self.rows * int(np.prod(part.row)) * part.dtype.itemsize
+            for part in (self._x, y)
+            if part is not None
+        )
+
+    def settle(self, outputs: int, output: str, how: str) -> None:
+        """Decides whether the targets are classes, for a network with so many outputs, as `columns.are_classes` says.
+
+        Raises InputError.
+        """
+        y = self._y
+        if y is None or isinstance(y, Names):
+            return
+        classes = are_classes(y, outputs, output, how, self.spec)
+        if classes != self.classes:
+            if classes and not isinstance(y, AsClasses):
+                self._y = AsClasses(y)
+            self._take_targets(classes)
+
+    @property
+    def said(self) -> list[str]:
+        """What the file's attributes have done to its numbers, for people."""
+        return said_of(self._stored, self.spec)
 
     def check_whole(self) -> None:
         """Raises InputError where rows of the set are not there, or a program is writing them."""
         whole.check_no_writer(opening.parted(self.spec)[0], self.spec)
-        for stored in (self._x, self._y):
-            if stored is not None:
-                whole.check_whole(stored, self.spec)
+        for part in self._stored:
+            whole.check_whole(part.stored, self.spec)
 
     def hold(self) -> None:
         """Reads the whole set into memory, as stored; later reads come from there."""
@@ -71,14 +114,19 @@ class DataSet:
     @property
     def column_names(self) -> list[str] | None:
         """What the file calls the inputs, one name a column; None where it has no names for them."""
-        names = _names_in(self._x, "columns")
+        names = self._x.names
         return names if names and len(names) == self._row_width else None
 
     @property
     def target_names(self) -> list[str] | None:
         """What the file calls the classes, or the columns of the targets; None where it has no names for them."""
-        key = "classes" if self.classes else "columns"
-        return None if self._y is None else _names_in(self._y, key)
+        y = self._y
+        if isinstance(y, Names) or y is None:
+            return None if y is None else y.names
+        if self.classes:
+            stored = getattr(y, "stored", None)  # none of several datasets side by side
+            return None if stored is None else names_in(stored, "classes")
+        return y.names
 
     @property
     def held(self) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -106,19 +154,7 @@ class DataSet:
                 found.append(None)
                 continue
             target = target[:rows].reshape(rows, *reader.row)
-            place = 0
-            for start, stop in pieces:
-                here = target[place : place + stop - start]
-                part = here if here.dtype == reader.dtype else np.empty(here.shape, reader.dtype)
-                try:
-                    reader.read(start, part)
-                except (OSError, RuntimeError) as error:
-                    raise InputError(
-                        f"{self.spec}: rows {start} to {stop - 1} cannot be read (a damaged file, or no memory left?): {error}"
-                    ) from None
-                if part is not here:
-                    np.copyto(here, part, casting="unsafe")
-                place += stop - start
+            _read_rows(reader, pieces, target, self.spec)
             found.append(target)
         x, y = found
         assert x is not None  # every set has inputs
@@ -143,17 +179,7 @@ class DataSet:
 
     def targets_as(self, y: np.ndarray, outputs: int, dtype: DTypeLike) -> np.ndarray:
         """Stored targets as the desired outputs, (rows, outputs): one-hot for classes, 0 or 1 for one output."""
-        if not self.classes:
-            return y.reshape(len(y), outputs).astype(dtype)
-        if outputs == 1:
-            return y.reshape(-1, 1).astype(dtype)
-        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
-            raise InputError(
-                f"{self.spec}: a class is not in 0 … {outputs - 1}; data.scan = true finds it before training"
-            )
-        desired = np.zeros((len(y), outputs), dtype)
-        desired[np.arange(len(y)), y.astype(np.intp)] = 1
-        return desired
+        return desired(self.spec, y, self.classes, outputs, dtype)
 
     def close(self) -> None:
         """Closes the file; what is held in memory stays."""
@@ -166,11 +192,33 @@ class DataSet:
         self.close()
 
 
-def _names_in(stored: h5py.Dataset, key: str) -> list[str] | None:
-    """The texts of an attribute, None where it has none."""
-    found = stored.attrs.get(key)
-    if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "OSU":
-        return None
-    return [
-        name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in found
-    ]
+def desired(spec: str, y: np.ndarray, classes: bool, outputs: int, dtype: DTypeLike) -> np.ndarray:
+    """Stored targets as `DataSet.targets_as` gives them.  Raises InputError for a class that has no output."""
+    if not classes:
+        return y.reshape(len(y), outputs).astype(dtype)
+    if outputs == 1:
+        return y.reshape(-1, 1).astype(dtype)
+    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
+        raise InputError(
+            f"{spec}: a class is not in 0 … {outputs - 1}; data.scan = true finds it before training"
+        )
+    made = np.zeros((len(y), outputs), dtype)
+    made[np.arange(len(y)), y.astype(np.intp)] = 1
+    return made
+
+
+def _read_rows(reader: Any, pieces: list[tuple[int, int]], target: np.ndarray, spec: str) -> None:
+    """The rows of runs (first row, row after the last), end to end, into target.  Raises InputError."""
+    place = 0
+    for start, stop in pieces:
+        here = target[place : place + stop - start]
+        part = here if here.dtype == reader.dtype else np.empty(here.shape, reader.dtype)
+        try:
+            reader.read(start, part)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"{spec}: rows {start} to {stop - 1} cannot be read (a damaged file, or no memory left?): {error}"
+            ) from None
+        if part is not here:
+            np.copyto(here, part, casting="unsafe")
+        place += stop - start

@@ -1,5 +1,7 @@
 """Folds of a set for cross-validation: which fold a row is in, and the rows of some folds as a set."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from distmlp.config.sections import DataConfig
@@ -19,7 +21,12 @@ class Part(DataSet):
     """
 
     def __init__(
-        self, spec: str, inputs: str, targets: str | None, index: np.ndarray, name: str
+        self,
+        spec: str,
+        inputs: str | Sequence[str],
+        targets: str | Sequence[str] | None,
+        index: np.ndarray,
+        name: str,
     ) -> None:
         super().__init__(spec, inputs, targets)
         self.stored_bytes = self.stored_bytes * len(index) // self.rows
@@ -69,7 +76,8 @@ def fold_of_rows(data: DataSet, config: DataConfig, seed: int) -> np.ndarray:
                 f'data.fold_by is "classes", but the targets of {data.spec} are numbers: expected "rows" or the name of a '
                 "dataset of groups"
             )
-        labels = _numbers(data, config, config.targets)
+        labels = data.read([(0, data.rows)])[1]
+        assert labels is not None  # there are classes
         return _dealt(order[np.argsort(labels[order], kind="stable")], count)
     groups = _numbers(data, config, config.fold_by)
     names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)

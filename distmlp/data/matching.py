@@ -1,5 +1,6 @@
 """Sets whose columns and classes are those of a trained network by name, whatever their order in the file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,13 @@ class Matched(DataSet):
     column that the set lacks, and for a class that the names lack.
     """
 
-    def __init__(self, spec: str, inputs: str, targets: str | None, names: Names) -> None:
+    def __init__(
+        self,
+        spec: str,
+        inputs: str | Sequence[str],
+        targets: str | Sequence[str] | None,
+        names: Names,
+    ) -> None:
         super().__init__(spec, inputs, targets)
         self._columns: np.ndarray | None = None
         self._targets: np.ndarray | None = None

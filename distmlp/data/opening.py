@@ -1,10 +1,24 @@
 """Opening a set: its file, its group and the datasets in it, each fault said in a sentence."""
 
+import importlib
+import importlib.util
 from pathlib import Path
+from typing import Protocol
 
 import h5py
+import numpy as np
 
 from distmlp.errors import InputError
+
+#: Bytes of chunks that are kept decompressed: of every dataset, and the most of one whose rows lie in many chunks.
+_CACHE, _MOST_CACHE = 16 * 2**20, 2**30
+
+
+class Columns(Protocol):
+    """What has the shape of a dataset."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
 
 def parted(spec: str) -> tuple[Path, str]:
@@ -35,7 +49,7 @@ def opened(path: Path, spec: str) -> h5py.File:
     try:
         # A reader needs no lock, and some network file systems have none to give.  The chunk cache
         # holds the chunk that a window ends in until the next window begins in it.
-        return h5py.File(path, "r", locking=False, rdcc_nbytes=16 * 2**20)
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=_CACHE)
     except OSError as error:
         if path.is_dir():
             reason = "it is a directory"
@@ -43,13 +57,18 @@ def opened(path: Path, spec: str) -> h5py.File:
             reason = (
                 "it is not an HDF5 file (distmlp convert makes one from IDX, CSV, .npy and .npz)"
             )
+        elif "h5clear" in str(error):
+            reason = (
+                "a program has it open for writing, or ended before it had closed it; if none has, "
+                f"h5clear -s {path} says so to HDF5"
+            )
         else:
             reason = f"it may be cut short or damaged: {error}"
         raise InputError(f"{spec}: cannot be opened: {reason}") from None
 
 
-def dataset_in(file: h5py.File, spec: str, group: str, name: str) -> h5py.Dataset:
-    """The dataset of that name in a group, which holds real numbers.  Raises InputError."""
+def group_in(file: h5py.File, spec: str, group: str) -> h5py.Group:
+    """The group of that name.  Raises InputError."""
     try:
         holder = file[group]
     except KeyError:
@@ -58,34 +77,128 @@ def dataset_in(file: h5py.File, spec: str, group: str, name: str) -> h5py.Datase
         raise InputError(
             f"{spec}: {group} is a dataset, but expected a group that holds the inputs and targets"
         )
-    if name not in holder or not isinstance(holder[name], h5py.Dataset):
+    return holder
+
+
+def dataset_in(file: h5py.File, spec: str, group: str, name: str) -> h5py.Dataset:
+    """The dataset of that name in a group, or, with a "/" before it, in the file.  Raises InputError."""
+    holder = group_in(file, spec, group)
+    if not _is_dataset(holder, name):
         raise InputError(
             f"{spec}: the group has no dataset {name!r}; it has {_listed(holder)} "
-            "(data.inputs and data.targets name the datasets)"
+            f"(data.inputs and data.targets name the datasets){_broken(holder, name)}"
         )
     found = holder[name]
-    if found.dtype.kind not in "iubf":
-        raise InputError(f"{spec}/{name} has the dtype {found.dtype}, but expected real numbers")
-    return found
-
-
-def check_shapes(
-    spec: str, inputs: str, x: h5py.Dataset, targets: str | None, y: h5py.Dataset | None
-) -> None:
-    """Raises InputError where two datasets are no inputs and targets of the same samples."""
-    if x.ndim == 0 or x.shape[0] == 0 or x.size == 0:
+    try:
+        dtype = found.dtype
+    except TypeError as error:
         raise InputError(
-            f"{spec}/{inputs} has the shape {x.shape}: the set is empty, but expected (samples, inputs)"
+            f"{spec}/{name} has a type that numpy has not ({error}), but expected real numbers"
+        ) from None
+    if dtype.subdtype is not None:
+        raise InputError(f"{spec}/{name} has the dtype {dtype}, but expected real numbers")
+    check_filters(found, f"{spec}/{name}")
+    del found, dtype
+    return _cached(holder, name)
+
+
+def _is_dataset(holder: h5py.Group, name: str) -> bool:
+    try:
+        return isinstance(holder[name], h5py.Dataset)
+    except (KeyError, OSError, RuntimeError, ValueError):  # as h5py says that a link leads nowhere
+        return False
+
+
+def real(stored: h5py.Dataset, where: str) -> h5py.Dataset:
+    """The dataset, which holds real numbers.  Raises InputError."""
+    if stored.dtype.kind not in "iubf":
+        raise InputError(f"{where} has the dtype {stored.dtype}, but expected real numbers")
+    return stored
+
+
+def _broken(holder: h5py.Group, name: str) -> str:
+    """What a link of that name leads to, where it leads nowhere."""
+    link = holder.get(name, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        return f"; {name} is a link to {link.path} of {link.filename}, which is not there"
+    if isinstance(link, h5py.SoftLink):
+        return f"; {name} is a link to {link.path}, which is not there"
+    return ""
+
+
+def check_filters(stored: h5py.Dataset, where: str) -> None:
+    """Raises InputError where the dataset's chunks have a filter that is not installed."""
+    plan = stored.id.get_create_plist()
+    for i in range(plan.get_nfilters()):
+        code, _, _, name = plan.get_filter(i)
+        if h5py.h5z.filter_avail(code) or (_has_plugins() and h5py.h5z.filter_avail(code)):
+            continue
+        words = name.decode(errors="replace") or _FILTERS.get(code, "unknown")
+        raise InputError(
+            f"{where} is compressed with HDF5 filter {code} ({words}), which is not installed: "
+            "pip install hdf5plugin, or write the file anew with gzip: h5repack -f GZIP=1 OLD NEW"
+        )
+
+
+#: Filters that files often have and HDF5 has not, by their registered numbers.
+_FILTERS = {
+    307: "bzip2",
+    32000: "lzf",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
+    32013: "zfp",
+    32015: "zstandard",
+    32026: "blosc2",
+}
+
+
+def _has_plugins() -> bool:
+    """Whether hdf5plugin is there, which brings filters when it is imported."""
+    return importlib.util.find_spec("hdf5plugin") is not None and bool(
+        importlib.import_module("hdf5plugin")
+    )
+
+
+def _cached(holder: h5py.Group, name: str) -> h5py.Dataset:
+    """The dataset, with memory for all chunks that one row lies in, so that none is decompressed for each block of rows."""
+    stored = holder[name]
+    if not stored.chunks or stored.chunks[1:] == stored.shape[1:] or not stored.size:
+        return stored
+    across = int(
+        np.prod([-(-n // c) for n, c in zip(stored.shape[1:], stored.chunks[1:], strict=True)])
+    )
+    chunk = int(np.prod(stored.chunks)) * stored.dtype.itemsize
+    if not _CACHE < across * chunk <= _MOST_CACHE:
+        return stored
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(100 * across + 1, across * chunk, 0.75)
+    del stored  # a dataset that is open keeps the memory that it has
+    return h5py.Dataset(h5py.h5d.open(holder.id, name.encode(), access))
+
+
+def check_shapes(spec: str, inputs: object, x: Columns, targets: object, y: Columns | None) -> None:
+    """Raises InputError where two datasets are no inputs and targets of the same samples."""
+    shape = x.shape
+    if not shape or int(np.prod(shape)) == 0:
+        raise InputError(
+            f"{spec}/{inputs} has the shape {shape}: the set is empty, but expected (samples, inputs)"
         )
     if y is None:
         return
-    if y.ndim not in (1, 2):
+    if len(y.shape) not in (1, 2):
         raise InputError(
             f"{spec}/{targets} has the shape {y.shape}, but expected (samples,) classes or (samples, outputs) numbers"
         )
-    if x.shape[0] != y.shape[0]:
+    if shape[0] != y.shape[0]:
+        hint = ""
+        if len(shape) == 2 and shape[1] in y.shape:
+            hint = (
+                "; the arrays look transposed, as MATLAB, Fortran and R write them: "
+                "write them with samples first"
+            )
         raise InputError(
-            f"{spec}: {inputs} has {x.shape[0]} rows, but {targets} has {y.shape[0]}; expected one target a sample"
+            f"{spec}: {inputs} has {shape[0]} rows, but {targets} has {y.shape[0]}; expected one target a sample{hint}"
         )
 
 

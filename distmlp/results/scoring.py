@@ -1,7 +1,7 @@
 """What the commands on checkpoints do: evaluate, predict, inspect, export."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from distmlp import files
+from distmlp.config.paths import spec_of
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
 from distmlp.data.checking import check_against_network
@@ -44,6 +45,11 @@ def _nothing(text: str) -> None:
     """What hears which checkpoint was taken, where nobody wants to know."""
 
 
+#: Names of columns, None for those of the config; and those of inputs and targets.
+Name = str | Sequence[str] | None
+Asked = tuple[Name, Name]
+
+
 def load(
     place: str | Path, comm: Communicator, which: str, say: Callable[[str], None]
 ) -> tuple[Checkpoint, Config]:
@@ -70,19 +76,20 @@ def _taken(place: str | Path, which: str, say: Callable[[str], None]) -> Checkpo
 
 def _open_set(
     spec: str,
-    targets: str | None,
+    asked: Asked,
     found: Checkpoint,
     comm: Communicator,
     stack: ExitStack,
-    inputs: str | None = None,
 ) -> DataSet:
-    """The set, checked on rank 0 before the others open it.  inputs: what they are called, by default as in training."""
-
+    """The set, checked on rank 0 before the others open it.  asked: names of its inputs and targets."""
     config = from_json(found.facts["config"])
+    inputs, targets = asked[0] or config.data.inputs, asked[1]
     names = Names(found.facts.get("columns"), found.facts.get("targets"))
 
     def opened() -> DataSet:
-        data = Matched(spec, inputs or config.data.inputs, targets, names)
+        data = Matched(spec, inputs, targets, names)
+        how = "classes" if found.facts["classes"] else "numbers"
+        data.settle(config.network.layers[-1], config.network.output, how)
         indicators = config.data.missing == "mean-and-indicator"
         check_against_network(data, config.network.layers, "--data", indicators)
         return data
@@ -116,6 +123,7 @@ def evaluate(
     comm: Communicator,
     which: str = "best",
     say: Callable[[str], None] = _nothing,
+    names: Asked = (None, None),
 ) -> Metrics:
     """Metrics of a checkpoint on a set, by default the config's validation set, with all scores; which, say: see `load`.
 
@@ -123,14 +131,19 @@ def evaluate(
     """
     check_arithmetic(comm)
     found, config = load(place, comm, which, say)
-    spec = spec or config.data.validation
+    there = config.data
+    inputs, targets = there.inputs, there.targets
+    if not spec or spec_of(spec, Path.cwd()) == there.validation:
+        inputs, targets = there.validation_inputs or inputs, there.validation_targets or targets
+    asked = names[0] or inputs, names[1] or targets
+    spec = spec_of(spec, Path.cwd()) if spec else there.validation
     if not spec and not config.data.fold:
         raise InputError(
             f"{found.path}: its config names no data.validation; --data FILE.h5:/group says what to evaluate on"
         )
     with ExitStack() as stack:
         if spec:
-            data = _open_set(spec, config.data.targets, found, comm, stack)
+            data = _open_set(spec, asked, found, comm, stack)
         else:
             data = _held_out(config, comm, stack)
         scan_all(config, comm, data)
@@ -148,23 +161,26 @@ def predict(
     which: str = "best",
     say: Callable[[str], None] = _nothing,
     overwrite: bool = False,
+    inputs: Name = None,
 ) -> int:
     """Writes the network's outputs for a set, or for a table, to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
     Beside it `class`, (n,), the most likely one, where the network was trained on classes, and `label`, its name, where
-    classes have names.  Inputs are matched by name where both the set and the training set have names.  The file is
+    classes have names.  Inputs are matched by name where both the set and the training set have names.  inputs: what
+    they are called in the set, where that is not the config's.  The file is
     whole or not there; one that is there is replaced only where `overwrite` says so.  which, say: see `load`.
 
     Raises InputError.
     """
     check_arithmetic(comm)
     found, config = load(place, comm, which, say)
+    spec = spec_of(spec, Path.cwd())
     reads = [spec, config.data.train, config.data.validation]
     kept = [found.path, *(path_of(name) for name in reads if name)]
     on_rank_0(comm, lambda: check_output(out, overwrite, (".h5", ".hdf5"), kept))
     with ExitStack() as stack:
-        place, inputs = set_of(spec, found.facts, out, comm, stack)
-        data = _open_set(place, None, found, comm, stack, inputs)
+        place, called = set_of(spec, found.facts, out, comm, stack)
+        data = _open_set(place, (called or inputs, None), found, comm, stack)
         scan_all(config, comm, data)
         transform = transform_of(config.data, found.data)
         answers = np.dtype(np.float64) if transform.targets else found.v.dtype

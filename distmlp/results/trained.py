@@ -112,7 +112,7 @@ class TrainedNetwork:
         """
         with tempfile.TemporaryDirectory(prefix="distmlp-") as directory:
             spec = write_set(Path(directory) / "set.h5", self.config, x, y)
-            return scoring.evaluate(self.path, spec, SingleProcess())
+            return scoring.evaluate(self.path, spec, SingleProcess(), names=("x", "y"))
 
 
 def load(place: str | Path, which: str = "best") -> TrainedNetwork:
@@ -132,7 +132,7 @@ def load(place: str | Path, which: str = "best") -> TrainedNetwork:
 
 
 def write_set(path: Path, config: Config, x: Any, y: Any) -> str:
-    """Writes inputs and targets under the names that a config has for them, and returns "FILE.h5:/set".
+    """Writes inputs and targets as x and y, and returns "FILE.h5:/set".
 
     Raises InputError where they are no numbers.
     """
@@ -140,6 +140,6 @@ def write_set(path: Path, config: Config, x: Any, y: Any) -> str:
     if targets.dtype.kind not in "iubf":
         raise InputError(f"y has the dtype {targets.dtype}, but expected real numbers")
     with h5py.File(os.fspath(path), "w") as file:
-        file[f"set/{config.data.inputs}"] = rows
-        file[f"set/{config.data.targets}"] = targets
+        file["set/x"] = rows
+        file["set/y"] = targets
     return f"{path}:/set"

@@ -119,6 +119,8 @@ def prepare(
     also = scan_all(config, comm, validation) if config.data.scan and validation else None
     report = OnRank0(report, comm)
     transform = fitted(config, data, rows_of_rank(config, data, comm), comm)
+    for words in [*data.said, *(validation.said if validation else [])]:
+        report.note(words)
     for doubt in doubts(data, seen, config, transform) if seen else []:
         report.warn(doubt)
     return Prepared(
@@ -203,13 +205,18 @@ def open_sets(
         if config.data.fold:
             sets += parted(config.data, config.seed)
         else:
-            names = Names()
-            for spec in filter(None, (config.data.train, config.data.validation)):
-                sets.append(Matched(spec, config.data.inputs, config.data.targets, names))
+            asked = config.data
+            sets.append(Matched(asked.train, asked.inputs, asked.targets, Names()))
+            if asked.validation:
+                inputs = asked.validation_inputs or asked.inputs
+                targets = asked.validation_targets or asked.targets
                 names = Names(sets[0].column_names, sets[0].target_names)
+                sets.append(Matched(asked.validation, inputs, targets, names))
         indicators = config.data.missing == "mean-and-indicator"
+        network = config.network
         for data, where in zip(sets, ("train", "validation"), strict=False):
-            check_against_network(data, config.network.layers, f"data.{where}", indicators)
+            data.settle(network.layers[-1], network.output, config.data.targets_are)
+            check_against_network(data, network.layers, f"data.{where}", indicators)
         if len(sets) == 2 and sets[0].classes != sets[1].classes:
             raise InputError(
                 f"{sets[0].spec} and {sets[1].spec}: one has classes as targets and the other "
