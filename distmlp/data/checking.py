@@ -166,7 +166,8 @@ def _first_fault(
             found.append(
                 (
                     ~finite.all(axis=1),
-                    f"its inputs hold a NaN or an infinity, or become one as {dtype} times data.scale",
+                    f"its inputs hold a NaN or an infinity, or become one as {dtype} times data.scale; "
+                    'data.missing = "mean" fills a NaN',
                 )
             )
     if y is not None:

@@ -20,7 +20,6 @@ from distmlp.data.columns import (
     columns_in,
     names_in,
     parts_of,
-    said_of,
     targets_in,
 )
 from distmlp.errors import InputError
@@ -34,7 +33,7 @@ class DataSet:
     alone.  Raises InputError.
 
     rows: n.  width: d.  classes: whether the targets are (n,) integers, or `settle` has made classes of them.  outputs: k
-    of (n, k) targets, 1 for (n,) floats, None for classes.  file_chunk_rows: rows of an HDF5 chunk of the inputs, 0
+    of (n, k) targets, 1 for (n,) floats, None for classes.  parts: the columns of each dataset.  file_chunk_rows: rows of an HDF5 chunk of the inputs, 0
     where the file has no chunks.
     """
 
@@ -61,7 +60,7 @@ class DataSet:
         except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:  # h5py has them
             self._file.close()
             raise InputError(f"{spec}: cannot be opened: the file is damaged: {error}") from None
-        self._stored = [*parts_of(self._x), *parts_of(self._y)]
+        self.parts = [*parts_of(self._x), *parts_of(self._y)]
         self.rows = self._x.shape[0]
         self.width = self._row_width = int(np.prod(self._x.row))
         self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
@@ -95,15 +94,10 @@ class DataSet:
                 self._y = AsClasses(y)
             self._take_targets(classes)
 
-    @property
-    def said(self) -> list[str]:
-        """What the file's attributes have done to its numbers, for people."""
-        return said_of(self._stored, self.spec)
-
     def check_whole(self) -> None:
         """Raises InputError where rows of the set are not there, or a program is writing them."""
         whole.check_no_writer(opening.parted(self.spec)[0], self.spec)
-        for part in self._stored:
+        for part in self.parts:
             whole.check_whole(part.stored, self.spec)
 
     def hold(self) -> None:

@@ -97,7 +97,9 @@ def dataset_in(file: h5py.File, spec: str, group: str, name: str) -> h5py.Datase
         ) from None
     if dtype.subdtype is not None:
         raise InputError(f"{spec}/{name} has the dtype {dtype}, but expected real numbers")
-    check_filters(found, f"{spec}/{name}")
+    if not found.shape:
+        raise InputError(f"{spec}/{name} is one value, but expected rows, (samples, …)")
+    check_filters(found, f"{spec.rstrip('/')}/{name}")
     del found, dtype
     return _cached(holder, name)
 

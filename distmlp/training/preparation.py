@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from distmlp.config.sections import Config
 from distmlp.data.checking import Seen, check_against_network, doubts, scan
+from distmlp.data.columns import said_of
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows
 from distmlp.data.folds import parted
@@ -119,7 +120,9 @@ def prepare(
     also = scan_all(config, comm, validation) if config.data.scan and validation else None
     report = OnRank0(report, comm)
     transform = fitted(config, data, rows_of_rank(config, data, comm), comm)
-    for words in [*data.said, *(validation.said if validation else [])]:
+    for words in [
+        words for one in (data, validation) if one for words in said_of(one.parts, one.spec)
+    ]:
         report.note(words)
     for doubt in doubts(data, seen, config, transform) if seen else []:
         report.warn(doubt)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from distmlp.config.paths import spec_of
+from distmlp.data.columns import said_of
 from distmlp.data.dataset import DataSet
 from distmlp.data.matching import Matched, Names
 from distmlp.errors import InputError
@@ -133,7 +134,7 @@ def test_what_is_wrong_is_said(kind, path):
 
 def test_what_attributes_do_is_said(path):
     with DataSet(f"{path}:/g", "packed", None) as data:
-        (words,) = data.said
+        (words,) = said_of(data.parts, data.spec)
     assert "packed: scale_factor 0.002 and add_offset 1 are applied; -32767 stands for" in words
 
 
@@ -183,4 +184,4 @@ def test_chunks_of_columns_are_kept_decompressed(tmp_path):
         how = {"chunks": (2**20, 1), "compression": "gzip"}
         file.create_dataset("x", (2**20, 8), "f4", fillvalue=1.0, **how)
     with DataSet(f"{tmp_path}/set.h5:/", targets=None) as data:
-        assert data._stored[0].stored.id.get_access_plist().get_chunk_cache()[1] == 2**25
+        assert data.parts[0].stored.id.get_access_plist().get_chunk_cache()[1] == 2**25
