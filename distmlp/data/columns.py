@@ -177,6 +177,19 @@ def parts_of(columns: Any) -> list[Any]:
     return [part for part in getattr(columns, "parts", [columns]) if part is not None]
 
 
+def row_bytes(columns: Any) -> int:
+    """Bytes of a row of columns that may be None."""
+    return 0 if columns is None else int(np.prod(columns.row)) * columns.dtype.itemsize
+
+
+def target_names_of(y: Any, classes: bool) -> list[str] | None:
+    """What the file calls the classes, or the columns, of targets that may be None."""
+    if y is None or isinstance(y, Names) or not classes:
+        return None if y is None else y.names
+    stored = getattr(y, "stored", None)  # none of several datasets side by side
+    return None if stored is None else names_in(stored, "classes")
+
+
 def said_of(parts: Sequence[Any], spec: str) -> list[str]:
     """What attributes have done to the numbers of each, for people."""
     return [

@@ -18,8 +18,9 @@ from distmlp.data.columns import (
     SideBySide,
     are_classes,
     columns_in,
-    names_in,
     parts_of,
+    row_bytes,
+    target_names_of,
     targets_in,
 )
 from distmlp.errors import InputError
@@ -33,8 +34,8 @@ class DataSet:
     alone.  Raises InputError.
 
     rows: n.  width: d.  classes: whether the targets are (n,) integers, or `settle` has made classes of them.  outputs: k
-    of (n, k) targets, 1 for (n,) floats, None for classes.  parts: the columns of each dataset.  file_chunk_rows: rows of an HDF5 chunk of the inputs, 0
-    where the file has no chunks.
+    of (n, k) targets, 1 for (n,) floats, None for classes.  parts: the columns of each dataset.
+    file_chunk_rows: rows of an HDF5 chunk of the inputs, 0 where the file has no chunks.
     """
 
     def __init__(
@@ -74,11 +75,7 @@ class DataSet:
         self.classes = classes
         self.outputs = None if y is None or classes else int(np.prod(y.row))
         self._readers = [getattr(part, "plain", part) for part in (self._x, y)]
-        self.stored_bytes = sum(
-            self.rows * int(np.prod(part.row)) * part.dtype.itemsize
-            for part in (self._x, y)
-            if part is not None
-        )
+        self.stored_bytes = self.rows * (row_bytes(self._x) + row_bytes(y))
 
     def settle(self, outputs: int, output: str, how: str) -> None:
         """Decides whether the targets are classes, for a network with so many outputs, as `columns.are_classes` says.
@@ -114,13 +111,7 @@ class DataSet:
     @property
     def target_names(self) -> list[str] | None:
         """What the file calls the classes, or the columns of the targets; None where it has no names for them."""
-        y = self._y
-        if isinstance(y, Names) or y is None:
-            return None if y is None else y.names
-        if self.classes:
-            stored = getattr(y, "stored", None)  # none of several datasets side by side
-            return None if stored is None else names_in(stored, "classes")
-        return y.names
+        return target_names_of(self._y, self.classes)
 
     @property
     def held(self) -> tuple[np.ndarray, np.ndarray | None] | None:

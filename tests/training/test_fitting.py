@@ -171,10 +171,3 @@ def test_an_exported_network_does_it_too(tmp_path):
 TARGETS_MEAN = np.array(
     [float(sum(map(Fraction, column.tolist()), Fraction(0)) / N) for column in TARGETS.T]
 )
-
-
-@pytest.mark.parametrize("ending", [".c", ".pt"])
-def test_a_format_that_cannot_say_it_is_refused(ending, tmp_path):
-    train(config_in(tmp_path, {**SCALED, "training.epochs": 1}), SingleProcess())
-    with pytest.raises(InputError, match=r"export to \.onnx"):
-        scoring.export_network(tmp_path / "run", tmp_path / f"net{ending}")
