@@ -174,7 +174,7 @@ def predict(
     """
     check_arithmetic(comm)
     found, config = load(place, comm, which, say)
-    spec = spec_of(spec, Path.cwd())
+    asked, spec = spec, spec_of(spec, Path.cwd())
     reads = [spec, config.data.train, config.data.validation]
     kept = [found.path, *(path_of(name) for name in reads if name)]
     on_rank_0(comm, lambda: check_output(out, overwrite, (".h5", ".hdf5"), kept))
@@ -197,7 +197,7 @@ def predict(
             _write_names(file, found)
             file.attrs["checkpoint"] = str(found.path)
             file.attrs["v_sha256"] = found.facts["v_sha256"]
-            file.attrs["data"] = spec
+            file.attrs["data"] = asked
 
         def write(row: int, a: np.ndarray) -> None:
             file["a"][row : row + len(a)] = a
