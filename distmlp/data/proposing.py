@@ -50,13 +50,14 @@ def proposed(found: dict[str, Any]) -> Proposal:
         raise InputError(
             f"{found['spec']}: all targets are the same class, {classes[0]}; there is nothing to learn"
         )
-    width = 32 if rows < 1000 else 64 if rows < 100_000 else 128
+    # Few rows are fitted by one layer; more layers only fit their noise.
+    hidden = (100,) if rows < 1000 else (64, 64) if rows < 100_000 else (128, 128)
     batch = 32 if rows < 5000 else 128 if rows < 100_000 else 512
     steps = math.ceil(rows / batch)
     epochs = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, math.ceil(_STEPS / steps)))
     return Proposal(
         rows,
-        (len(columns), width, width, outputs),
+        (len(columns), *hidden, outputs),
         classes,
         "relu" if classes and rows >= 1000 else "tanh",
         ("sigmoid" if binary else "softmax") if classes else "identity",
