@@ -38,9 +38,10 @@ _FACTS = (
 )
 
 
-def _note(text: str) -> None:
-    """Tells people, beside what a command prints."""
-    print(f"distmlp: {text}", file=sys.stderr, flush=True)
+def _say(notes: list[str]) -> None:
+    """Tells people, beside what a command prints, once it has done what it should: a refusal stays one sentence."""
+    for text in notes:
+        print(f"distmlp: {text}", file=sys.stderr, flush=True)
 
 
 #: Why a run is complete, for people.
@@ -91,9 +92,11 @@ def evaluate(args: Namespace, comm: "Communicator") -> int:
     """Prints a checkpoint's metrics on a set."""
     from distmlp.results import scoring, tables
 
+    notes: list[str] = []
     metrics = scoring.evaluate(
-        args.checkpoint, args.data, comm, args.which, _note, (args.inputs, args.targets)
+        args.checkpoint, args.data, comm, args.which, notes.append, (args.inputs, args.targets)
     )
+    _say(notes)
     if comm.rank == 0:
         if args.json:
             single, scores = dict(vars(metrics)), metrics.scores or {}
@@ -109,9 +112,11 @@ def predict(args: Namespace, comm: "Communicator") -> int:
     from distmlp.many import ensemble
     from distmlp.results import scoring
 
-    given = args.checkpoint, args.data, args.output, comm, args.which, _note, args.overwrite
+    notes: list[str] = []
+    given = args.checkpoint, args.data, args.output, comm, args.which, notes.append, args.overwrite
     many = ensemble.predict(*given)
     rows, networks = many or (scoring.predict(*given, args.inputs), 1)
+    _say(notes)
     if comm.rank == 0:
         of = f", the mean and the spread of {networks} networks" if many else ""
         print(f"{args.output}: {rows} rows{of}")
@@ -153,12 +158,14 @@ def export(args: Namespace, comm: "Communicator") -> int:
     from distmlp.parallel.rank0 import on_rank_0
     from distmlp.results import scoring
 
+    notes: list[str] = []
     source, written = on_rank_0(
         comm,
         lambda: scoring.export_network(
-            args.checkpoint, args.output, args.which, _note, args.overwrite
+            args.checkpoint, args.output, args.which, notes.append, args.overwrite
         ),
     )
+    _say(notes)
     if comm.rank == 0:
         print(f"{', '.join(map(str, written))}: the network of {source}")
     return COMPLETE
