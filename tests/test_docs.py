@@ -62,7 +62,7 @@ def commands():
     """The names of distmlp's commands, as its help has them."""
     done = distmlp("--help")
     assert done.status == 0, done.err
-    return set(re.findall(r"^    ([a-z]+) ", done.out, re.MULTILINE))
+    return set(re.findall(r"^    ([a-z]+)(?: |$)", done.out, re.MULTILINE))
 
 
 @each_page

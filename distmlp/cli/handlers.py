@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distmlp.cli import begin, convert, describe, seeing
+from distmlp.cli import begin, completion, convert, describe, seeing
 from distmlp.cli import many as many_networks
 from distmlp.errors import COMPLETE, CRASHED, STOPPED
 
@@ -261,4 +261,5 @@ HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
     "convert": convert.run,
     "data": describe.run,
     "init": begin.run,
+    "completion": completion.run,
 }

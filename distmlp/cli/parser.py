@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distmlp import __version__
-from distmlp.cli import begin, convert, describe, jobs, launch, many, seeing
+from distmlp.cli import begin, completion, convert, describe, jobs, launch, many, seeing
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
@@ -54,6 +54,9 @@ def make() -> argparse.ArgumentParser:
     convert.add_arguments(_add(commands, "convert", convert.HELP, convert.EPILOG))
     describe.add_arguments(_add(commands, "data", describe.HELP, describe.EPILOG))
     begin.add_arguments(_add(commands, "init", begin.HELP, begin.EPILOG))
+    completion.add_arguments(
+        _add(commands, "completion", completion.HELP, completion.EPILOG), commands.choices
+    )
     return parser
 
 

@@ -36,6 +36,11 @@ _TOP = {f.name: f for f in fields(Config) if f.name not in _SECTIONS}
 _KNOWN = [*_TOP, *(f"{s}.{f.name}" for s, cls in _SECTIONS.items() for f in fields(cls))]
 
 
+def known_keys() -> list[str]:
+    """Every key, by its section: "seed", "network.layers", …"""
+    return list(_KNOWN)
+
+
 def _checked(where: str, name: str, declared: Field[Any], value: Any) -> Any:
     """value, in the type that the dataclass holds; InputError where it is not what was declared."""
     if not keys.accepts(declared, value):

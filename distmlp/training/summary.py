@@ -32,7 +32,8 @@ def start_of(run: Prepared, state: State) -> Rows:
     rows += [
         (
             "network",
-            f"{' → '.join(map(str, n.layers))}, {n.activation}, {n.output} output, {n.cost} cost",
+            f"{' → '.join(map(str, n.layers))}, {n.activation}, {n.output} output, {n.cost} cost"
+            + (", which is half of the squared error" if n.cost == "mse" else ""),
         ),
         ("parameters", f"{run.network.layout.size:,}, {c.dtype}"),
         ("memory", _memory(run)),

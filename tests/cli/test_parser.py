@@ -1,8 +1,10 @@
 """The command line as it is parsed: every command has a handler, and faults are said in a sentence."""
 
+import subprocess
+
 import pytest
 
-from distmlp.cli import parser
+from distmlp.cli import completion, parser
 from distmlp.cli.handlers import HANDLERS
 from distmlp.errors import InputError
 
@@ -21,6 +23,7 @@ COMMANDS = {
     "convert": ["a.csv", "o.h5"],
     "data": ["a.h5", "--json"],
     "init": ["a.h5:/train"],
+    "completion": [],
 }
 
 
@@ -59,3 +62,24 @@ def test_faults(words, parts):
     assert "\n" not in str(caught.value)
     for part in [*parts, "--help tells how"]:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words, offered",
+    [
+        (["distmlp", "tra"], {"train"}),
+        (["distmlp", "export", "--over"], {"--overwrite"}),
+        (
+            ["distmlp", "train", "c.toml", "--set", "optimizer.learning"],
+            {"optimizer.learning_rate="},
+        ),
+        (["distmlp", "evaluate", "runs/"], set()),  # files, by bash itself
+        (["distmlp", "train", "--res"], {"--resume"}),
+    ],
+)
+def test_bash_completes(words, offered):
+    script = completion.script(parse("completion").commands)
+    asked = " ".join(f"'{word}'" for word in words)
+    ask = f"COMP_WORDS=({asked}); COMP_CWORD={len(words) - 1}; _distmlp; echo ${{COMPREPLY[@]}}"
+    done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, check=True)
+    assert (set(done.stdout.split()), done.stderr) == (offered, "")
