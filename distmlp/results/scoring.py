@@ -13,6 +13,7 @@ from distmlp import files
 from distmlp.config.paths import spec_of
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
+from distmlp.data import hdf5_writing
 from distmlp.data.checking import check_against_network
 from distmlp.data.dataset import DataSet
 from distmlp.data.matching import Matched, Names
@@ -190,7 +191,7 @@ def predict(
         def create() -> None:
             nonlocal file
             temporary = output.enter_context(files.replacing(out, must_not_exist=not overwrite))
-            file = output.enter_context(h5py.File(temporary.name, "w"))
+            file = output.enter_context(hdf5_writing.written(temporary.name))
             file.create_dataset("a", (data.rows, config.network.layers[-1]), answers)
             if found.facts["classes"]:
                 file.create_dataset("class", (data.rows,), np.int64)

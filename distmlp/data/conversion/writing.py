@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from distmlp import files
+from distmlp.data import hdf5_writing
 from distmlp.data.conversion import sources
 
 FORMAT = "distmlp set 1"
@@ -36,7 +37,7 @@ def write(
         with files.replacing(out, must_not_exist=not (kept or overwrite)) as temporary:
             if kept:
                 shutil.copy(out, temporary.name)
-            with h5py.File(temporary.name, "r+" if kept else "w", locking=False) as file:
+            with hdf5_writing.written(temporary.name, "r+" if kept else "w") as file:
                 said = []
                 for name, found in sets.items():
                     first, *more = _write_set(
