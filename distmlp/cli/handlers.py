@@ -68,10 +68,10 @@ def train(args: Namespace, comm: "Communicator") -> int:
 
 def _say_how_it_ended(result: "Result", run: Path, seconds: float) -> None:
     """Prints what a training has come to, and what to do next."""
-    from distmlp.runs.log import read_log
+    from distmlp.runs.log import read_records
     from distmlp.training import summary, terminal
 
-    records = read_log(run / "log.jsonl")
+    records = read_records(run / "log.jsonl")
     if not result.complete:
         why = "the time limit" if result.reason == "time limit" else "a signal"
         print(f"stopped after step {result.step} by {why}; the same command goes on from there")

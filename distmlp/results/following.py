@@ -13,7 +13,7 @@ from typing import Any
 
 from distmlp.errors import COMPLETE, CRASHED, STOPPED, InputError
 from distmlp.runs import directory, events
-from distmlp.runs.log import read_log
+from distmlp.runs.log import read_records
 from distmlp.training.terminal import Sight, epoch_line
 
 #: Epochs before now that are shown first.
@@ -74,7 +74,7 @@ class Follower:
 
     def _say_epochs(self, first: bool) -> None:
         with contextlib.suppress(OSError):  # it is being written anew
-            self.records = read_log(self._run / "log.jsonl")
+            self.records = read_records(self._run / "log.jsonl")
         new = [record for record in self.records if record["step"] > self._seen_step]
         if first and len(self.records) > _SHOWN_FIRST:
             self._say(f"… {len(self.records) - _SHOWN_FIRST} epochs before")

@@ -11,7 +11,7 @@ from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Checkpoint
-from distmlp.runs.log import read_log
+from distmlp.runs.log import read_records
 from distmlp.training.loop import train
 from distmlp.training.reporting import LogOnly
 
@@ -67,10 +67,10 @@ def verify(run: Path, comm: Communicator, whole: bool = False) -> Verdict:
 
 
 def _compared(run: Path, scratch: Path, first: int, end: Checkpoint, again: Checkpoint) -> Verdict:
-    logged = {record["step"]: record["v_sha256"] for record in read_log(scratch / "log.jsonl")}
+    logged = {record["step"]: record["v_sha256"] for record in read_records(scratch / "log.jsonl")}
     pairs = [
         (record["step"], record["v_sha256"], logged[record["step"]])
-        for record in read_log(run / "log.jsonl")
+        for record in read_records(run / "log.jsonl")
         if record["step"] in logged and first < record["step"] <= end.facts["step"]
     ]
     for then, now in (

@@ -81,6 +81,11 @@ def read_log(path: Path) -> list[dict]:
     return [record for record in map(_parsed, lines) if _is_record(record)]
 
 
+def read_records(path: Path) -> list[dict]:
+    """The records that have all that a run writes into one; a line that was changed may lack some.  Raises OSError."""
+    return [record for record in read_log(path) if _is_whole(record)]
+
+
 def as_json(value: Any) -> str:
     """A value as JSON, which has neither NaN nor infinity: null stands for them."""
     return json.dumps(_finite(value), allow_nan=False)
@@ -138,3 +143,11 @@ def _keep_records(path: Path, step: int, record: dict | None) -> None:
         if not records:
             return
     files.write(path, content)
+
+
+def _is_whole(record: dict) -> bool:
+    numbers = ("epoch", "cost", "learning_rate", "samples_per_second", "ranks", "seconds")
+    others = ("validation_cost", "accuracy", "accuracy_of", "training_accuracy", "v_sha256")
+    return all(isinstance(record.get(key), int | float) for key in numbers) and all(
+        key in record for key in others
+    )

@@ -13,7 +13,7 @@ from distmlp.data.dataset import DataSet
 from distmlp.data.transform import Transform
 from distmlp.mathematics.network import Network, Workspace, forward
 from distmlp.parallel.rank0 import on_rank_0
-from distmlp.runs.log import read_log
+from distmlp.runs.log import read_records
 from distmlp.training.preparation import Prepared
 from distmlp.training.state import State
 
@@ -119,7 +119,7 @@ def first_doubts(run: Prepared, state: State) -> tuple[Doubts, list[str]]:
         x, y = _sample(run.data)
         constant = constant_cost(run.network, run.data, run.transform, y) if y is not None else None
         doubts = Doubts(constant)
-        for record in read_log(run.directory.log):
+        for record in read_records(run.directory.log):
             known = isinstance(record.get("cost"), float) and "v_sha256" in record
             if known and record["step"] <= state.step:
                 doubts.note(record)

@@ -15,7 +15,7 @@ from distmlp.mathematics.initializers import initialize
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint, events
 from distmlp.runs.checkpoint import Checkpoint
-from distmlp.runs.log import read_log
+from distmlp.runs.log import read_records
 from distmlp.training import summary
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
@@ -57,7 +57,7 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
 def _record_until(log: Path, step: int) -> dict | None:
     """The log's last record up to a step, None where it has none."""
     try:
-        records = read_log(log)
+        records = read_records(log)
     except OSError:
         return None  # the report says so, once it begins to write there
     return next((record for record in reversed(records) if record["step"] <= step), None)
