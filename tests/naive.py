@@ -7,12 +7,18 @@ lists; w[l][j][k], b[l][j] as in the notes, w[0] and b[0] unused.
 import itertools
 import math
 
+GELU = math.sqrt(2.0 / math.pi)
+
 SIGMA = {
     "sigmoid": lambda z: 1.0 / (1.0 + math.exp(-z)),
     "tanh": math.tanh,
     "relu": lambda z: z if z > 0.0 else 0.0,
     "softplus": lambda z: math.log(1.0 + math.exp(z)),
     "identity": lambda z: z,
+    "leaky-relu": lambda z: z if z > 0.0 else 0.01 * z,
+    "elu": lambda z: z if z > 0.0 else math.expm1(z),
+    "gelu": lambda z: 0.5 * z * (1.0 + math.tanh(GELU * (z + 0.044715 * z**3))),
+    "silu": lambda z: z / (1.0 + math.exp(-z)),
 }
 
 #: sigma'(z), each in terms of z and never of a, which is how the code under test has it.
@@ -22,6 +28,40 @@ SLOPE = {
     "relu": lambda z: 1.0 if z > 0.0 else 0.0,
     "softplus": lambda z: 1.0 / (1.0 + math.exp(-z)),
     "identity": lambda z: 1.0,
+    "leaky-relu": lambda z: 1.0 if z > 0.0 else 0.01,
+    "elu": lambda z: 1.0 if z > 0.0 else math.exp(z),
+    "gelu": lambda z: (
+        0.5 * (1.0 + math.tanh(GELU * (z + 0.044715 * z**3)))
+        + 0.5
+        * z
+        * (1.0 - math.tanh(GELU * (z + 0.044715 * z**3)) ** 2)
+        * GELU
+        * (1.0 + 0.134145 * z**2)
+    ),
+    "silu": lambda z: (
+        1.0 / (1.0 + math.exp(-z)) + z * math.exp(-abs(z)) / (1.0 + math.exp(-abs(z))) ** 2
+    ),
+}
+
+
+def sign(x):
+    return (x > 0.0) - (x < 0.0)
+
+
+def huber(e):
+    return 0.5 * e * e if abs(e) <= 1.0 else abs(e) - 0.5
+
+
+#: name -> (C of one output, dC/da of it); both of (a, y).
+OF_EACH_OUTPUT = {
+    "mse": (lambda a, y: 0.5 * (y - a) ** 2, lambda a, y: a - y),
+    "mae": (lambda a, y: abs(y - a), lambda a, y: float(sign(a - y))),
+    "huber": (lambda a, y: huber(y - a), lambda a, y: max(-1.0, min(1.0, a - y))),
+    "log-cosh": (lambda a, y: math.log(math.cosh(y - a)), lambda a, y: math.tanh(a - y)),
+    "hinge": (
+        lambda a, y: max(0.0, 1.0 - (2.0 * y - 1.0) * a),
+        lambda a, y: 1.0 - 2.0 * y if (2.0 * y - 1.0) * a < 1.0 else 0.0,
+    ),
 }
 
 
@@ -55,8 +95,11 @@ def jacobian(name, z):
 
 
 def cost_of_output(cost, output, a, y):
-    if cost == "mse":
-        return 0.5 * sum((y_j - a_j) ** 2 for a_j, y_j in zip(a, y, strict=True))
+    if cost in OF_EACH_OUTPUT:
+        return sum(OF_EACH_OUTPUT[cost][0](a_j, y_j) for a_j, y_j in zip(a, y, strict=True))
+    if cost == "gaussian-nll":
+        k = len(a) // 2
+        return 0.5 * sum(a[k + j] + (y[j] - a[j]) ** 2 / math.exp(a[k + j]) for j in range(k))
     if output == "softmax":
         return -sum(y_j * math.log(a_j) for a_j, y_j in zip(a, y, strict=True))
     return -sum(
@@ -67,8 +110,12 @@ def cost_of_output(cost, output, a, y):
 
 def cost_slope(cost, output, a, y):
     """dC/da of the output layer."""
-    if cost == "mse":
-        return [a_j - y_j for a_j, y_j in zip(a, y, strict=True)]
+    if cost in OF_EACH_OUTPUT:
+        return [OF_EACH_OUTPUT[cost][1](a_j, y_j) for a_j, y_j in zip(a, y, strict=True)]
+    if cost == "gaussian-nll":
+        k = len(a) // 2
+        means = [(a[j] - y[j]) / math.exp(a[k + j]) for j in range(k)]
+        return means + [0.5 - 0.5 * (y[j] - a[j]) ** 2 / math.exp(a[k + j]) for j in range(k)]
     if output == "softmax":
         return [-y_j / a_j for a_j, y_j in zip(a, y, strict=True)]
     return [-y_j / a_j + (1.0 - y_j) / (1.0 - a_j) for a_j, y_j in zip(a, y, strict=True)]

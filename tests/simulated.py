@@ -14,7 +14,7 @@ from distmlp.parallel.communicator import SingleProcess
 def one_pass(network, v, x, y):
     """Forward and backward, in v's dtype, of x (s, M, inputs) and y (s, M, outputs)."""
     s, M = x.shape[:2]
-    p = Workspace(network.layers, v.dtype).view(s, M, np.ascontiguousarray(x))
+    p = Workspace(network.layers, v.dtype, network.of_z).view(s, M, np.ascontiguousarray(x))
     w, b = network.layout.views(v)
     forward(network, w, b, p)
     backward(network, w, p, y)

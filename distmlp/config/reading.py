@@ -14,12 +14,14 @@ from typing import Any
 
 from distmlp import files
 from distmlp.config import keys, paths
+from distmlp.config.contradictions import check_together
 from distmlp.config.hints import nearest
 from distmlp.config.sections import (
     Config,
     DataConfig,
     NetworkConfig,
     OptimizerConfig,
+    RegularizationConfig,
     RunConfig,
     TrainingConfig,
 )
@@ -30,6 +32,7 @@ _SECTIONS = {
     "data": DataConfig,
     "training": TrainingConfig,
     "optimizer": OptimizerConfig,
+    "regularization": RegularizationConfig,
     "run": RunConfig,
 }
 _TOP = {f.name: f for f in fields(Config) if f.name not in _SECTIONS}
@@ -117,94 +120,8 @@ def from_tables(
             raise InputError(f"{origin}: unknown section [{name}]{hint}")
     config = _fill(Config, where, "", top, _TOP, overrides, **sections)
     where = " ".join([where, *(["with"] if overrides else []), *dict.fromkeys(overrides.values())])
-    _check_together(config, where)
-    _check_folds(config.data, where)
+    check_together(config, where)
     return config
-
-
-def _check_together(config: Config, where: str) -> None:
-    """What no key can tell by itself."""
-    network, training, optimizer = config.network, config.training, config.optimizer
-    if network.cost == "cross-entropy" and network.output not in ("sigmoid", "softmax"):
-        raise InputError(
-            f'{where}: network.cost is "cross-entropy" with network.output "{network.output}", but its '
-            'logarithm needs outputs between 0 and 1: use output "sigmoid" (binary) or "softmax" (categorical)'
-        )
-    if network.output == "softmax" and network.layers[-1] == 1:
-        raise InputError(
-            f'{where}: network.output is "softmax" with one output neuron, whose output is always 1: '
-            'use "sigmoid", or one neuron a class'
-        )
-    _check_scaling(config, where)
-    batch_size = training.batch_size
-    if isinstance(batch_size, int) and training.micro_batch_size > batch_size:
-        raise InputError(
-            f"{where}: training.micro_batch_size is {training.micro_batch_size}, but it can be at most "
-            f"training.batch_size, {batch_size}"
-        )
-    known = "auto", "none", "cost", "validation_cost", "accuracy", *training.metrics
-    if training.monitor not in known:
-        raise InputError(
-            f'{where}: training.monitor is "{training.monitor}", but expected one of {", ".join(known)}; '
-            "training.metrics says what else is measured"
-        )
-    if training.monitor == "none" and training.patience:
-        raise InputError(
-            f'{where}: training.patience is {training.patience}, but training.monitor is "none": '
-            "patience needs a metric to wait for"
-        )
-    for name, needed in (
-        ("momentum", "sgd"),
-        ("nesterov", "sgd"),
-        ("beta1", "adam"),
-        ("beta2", "adam"),
-    ):
-        declared = next(f for f in fields(optimizer) if f.name == name)
-        if getattr(optimizer, name) != declared.default and optimizer.name != needed:
-            raise InputError(
-                f'{where}: optimizer.{name} is set, but optimizer.name is "{optimizer.name}": it belongs to "{needed}"'
-            )
-    if optimizer.nesterov and not optimizer.momentum:
-        raise InputError(
-            f"{where}: optimizer.nesterov is true, but optimizer.momentum is 0: expected a momentum above 0"
-        )
-    if optimizer.decay != 1.0 and optimizer.schedule != "exponential":
-        raise InputError(
-            f'{where}: optimizer.decay is {optimizer.decay}, but it belongs to optimizer.schedule "exponential", '
-            f'and the schedule is "{optimizer.schedule}"'
-        )
-
-
-def _check_folds(data: DataConfig, where: str) -> None:
-    """What data.folds, data.fold and data.fold_by can only be together."""
-    if bool(data.folds) != bool(data.fold) or data.folds == 1 or data.fold > data.folds:
-        raise InputError(
-            f"{where}: data.fold is {data.fold} and data.folds is {data.folds}, but expected 0 and 0, or a fold from 1 to "
-            "data.folds, of which there are at least 2"
-        )
-    if data.fold_by != "rows" and not data.folds:
-        raise InputError(
-            f'{where}: data.fold_by is "{data.fold_by}", but data.folds is 0: expected how many folds there are'
-        )
-    if data.fold and data.validation:
-        raise InputError(
-            f'{where}: data.fold is {data.fold}, the fold to validate on, but data.validation is "{data.validation}": '
-            "expected one of the two"
-        )
-
-
-def _check_scaling(config: Config, where: str) -> None:
-    data = config.data
-    if data.scale != 1 and data.scales_inputs:
-        raise InputError(
-            f"{where}: data.scale is {data.scale} and data.scale_inputs is {_toml(data.scale_inputs)}: "
-            "expected one of the two"
-        )
-    if config.network.cost == "cross-entropy" and data.scales_targets:
-        raise InputError(
-            f'{where}: data.scale_targets is {_toml(data.scale_targets)}, but network.cost "cross-entropy" '
-            "needs targets as they are"
-        )
 
 
 def _resolved(tables: dict, base: Path) -> dict:

@@ -12,6 +12,14 @@ METRICS = (
 )
 
 
+ACTIVATIONS = (
+    *("sigmoid", "tanh", "relu", "softplus", "identity", "softmax"),
+    *("leaky-relu", "elu", "gelu", "silu"),
+)
+COSTS = ("mse", "cross-entropy", "mae", "huber", "log-cosh", "gaussian-nll", "hinge")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam")
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """[network]: the network, and how its first v is drawn."""
@@ -25,16 +33,17 @@ class NetworkConfig:
             and all(keys.is_int(n) and 1 <= n < 2**31 for n in x)
         ),
     )
-    activation: str = keys.choice(
-        "sigmoid", "sigmoid", "tanh", "relu", "softplus", "identity", "softmax"
-    )
-    output: str = keys.choice(
-        "sigmoid", "sigmoid", "tanh", "relu", "softplus", "identity", "softmax"
-    )
-    cost: str = keys.choice("mse", "mse", "cross-entropy")
+    activation: str = keys.choice("sigmoid", *ACTIVATIONS)
+    output: str = keys.choice("sigmoid", *ACTIVATIONS)
+    cost: str = keys.choice("mse", *COSTS)
     initializer: str = keys.choice(
         "scaled-normal", "normal", "scaled-normal", "he-normal", "glorot-uniform"
     )
+
+    @property
+    def targets(self) -> int:
+        """Numbers of a target; gaussian-nll has two outputs for each, its mean and its spread."""
+        return self.layers[-1] // 2 if self.cost == "gaussian-nll" else self.layers[-1]
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,11 @@ class TrainingConfig:
     epochs: int = keys.count(30, least=1, free=True)
     epsilon: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0, free=True)
     metrics: tuple[str, ...] = keys.names((), METRICS, r"top_[1-9]\d{0,8}", free=True)
+    frozen: tuple[int, ...] = keys.key(
+        (),
+        "a list of layers' numbers, 1 the first behind the input, such as [1, 2]",
+        lambda x: isinstance(x, list) and all(keys.is_int(l) and l >= 1 for l in x),
+    )
     monitor: str = keys.key(
         "auto",
         "auto, none, cost, validation_cost, accuracy or one of training.metrics",
@@ -111,7 +125,7 @@ class TrainingConfig:
 class OptimizerConfig:
     """[optimizer]: how v follows from the gradient."""
 
-    name: str = keys.choice("sgd", "sgd", "adam")
+    name: str = keys.choice("sgd", *OPTIMIZERS)
     learning_rate: float = keys.number(None, "a number above 0", lambda x: x > 0)
     schedule: str = keys.choice("constant", "constant", "linear", "exponential")
     decay: float = keys.number(1.0, "a number above 0 and at most 1", lambda x: 0 < x <= 1)
@@ -119,7 +133,25 @@ class OptimizerConfig:
     nesterov: bool = keys.flag(False)
     beta1: float = keys.number(0.9, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
     beta2: float = keys.number(0.999, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
+    rho: float = keys.number(0.99, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
     epsilon: float = keys.number(1e-8, "a number above 0", lambda x: x > 0)
+
+
+@dataclass(frozen=True)
+class RegularizationConfig:
+    """[regularization]: what keeps the network from learning its samples by heart, and steps from being too long."""
+
+    l2: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0)
+    l1: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0)
+    weight_decay: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0)
+    dropout: float = keys.number(0.0, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
+    input_dropout: float = keys.number(0.0, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
+    clip_norm: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0)
+    clip_value: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0)
+    label_smoothing: float = keys.number(
+        0.0, "a number from 0 to less than 1", lambda x: 0 <= x < 1
+    )
+    average: float = keys.number(0.0, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
 
 
 @dataclass(frozen=True)
@@ -164,6 +196,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    regularization: RegularizationConfig = field(default_factory=RegularizationConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def to_json(self) -> str:

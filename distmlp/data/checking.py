@@ -49,18 +49,26 @@ def facts_of(data: DataSet) -> dict[str, object]:
     }
 
 
-def check_against_network(
-    data: DataSet, layers: tuple[int, ...], where: str, indicators: bool = False
-) -> None:
-    """InputError where the set's columns are not the network's inputs and outputs.  where: the config key.
-
-    indicators: whether the network has further inputs, which say where values are missing.
-    """
+def check_against_network(data: DataSet, config: Config, where: str) -> None:
+    """InputError where the set's columns are not the network's inputs and outputs.  where: the config key."""
+    layers, gaussian = config.network.layers, config.network.cost == "gaussian-nll"
+    # the network may have further inputs, which say where values are missing
+    indicators = config.data.missing == "mean-and-indicator"
+    if gaussian and data.classes:
+        raise InputError(
+            f'{where} {data.spec}: its targets are classes, but network.cost "gaussian-nll" is of numbers; '
+            'use "cross-entropy"'
+        )
     if data.width != layers[0] and not (indicators and data.width < layers[0] <= 2 * data.width):
         raise InputError(
             f"{where} {data.spec}: a sample has {data.width} inputs, but network.layers begins with {layers[0]}; they must be equal"
         )
-    if data.outputs is not None and data.outputs != layers[-1]:
+    if data.outputs is not None and gaussian and 2 * data.outputs != layers[-1]:
+        raise InputError(
+            f"{where} {data.spec}: a target has {data.outputs} numbers, but network.layers ends with {layers[-1]}; "
+            f'expected {2 * data.outputs}, since network.cost "gaussian-nll" has a mean and a spread for each'
+        )
+    if data.outputs is not None and not gaussian and data.outputs != layers[-1]:
         raise InputError(
             f"{where} {data.spec}: a target has {data.outputs} numbers, but network.layers ends with {layers[-1]}; they must be equal"
         )
@@ -201,6 +209,13 @@ def _target_faults(data: DataSet, y: np.ndarray, config: Config) -> list[tuple[n
             fits = np.isfinite(y.astype(config.dtype)).all(axis=1)
             fits &= (y * y).sum(axis=1) < _LARGEST
         faults.append((finite & ~fits, f"its targets are too large to train on as {config.dtype}"))
+    if cost == "hinge":
+        faults.append(
+            (
+                ~np.isin(y, (0, 1)).all(axis=1),
+                'a target is not 0 or 1, which network.cost "hinge" needs',
+            )
+        )
     if cost == "cross-entropy":
         low, high = (y < 0).any(axis=1), (y > 1).any(axis=1)
         faults.append(

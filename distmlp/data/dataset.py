@@ -180,7 +180,7 @@ class DataSet:
 def desired(spec: str, y: np.ndarray, classes: bool, outputs: int, dtype: DTypeLike) -> np.ndarray:
     """Stored targets as `DataSet.targets_as` gives them.  Raises InputError for a class that has no output."""
     if not classes:
-        return y.reshape(len(y), outputs).astype(dtype)
+        return _padded(y.reshape(len(y), -1).astype(dtype), outputs)
     if outputs == 1:
         return y.reshape(-1, 1).astype(dtype)
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
@@ -207,3 +207,9 @@ def _read_rows(reader: Any, pieces: list[tuple[int, int]], target: np.ndarray, s
         if part is not here:
             np.copyto(here, part, casting="unsafe")
         place += stop - start
+
+
+def _padded(y: np.ndarray, outputs: int) -> np.ndarray:
+    """The columns of y, (rows, …), and zeros in those up to `outputs`."""
+    missing = outputs - y.shape[1]
+    return np.pad(y, ((0, 0), (0, missing))) if missing else y

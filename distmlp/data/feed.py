@@ -29,17 +29,18 @@ _BLOCK_BYTES = 2**20
 class MicroBatches:
     """A stack of s equal micro-batches of one step: x (s, M, d), y (s, M, outputs), labels (s, M) or None.
 
-    Each lies in memory without gaps.
+    Each lies in memory without gaps.  shard: the number of the first one's shard; the others' follow.
     """
 
     x: np.ndarray
     y: np.ndarray
     labels: np.ndarray | None
+    shard: int = 0
 
     def part(self, first: int, last: int) -> "MicroBatches":
         """The micro-batches first … last - 1 of a stack."""
         labels = None if self.labels is None else self.labels[first:last]
-        return MicroBatches(self.x[first:last], self.y[first:last], labels)
+        return MicroBatches(self.x[first:last], self.y[first:last], labels, self.shard + first)
 
 
 @dataclass
@@ -50,12 +51,12 @@ class _Block:
     y: np.ndarray
     labels: np.ndarray | None
 
-    def stack(self, start: int, s: int, M: int) -> MicroBatches:
-        """s micro-batches of M rows, from row `start` on."""
+    def stack(self, start: int, s: int, M: int, shard: int) -> MicroBatches:
+        """s micro-batches of M rows, from row `start` on; shard: the first one's."""
         here = slice(start, start + s * M)
         labels = None if self.labels is None else self.labels[here].reshape(s, M)
         x, y = self.x[here].reshape(s, M, -1), self.y[here].reshape(s, M, -1)
-        return MicroBatches(x, y, labels)
+        return MicroBatches(x, y, labels, shard)
 
 
 def chunk_rows(data: DataSet, config: DataConfig) -> int:
@@ -66,7 +67,7 @@ def chunk_rows(data: DataSet, config: DataConfig) -> int:
 class Feed:
     """The micro-batches of some shards, step after step.
 
-    shards: which of the sharding's.  A window is as many steps of all shards as fit into the config's memory twice,
+    shards: which of the sharding's.  smoothing: targets are multiplied by the first, and the second is added.  A window is as many steps of all shards as fit into the config's memory twice,
     so where it ends is no question of how many shards are here.  Rows become the network's numbers a few
     steps at a time, and so come to the step from a core's cache.
     """
@@ -81,8 +82,10 @@ class Feed:
         outputs: int,
         dtype: DTypeLike,
         transform: Transform | None = None,
+        smoothing: tuple[float, float] | None = None,
     ) -> None:
         self._data, self._sharding = data, sharding
+        self._smoothing = smoothing
         self._outputs, self._dtype = outputs, np.dtype(dtype)
         self._transform = transform or transform_of(config)
         self._kept = kept_dtype(config, self._dtype)
@@ -131,7 +134,7 @@ class Feed:
             s, M = len(group.shards), group.size if full else group.last
             start = inside * s * group.size
             if M:
-                batches.append(made.stack(start, s, M))
+                batches.append(made.stack(start, s, M, group.shards.start))
         return batches
 
     def read_in(self, epoch: int) -> tuple[int, int]:
@@ -186,6 +189,10 @@ class Feed:
                 self._transform.apply(x)
             desired = self._transform.desired(self._data, y, self._outputs, self._dtype)
             made.y[: len(chosen)] = desired
+            if self._smoothing:
+                factor, shift = np.array(self._smoothing, self._dtype)
+                made.y[: len(chosen)] *= factor
+                made.y[: len(chosen)] += shift
             if made.labels is not None:
                 made.labels[: len(chosen)] = y
             if self._unseen:

@@ -5,6 +5,7 @@
 
 #define v_activate NAME(v_activate)
 #define v_chained NAME(v_chained)
+#define v_gate_of_gelu NAME(v_gate_of_gelu)
 #define activate_run NAME(activate_run)
 #define chain_run NAME(chain_run)
 #define activate_rows NAME(activate_rows)
@@ -14,6 +15,16 @@
 #define activate NAME(activate)
 #define chain_rule NAME(chain_rule)
 
+/* Below zero leaky ReLU is so much of z. */
+#undef LEAK
+#define LEAK ((real)0.01)
+
+/* The tanh form of GELU: tanh(u) = 2 σ(2u) − 1, so a = z σ(2u) with 2u = 2 √(2/π) (z + 0.044715 z³). */
+INLINE vec v_gate_of_gelu(vec z)
+{
+    return v_sigmoid((z + z * z * z * v_all((real)0.044715)) * v_all((real)1.5957691216057308));
+}
+
 /* σ(z) of an activation that works on one entry alone. */
 INLINE vec v_activate(const int activation, vec z)
 {
@@ -22,19 +33,32 @@ INLINE vec v_activate(const int activation, vec z)
     case SIGMOID: return v_sigmoid(z);
     case TANH: return v_tanh(z);
     case SOFTPLUS: return v_softplus(z);
+    case LEAKY_RELU: return v_select(z < 0, z * v_all(LEAK), z);
+    case ELU: return v_select(z < 0, v_expm1_of_negative(v_select(z < 0, z, v_all(0))), z);
+    case GELU: return z * v_gate_of_gelu(z);
+    case SILU: return z * v_sigmoid(z);
     default: return z;
     }
 }
 
-/* g σ'(z), where a = σ(z) tells the slope. */
+/* g σ'(z), where a = σ(z) tells the slope; of GELU and SiLU a is z itself. */
 INLINE vec v_chained(const int activation, vec a, vec g)
 {
     const vec one = v_all(1);
+    vec gate;
     switch (activation) {
     case RELU: return g * (vec)((ivec)one & (a > 0));
     case SIGMOID: return g * ((one - a) * a);
     case TANH: return g * (one - a * a);
     case SOFTPLUS: return g * -v_expm1_of_negative(-a);
+    case LEAKY_RELU: return g * v_select(a < 0, v_all(LEAK), one);
+    case ELU: return g * v_select(a < 0, a + one, one);
+    case GELU:
+        gate = v_gate_of_gelu(a);
+        return g * (gate + a * (gate * (one - gate)) * ((one + a * a * v_all((real)0.134145)) * v_all((real)1.5957691216057308)));
+    case SILU:
+        gate = v_sigmoid(a);
+        return g * (gate * (one + a * (one - gate)));
     default: return g;
     }
 }
@@ -123,6 +147,10 @@ static void activate(int activation, real *z, ptrdiff_t rows, ptrdiff_t n, ptrdi
     case SIGMOID: activate_rows(SIGMOID, z, rows, n, step); break;
     case TANH: activate_rows(TANH, z, rows, n, step); break;
     case SOFTPLUS: activate_rows(SOFTPLUS, z, rows, n, step); break;
+    case LEAKY_RELU: activate_rows(LEAKY_RELU, z, rows, n, step); break;
+    case ELU: activate_rows(ELU, z, rows, n, step); break;
+    case GELU: activate_rows(GELU, z, rows, n, step); break;
+    case SILU: activate_rows(SILU, z, rows, n, step); break;
     case SOFTMAX:
         for (ptrdiff_t s = 0; s < rows; s++)
             softmax_row(z + s * step, n);
@@ -137,6 +165,10 @@ static void chain_rule(int activation, const real *a, real *g, ptrdiff_t rows, p
     case SIGMOID: chain_rows(SIGMOID, a, g, rows, n, step); break;
     case TANH: chain_rows(TANH, a, g, rows, n, step); break;
     case SOFTPLUS: chain_rows(SOFTPLUS, a, g, rows, n, step); break;
+    case LEAKY_RELU: chain_rows(LEAKY_RELU, a, g, rows, n, step); break;
+    case ELU: chain_rows(ELU, a, g, rows, n, step); break;
+    case GELU: chain_rows(GELU, a, g, rows, n, step); break;
+    case SILU: chain_rows(SILU, a, g, rows, n, step); break;
     case SOFTMAX:
         for (ptrdiff_t s = 0; s < rows; s++)
             softmax_chain_row(a + s * step, g + s * step, n);

@@ -8,6 +8,7 @@
 #include "activations.h"
 #include "costs.h"
 #include "updates.h"
+#include "dropout.h"
 #include "random.h"
 #include "functions_table.h"
 #include "messages.h"
@@ -41,6 +42,9 @@ static const struct kernels table = {
     .chain = chain_rule_of_array,
     .gradient_of_cost = cost_gradient,
     .update = update_part,
+    .squares = sum_of_squares,
+    .inner = inner_product,
+    .drop = drop_entries,
 #if BITS == 64
     .cost_values = cost_values,
     .normals = normals,

@@ -32,6 +32,8 @@ def _compiled() -> tuple[ModuleType | None, str]:
         from distmlp.kernels import _kernels
     except ImportError:
         return None, NOT_COMPILED
+    if not hasattr(_kernels, "drop"):
+        return None, "the compiled kernels are of an earlier distmlp than its Python files"
     return _kernels, ""
 
 
@@ -88,6 +90,12 @@ _layers: ModuleType = compiled or layer_twins
 function = _layers.function
 activate, chain_rule = _layers.activate, _layers.chain_rule
 cost_values, cost_gradient = _layers.cost_values, _layers.cost_gradient
-update = (compiled or update_twins).update
+_updates: ModuleType = compiled or update_twins
+update, squares, inner, drop = (
+    _updates.update,
+    _updates.squares,
+    _updates.inner,
+    _updates.drop,
+)
 normals, shuffle = (compiled or random_twins).normals, (compiled or random_twins).shuffle
 units, add_rows = (compiled or message_twins).units, (compiled or message_twins).add_rows

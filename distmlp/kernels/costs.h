@@ -1,12 +1,41 @@
 /* The costs: their value for each micro-batch, in double whatever the numbers are, and ∂C/∂a of the output layer. */
 
 #define cost_gradient NAME(cost_gradient)
+#define gradient_of_log_cosh NAME(gradient_of_log_cosh)
+#define gradient_of_gaussian NAME(gradient_of_gaussian)
 
-/* out = ∂C/∂a of n entries.  A saturated a is kept off 0 and 1, so that the quotient stays finite. */
-static void cost_gradient(int cost, const void *activations, const void *desired, void *gradient, ptrdiff_t n)
+static void gradient_of_log_cosh(const real *a, const real *y, real *out, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store(out + i, v_tanh(v_load(a + i) - v_load(y + i)));
+    if (i < n)
+        v_store_first(out + i, v_tanh(v_load_first(a + i, n - i) - v_load_first(y + i, n - i)), n - i);
+}
+
+/* Of one row: the means of n outputs, then the logarithms of their variances. */
+static void gradient_of_gaussian(const real *a, const real *y, real *out, ptrdiff_t n)
+{
+    const vec one = v_all(1), half = v_all((real)0.5);
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const vec e = v_load(a + i) - v_load(y + i), p = v_exp(-v_load(a + n + i));
+        v_store(out + i, e * p);
+        v_store(out + n + i, (one - e * e * p) * half);
+    }
+    if (i < n) {
+        const vec e = v_load_first(a + i, n - i) - v_load_first(y + i, n - i), p = v_exp(-v_load_first(a + n + i, n - i));
+        v_store_first(out + i, e * p, n - i);
+        v_store_first(out + n + i, (one - e * e * p) * half, n - i);
+    }
+}
+
+/* out = ∂C/∂a of rows of `outputs` entries.  A saturated a is kept off 0 and 1, so that the quotient stays finite. */
+static void cost_gradient(int cost, const void *activations, const void *desired, void *gradient, ptrdiff_t rows, ptrdiff_t outputs)
 {
     const real *a = activations, *y = desired;
     real *out = gradient;
+    const ptrdiff_t n = rows * outputs;
     const real tiny = SMALLEST_NORMAL;
     switch (cost) {
     case MSE:
@@ -22,6 +51,27 @@ static void cost_gradient(int cost, const void *activations, const void *desired
     case CATEGORICAL_CROSS_ENTROPY:
         for (ptrdiff_t i = 0; i < n; i++)
             out[i] = -(y[i] / (a[i] < tiny ? tiny : a[i]));
+        break;
+    case MAE:
+        for (ptrdiff_t i = 0; i < n; i++)
+            out[i] = (real)((a[i] > y[i]) - (a[i] < y[i]));
+        break;
+    case HUBER:
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const real e = a[i] - y[i];
+            out[i] = e > 1 ? 1 : e < -1 ? -1 : e;
+        }
+        break;
+    case HINGE:
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const real side = 2 * y[i] - 1;
+            out[i] = side * a[i] < 1 ? -side : 0;
+        }
+        break;
+    case LOG_COSH: gradient_of_log_cosh(a, y, out, n); break;
+    case GAUSSIAN_NLL:
+        for (ptrdiff_t row = 0; row < rows; row++)
+            gradient_of_gaussian(a + row * outputs, y + row * outputs, out + row * outputs, outputs / 2);
     }
 }
 
@@ -63,21 +113,57 @@ static void logarithm_of_sum(const void *z, ptrdiff_t start, ptrdiff_t n, int fl
     *logarithm = v_log(v_all(sum_of_lanes(&lanes)))[0];
 }
 
+/* A term of a cost of the difference of a and y, or of y's side. */
+INLINE vec cost_term(const int cost, vec a, vec y)
+{
+    const vec size = v_abs(y - a), half = v_all(0.5);
+    const vec missing = v_all(1) - (v_all(2) * y - v_all(1)) * a;
+    switch (cost) {
+    case MAE: return size;
+    case HUBER: return v_select(size <= 1, size * size * half, size - half);
+    case LOG_COSH: return (size + v_log1p_of_fraction(v_exp_of_negative(size * v_all(-2)))) - v_all(0x1.62e42fefa39efp-1);
+    case HINGE: return v_select(missing <= 0, v_all(0), missing);
+    default: return (y - a) * (y - a);
+    }
+}
+
+/* C of one sample under gaussian-nll: n outputs' means, then the logarithms of their variances. */
+static double gaussian_of_sample(const void *a, const void *y, ptrdiff_t start, ptrdiff_t n, int floats)
+{
+    double of_a[CHUNK], of_y[CHUNK], of_log[CHUNK];
+    sum_vec lanes = {0};
+    for (ptrdiff_t j = 0; j < n; j += CHUNK) {
+        const ptrdiff_t count = n - j < CHUNK ? n - j : CHUNK;
+        take_chunk(of_a, a, start + j, count, floats);
+        take_chunk(of_log, a, start + n + j, count, floats);
+        take_chunk(of_y, y, start + j, count, floats);
+        for (ptrdiff_t i = 0; i < count; i += LANES) {
+            const vec e = v_load(of_a + i) - v_load(of_y + i), log = v_load(of_log + i);
+            v_store(of_a + i, (log + e * e * v_exp(-log)) * v_all(0.5));
+        }
+        add_to_lanes(&lanes, of_a, count);
+    }
+    return sum_of_lanes(&lanes);
+}
+
 /* C of one sample, but for mse's factor: its terms added in lanes. */
 INLINE double cost_of_sample(const int cost, const void *z, const void *a, const void *y, ptrdiff_t start, ptrdiff_t n, const int floats)
 {
     double of_z[CHUNK], of_y[CHUNK], top = 0, logarithm = 0;
     sum_vec lanes = {0};
+    const int of_entropy = cost == BINARY_CROSS_ENTROPY || cost == CATEGORICAL_CROSS_ENTROPY;
+    if (cost == GAUSSIAN_NLL)
+        return gaussian_of_sample(a, y, start, n / 2, floats);
     if (cost == CATEGORICAL_CROSS_ENTROPY)
         logarithm_of_sum(z, start, n, floats, &top, &logarithm);
     for (ptrdiff_t j = 0; j < n; j += CHUNK) {
         const ptrdiff_t count = n - j < CHUNK ? n - j : CHUNK;
-        take_chunk(of_z, cost == MSE ? a : z, start + j, count, floats);
+        take_chunk(of_z, of_entropy ? z : a, start + j, count, floats);
         take_chunk(of_y, y, start + j, count, floats);
         for (ptrdiff_t i = 0; i < count; i += LANES) {
             const vec s = v_load(of_z + i), d = v_load(of_y + i);
-            if (cost == MSE)
-                v_store(of_z + i, (d - s) * (d - s));
+            if (!of_entropy)
+                v_store(of_z + i, cost_term(cost, s, d));
             else if (cost == BINARY_CROSS_ENTROPY)
                 v_store(of_z + i, v_softplus(s) - d * s);
             else
@@ -97,6 +183,11 @@ static void cost_values(int cost, const void *z, const void *a, const void *y, p
             switch (cost) {
             case MSE: sum += cost_of_sample(MSE, z, a, y, sample * n, n, floats); break;
             case BINARY_CROSS_ENTROPY: sum += cost_of_sample(BINARY_CROSS_ENTROPY, z, a, y, sample * n, n, floats); break;
+            case MAE: sum += cost_of_sample(MAE, z, a, y, sample * n, n, floats); break;
+            case HUBER: sum += cost_of_sample(HUBER, z, a, y, sample * n, n, floats); break;
+            case LOG_COSH: sum += cost_of_sample(LOG_COSH, z, a, y, sample * n, n, floats); break;
+            case GAUSSIAN_NLL: sum += cost_of_sample(GAUSSIAN_NLL, z, a, y, sample * n, n, floats); break;
+            case HINGE: sum += cost_of_sample(HINGE, z, a, y, sample * n, n, floats); break;
             default: sum += cost_of_sample(CATEGORICAL_CROSS_ENTROPY, z, a, y, sample * n, n, floats);
             }
         values[i] = cost == MSE ? 0.5 * sum : sum; /* notes: C = 1/2 sum |y_i - a_i(N)|^2 */

@@ -69,7 +69,7 @@ static PyObject *cost_values(PyObject *module, PyObject *const *given, Py_ssize_
 
 static PyObject *cost_gradient(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {
-    static const char usage[] = "cost_gradient(cost, a, y, out): a number, floats of one size, three times";
+    static const char usage[] = "cost_gradient(cost, a, y, out): a number, floats (…, n), three times";
     struct call call;
     (void)module;
     if (!take_arguments(&call, given, count, "nffF", usage))
@@ -78,7 +78,7 @@ static PyObject *cost_gradient(PyObject *module, PyObject *const *given, Py_ssiz
     const int fits = a->size == out->size && y->size == out->size;
     if (fits) {
         const struct run run = begin_run((double)out->size);
-        kernels_for(call.itemsize)->gradient_of_cost((int)number->integer, a->data, y->data, out->data, out->size);
+        kernels_for(call.itemsize)->gradient_of_cost((int)number->integer, a->data, y->data, out->data, out->rows, out->columns);
         end_run(run);
     }
     return finish_call(&call, fits, usage);
@@ -87,27 +87,35 @@ static PyObject *cost_gradient(PyObject *module, PyObject *const *given, Py_ssiz
 static PyObject *update(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {
     static const char usage[] =
-        "update(rule, total, v, first, second, alpha, factors, ends, c0, …, c5): a number, floats or whole numbers (k,), floats (k,), "
-        "floats (k,) or None, twice, a number, doubles (p,), the parts' ends (p,), numbers";
+        "update(rule, total, v, first, second, alpha, factors, ends, penalties, clip, c0, …, c7): a number, floats or whole numbers (k,), "
+        "floats (k,), floats (k,) or None, twice, a number, doubles (p,), the parts' ends (p,), doubles (p, 3) or None, numbers";
     struct call call;
     (void)module;
-    if (!take_arguments(&call, given, count, "ntF?F?Fdeqdddddd", usage))
+    if (!take_arguments(&call, given, count, "ntF?F?Fdeq?eddddddddd", usage))
         return NULL;
-    const struct argument *rule = call.arguments, *total = rule + 1, *v = rule + 2, *first = rule + 3, *second = rule + 4, *ends = rule + 7;
+    const struct argument *rule = call.arguments, *total = rule + 1, *v = rule + 2, *first = rule + 3, *second = rule + 4, *ends = rule + 7, *penalties = rule + 8;
     const Py_ssize_t k = v->size, parts = ends->size;
     const int64_t *end = (const int64_t *)ends->data;
     int fits = total->size == k && rule[6].size == parts && (first->data ? first->size == k : rule->integer == SGD) &&
-               (second->data ? second->size == k : rule->integer != ADAM);
+               (second->data ? second->size == k : rule->integer != ADAM && rule->integer != NADAM) &&
+               (!penalties->data || penalties->size == 3 * parts);
     for (Py_ssize_t i = 0; i < parts; i++)
         fits = fits && end[i] >= (i ? end[i - 1] : 0) && end[i] <= k;
     if (fits) {
         struct update_call u = {.rule = (int)rule->integer, .floats = total->floats, .alpha = rule[5].number};
-        for (int i = 0; i < 6; i++)
-            u.constants[i] = rule[8 + i].number;
+        const double clip = rule[9].number;
+        for (int i = 0; i < 8; i++)
+            u.constants[i] = rule[10 + i].number;
         const struct run run = begin_run((double)k);
         for (Py_ssize_t i = 0; i < parts; i++) {
             const Py_ssize_t start = i ? end[i - 1] : 0, offset = start * call.itemsize;
+            const double none[3] = {0}, *const penalty = penalties->data ? (const double *)penalties->data + 3 * i : none;
             u.n = end[i] - start;
+            u.clip = clip;
+            u.l2 = penalty[0];
+            u.l1 = penalty[1];
+            u.decay = penalty[2];
+            u.shaped = clip < __builtin_inf() || u.l2 != 0 || u.l1 != 0 || u.decay != 0;
             u.factor = ((const double *)rule[6].data)[i];
             u.total = total->data + offset;
             u.v = v->data + offset;
@@ -115,6 +123,63 @@ static PyObject *update(PyObject *module, PyObject *const *given, Py_ssize_t cou
             u.second = second->data ? second->data + offset : NULL;
             kernels_for(call.itemsize)->update(&u);
         }
+        end_run(run);
+    }
+    return finish_call(&call, fits, usage);
+}
+
+static PyObject *squares(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "squares(total, ends, out): floats or whole numbers (k,), the parts' ends (p,), doubles (p,)";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "tqE", usage))
+        return NULL;
+    const struct argument *total = call.arguments, *ends = total + 1, *out = total + 2;
+    const int64_t *end = (const int64_t *)ends->data;
+    int fits = ends->size == out->size;
+    for (Py_ssize_t i = 0; fits && i < ends->size; i++)
+        fits = end[i] >= (i ? end[i - 1] : 0) && end[i] <= total->size;
+    if (fits) {
+        const struct run run = begin_run((double)total->size);
+        for (Py_ssize_t i = 0; i < ends->size; i++) {
+            const Py_ssize_t start = i ? end[i - 1] : 0;
+            ((double *)out->data)[i] = kernels_for(call.itemsize)->squares(total->data + start * call.itemsize, end[i] - start, total->floats);
+        }
+        end_run(run);
+    }
+    return finish_call(&call, fits, usage);
+}
+
+static PyObject *inner(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "inner(x, y, out): floats (n,), twice, doubles (1,)";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "ffE", usage))
+        return NULL;
+    const struct argument *x = call.arguments, *y = x + 1, *out = x + 2;
+    const int fits = x->size == y->size && out->size == 1;
+    if (fits) {
+        const struct run run = begin_run((double)x->size);
+        *(double *)out->data = kernels_for(call.itemsize)->inner(x->data, y->data, x->size);
+        end_run(run);
+    }
+    return finish_call(&call, fits, usage);
+}
+
+static PyObject *drop(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "drop(x, words, keep, scale, out): floats, 64-bit numbers, numbers, floats; four entries a word";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "fqndF", usage))
+        return NULL;
+    const struct argument *x = call.arguments, *words = x + 1, *out = x + 4;
+    const int fits = x->size == out->size && 4 * words->size >= x->size;
+    if (fits) {
+        const struct run run = begin_run((double)x->size);
+        kernels_for(call.itemsize)->drop(x->data, (const uint64_t *)words->data, (int)x[2].integer, x[3].number, out->data, x->size);
         end_run(run);
     }
     return finish_call(&call, fits, usage);
@@ -197,6 +262,9 @@ PyMethodDef function_functions[] = {
     ENTRY(cost_values, "cost_values(cost, z, a, y, values): the cost of each micro-batch."),
     ENTRY(cost_gradient, "cost_gradient(cost, a, y, out): ∂C/∂a of the output layer."),
     ENTRY(update, "update(rule, total, v, first, second, alpha, factors, ends, …): v and the optimizer's arrays take a step."),
+    ENTRY(squares, "squares(total, ends, out): the sum of the squares of each part."),
+    ENTRY(inner, "inner(x, y, out): the sum of the products."),
+    ENTRY(drop, "drop(x, words, keep, scale, out): entries that are chosen by random words become 0, the others are scaled."),
     ENTRY(normals, "normals(words, out): two words become two normal numbers."),
     ENTRY(shuffle, "shuffle(order, words, left): as many steps of a shuffle as there are words."),
     {NULL, NULL, 0, NULL},

@@ -9,22 +9,24 @@
 #include <stdint.h>
 
 /* The activations, by number. */
-enum { IDENTITY, RELU, SIGMOID, TANH, SOFTPLUS, SOFTMAX };
+enum { IDENTITY, RELU, SIGMOID, TANH, SOFTPLUS, SOFTMAX, LEAKY_RELU, ELU, GELU, SILU };
 
 /* The costs, by number. */
-enum { MSE, BINARY_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY };
+enum { MSE, BINARY_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, MAE, HUBER, LOG_COSH, GAUSSIAN_NLL, HINGE };
 
 /* The elementary functions, by number; see functions.h. */
 enum { EXP, EXP_OF_NEGATIVE, EXPM1_OF_NEGATIVE, LOG, LOG1P_OF_FRACTION };
 
 /* The optimizers' rules, by number, and what one is given; see updates.h. */
-enum { SGD, MOMENTUM, NESTEROV, ADAM };
+enum { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, ADAGRAD, NADAM };
 struct update_call {
     int rule, floats;        /* floats: the total is floats, not whole numbers */
     const void *total;       /* n entries; the gradient is total · factor */
     void *v, *first, *second; /* n entries each; NULL where the rule has no such array */
     ptrdiff_t n;
-    double factor, alpha, constants[6];
+    double factor, alpha, constants[8];
+    int shaped;               /* whether any of these is in force; see shaped_gradient */
+    double clip, l2, l1, decay;
 };
 
 /* What a gradient is made of and added to; see gradient.h. */
@@ -42,8 +44,11 @@ struct kernels {
     void (*function)(int function, void *x, ptrdiff_t n);
     void (*activation)(int activation, void *z, ptrdiff_t rows, ptrdiff_t n);
     void (*chain)(int activation, const void *a, void *g, ptrdiff_t rows, ptrdiff_t n);
-    void (*gradient_of_cost)(int cost, const void *a, const void *y, void *out, ptrdiff_t n);
+    void (*gradient_of_cost)(int cost, const void *a, const void *y, void *out, ptrdiff_t rows, ptrdiff_t n);
     void (*update)(const struct update_call *call);
+    double (*squares)(const void *total, ptrdiff_t n, int floats);
+    double (*inner)(const void *x, const void *y, ptrdiff_t n);
+    void (*drop)(const void *x, const uint64_t *words, int keep, double scale, void *out, ptrdiff_t n);
     void (*fma)(const void *x, const void *y, const void *c, void *out, ptrdiff_t n);
     void (*forward)(const void *w, const void *b, const void *below, void *a, void *z, ptrdiff_t S, ptrdiff_t n, ptrdiff_t m, int activation);
     void (*backward)(const void *w, const void *above, const void *a, void *delta, ptrdiff_t S, ptrdiff_t n, ptrdiff_t m, int activation);

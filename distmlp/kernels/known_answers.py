@@ -70,22 +70,32 @@ def _functions() -> list[np.ndarray]:
         for cost in CostFunction:
             values = np.empty(2)
             choice.cost_values(cost, z, z, y, values)
-            made.append(values)
+            slope = np.empty_like(z)
+            choice.cost_gradient(cost, z, y, slope)
+            made += [values, slope]
     return made
 
 
 def _updates() -> list[np.ndarray]:
-    """Every optimizer's update, of both dtypes."""
+    """Every optimizer's update, of both dtypes, with penalties and without; sums over v, and what dropout leaves."""
     made: list[np.ndarray] = []
     factors, ends = np.ldexp(np.divide([1.0], [3.0]), -30), np.array([21])
-    constants = 0.875, 0.125, 0.96875, 0.03125, 0.296875, 2.0**-26
+    constants = 0.875, 0.125, 0.96875, 0.03125, 0.296875, 2.0**-26, 0.34375, 0.65625
+    words = np.arange(1, 7, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95)
     for dtype, whole in ((np.float32, np.int32), (np.float64, np.int64)):
         x = _drawn(21, dtype=dtype)
         total = (x * dtype(2.0**29)).astype(whole)
         for rule in Rule:
-            arrays = x[::-1].copy(), x.copy(), np.abs(x)
-            choice.update(rule, total, *arrays, 0.109375, factors, ends, *constants)
-            made += arrays
+            for penalties, clip in ((None, np.inf), (np.array([[0.0625, 0.125, 0.25]]), 0.1875)):
+                arrays = x[::-1].copy(), np.abs(x) if rule > Rule.ADAM else x.copy(), np.abs(x)
+                how = factors, ends, penalties, clip, *constants
+                choice.update(rule, total, *arrays, 0.109375, *how)
+                made += arrays
+        sums, kept = np.empty(2), np.empty_like(x)
+        choice.squares(total, ends, sums[:1])
+        choice.inner(x, x[::-1].copy(), sums[1:])
+        choice.drop(x, words, 40000, 1.6384, kept)
+        made += [sums, kept]
     return made
 
 
@@ -110,11 +120,11 @@ ANSWERS: dict[str, tuple[Callable[[], list[np.ndarray]], str]] = {
     ),
     "exp, log, the activations and the costs": (
         _functions,
-        "a30a44fc80a397756479b1fd90db99dfffab00fa43145d95f259cf888cdf86bc",
+        "92ab34a42afcf859866cfc4212079ca4b0e4113c1b95de570a244bc7ef145a83",
     ),
-    "the optimizers' updates": (
+    "the optimizers' updates, sums over v and dropout": (
         _updates,
-        "037dfc77dc98b21c29ee87850fbd7780ed1eab738e3d739d2f12b244657bd644",
+        "ec68dda0f5ba53053a63abfc509714eae3463d2085076e23ff099efb1a901a40",
     ),
     "random numbers": (
         _random_numbers,

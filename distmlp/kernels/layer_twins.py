@@ -44,6 +44,19 @@ def _largest(z: np.ndarray) -> np.ndarray:
         return np.fmax.reduce(z, axis=-1, keepdims=True)
 
 
+#: Below zero leaky ReLU is so much of z.
+LEAK = 0.01
+
+#: 2 √(2/π), of the tanh form of GELU.
+GELU_SCALE = 1.5957691216057308
+
+
+def _gate_of_gelu(z: np.ndarray) -> np.ndarray:
+    """σ(2 √(2/π) (z + 0.044715 z³))."""
+    cubic = z + z * z * z * z.dtype.type(0.044715)
+    return functions.sigmoid(cubic * z.dtype.type(GELU_SCALE))
+
+
 @np.errstate(all="ignore")
 def activate(activation: int, z: np.ndarray) -> None:
     """z, (…, n), becomes a = σ(z); activation is an Activation."""
@@ -56,6 +69,15 @@ def activate(activation: int, z: np.ndarray) -> None:
             z[...] = functions.tanh(z)
         case Activation.SOFTPLUS:
             z[...] = functions.softplus(z)
+        case Activation.LEAKY_RELU:
+            z[...] = np.where(z < 0, z * z.dtype.type(LEAK), z)
+        case Activation.ELU:
+            below = functions.expm1_of_negative(np.where(z < 0, z, z.dtype.type(0)))
+            z[...] = np.where(z < 0, below, z)
+        case Activation.GELU:
+            z *= _gate_of_gelu(z)
+        case Activation.SILU:
+            z *= functions.sigmoid(z)
         case Activation.SOFTMAX:
             z[...] = functions.exp_of_negative(z - _largest(z))
             z /= sum_in_lanes(z)[..., None]
@@ -63,7 +85,8 @@ def activate(activation: int, z: np.ndarray) -> None:
 
 @np.errstate(all="ignore")
 def chain_rule(activation: int, a: np.ndarray, g: np.ndarray) -> None:
-    """g = ∂C/∂a, (…, n), becomes δ = ∂C/∂z; the slope is taken from a = σ(z)."""
+    """g = ∂C/∂a, (…, n), becomes δ = ∂C/∂z; the slope is taken from a = σ(z), of GELU and SiLU from a = z."""
+    one = a.dtype.type(1)
     match activation:
         case Activation.RELU:
             g *= (a > 0).astype(a.dtype)
@@ -73,6 +96,17 @@ def chain_rule(activation: int, a: np.ndarray, g: np.ndarray) -> None:
             g *= 1 - a * a
         case Activation.SOFTPLUS:
             g *= -functions.expm1_of_negative(-a)
+        case Activation.LEAKY_RELU:
+            g *= np.where(a < 0, a.dtype.type(LEAK), one)
+        case Activation.ELU:
+            g *= np.where(a < 0, a + one, one)
+        case Activation.GELU:
+            gate = _gate_of_gelu(a)
+            growth = (one + a * a * a.dtype.type(0.134145)) * a.dtype.type(GELU_SCALE)
+            g *= gate + a * (gate * (one - gate)) * growth
+        case Activation.SILU:
+            gate = functions.sigmoid(a)
+            g *= gate * (one + a * (one - gate))
         case Activation.SOFTMAX:
             g -= sum_in_lanes(a * g)[..., None]
             g *= a
@@ -84,10 +118,11 @@ def cost_values(cost: int, z: np.ndarray, a: np.ndarray, y: np.ndarray, values: 
 
     Over the outputs in lanes, then over the samples one after another, all in float64.
     """
-    z, y = (z if cost != CostFunction.MSE else a).astype(np.float64), y.astype(np.float64)
+    of_entropy = cost in (CostFunction.BINARY_CROSS_ENTROPY, CostFunction.CATEGORICAL_CROSS_ENTROPY)
+    z, y = (z if of_entropy else a).astype(np.float64), y.astype(np.float64)
     match cost:
-        case CostFunction.MSE:
-            terms = (y - z) * (y - z)
+        case _ if not of_entropy:
+            terms = _terms(cost, z, y)
         case CostFunction.BINARY_CROSS_ENTROPY:
             terms = functions.softplus(z) - y * z
         case _:
@@ -102,11 +137,47 @@ def cost_values(cost: int, z: np.ndarray, a: np.ndarray, y: np.ndarray, values: 
         values *= 0.5
 
 
+def _terms(cost: int, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A term for each output, (s, M, n), of the costs that are no cross-entropy; of gaussian-nll for each mean, (s, M, n/2)."""
+    size, n = np.abs(y - a), a.shape[-1] // 2
+    match cost:
+        case CostFunction.MAE:
+            return size
+        case CostFunction.HUBER:
+            return np.where(size <= 1, size * size * 0.5, size - 0.5)
+        case CostFunction.LOG_COSH:
+            fraction = functions.exp_of_negative(size * -2.0)
+            return (size + functions.log1p_of_fraction(fraction)) - float.fromhex(
+                "0x1.62e42fefa39efp-1"
+            )
+        case CostFunction.GAUSSIAN_NLL:
+            e, log = a[..., :n] - y[..., :n], a[..., n:]
+            return (log + e * e * functions.exp(-log)) * 0.5
+        case CostFunction.HINGE:
+            missing = 1.0 - (2.0 * y - 1.0) * a
+            return np.where(missing <= 0, 0.0, missing)
+        case _:
+            return (y - a) * (y - a)
+
+
 @np.errstate(all="ignore")
 def cost_gradient(cost: int, a: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
-    """out = ∂C/∂a of the output layer; a saturated a is kept off 0 and 1, so that the quotient stays finite."""
-    tiny = np.finfo(a.dtype).tiny
+    """out = ∂C/∂a of the output layer, all (…, n); a saturated a is kept off 0 and 1, so that the quotient stays finite."""
+    tiny, n, one = np.finfo(a.dtype).tiny, a.shape[-1] // 2, a.dtype.type(1)
     match cost:
+        case CostFunction.MAE:
+            np.subtract(a > y, a < y, out=out, dtype=a.dtype)
+        case CostFunction.HUBER:
+            out[...] = np.where(a - y > 1, one, np.where(a - y < -1, -one, a - y))
+        case CostFunction.LOG_COSH:
+            out[...] = functions.tanh(a - y)
+        case CostFunction.GAUSSIAN_NLL:
+            e, p = a[..., :n] - y[..., :n], functions.exp(-a[..., n:])
+            out[..., :n] = e * p
+            out[..., n:] = (one - e * e * p) * a.dtype.type(0.5)
+        case CostFunction.HINGE:
+            side = 2 * y - one
+            out[...] = np.where(side * a < 1, -side, a.dtype.type(0))
         case CostFunction.MSE:
             np.subtract(a, y, out=out)
         case CostFunction.BINARY_CROSS_ENTROPY:

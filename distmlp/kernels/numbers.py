@@ -12,6 +12,10 @@ class Activation(IntEnum):
     TANH = 3
     SOFTPLUS = 4
     SOFTMAX = 5
+    LEAKY_RELU = 6
+    ELU = 7
+    GELU = 8
+    SILU = 9
 
 
 class CostFunction(IntEnum):
@@ -20,6 +24,11 @@ class CostFunction(IntEnum):
     MSE = 0
     BINARY_CROSS_ENTROPY = 1
     CATEGORICAL_CROSS_ENTROPY = 2
+    MAE = 3
+    HUBER = 4
+    LOG_COSH = 5
+    GAUSSIAN_NLL = 6
+    HINGE = 7
 
 
 class Function(IntEnum):
@@ -39,3 +48,6 @@ class Rule(IntEnum):
     MOMENTUM = 1
     NESTEROV = 2
     ADAM = 3
+    RMSPROP = 4
+    ADAGRAD = 5
+    NADAM = 6

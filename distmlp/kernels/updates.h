@@ -7,11 +7,20 @@
 #define update_vec NAME(update_vec)
 #define update_state NAME(update_state)
 #define update_part NAME(update_part)
+#define shaped_gradient NAME(shaped_gradient)
 
 /* v and the optimizer's arrays, a vector of each. */
 struct update_state {
     vec v, first, second;
 };
+
+/* The gradient cut to [−clip, clip], with the penalties' slopes l2 v and l1 sign(v). */
+INLINE vec shaped_gradient(const struct update_call *c, vec g, vec v)
+{
+    const vec clip = v_all((real)c->clip), l1 = v_all((real)c->l1);
+    g = v_max(-clip, v_min(clip, g));
+    return g + v * v_all((real)c->l2) + v_select(v > 0, l1, v_select(v < 0, -l1, v_all(0)));
+}
 
 /* notes: v' = v - alpha grad C; mathematics/optimizers.py has the recurrences of the others. */
 INLINE void update_vec(const struct update_call *c, const int rule, vec g, struct update_state *state)
@@ -22,19 +31,31 @@ INLINE void update_vec(const struct update_call *c, const int rule, vec g, struc
         state->first = state->first * mu + g;
         g = rule == NESTEROV ? g + state->first * mu : state->first;
     }
-    if (rule == ADAM) {
+    if (rule == RMSPROP || rule == ADAGRAD) {
+        const vec square = g * g;
+        if (rule == RMSPROP)
+            state->first = state->first * v_all((real)c->constants[0]) + square * v_all((real)c->constants[1]);
+        else
+            state->first = state->first + square;
+        g = g / (v_sqrt(state->first) + v_all((real)c->constants[5]));
+    }
+    if (rule == ADAM || rule == NADAM) {
         const vec beta1 = v_all((real)c->constants[0]), rest1 = v_all((real)c->constants[1]);
         const vec beta2 = v_all((real)c->constants[2]), rest2 = v_all((real)c->constants[3]);
         state->first = state->first * beta1 + g * rest1;
         state->second = state->second * beta2 + g * g * rest2;
         const vec root = v_sqrt(state->second / v_all((real)c->constants[4])) + v_all((real)c->constants[5]);
-        g = state->first / root;
+        if (rule == NADAM)
+            g = (g * v_all((real)c->constants[6]) + state->first * v_all((real)c->constants[7])) / root;
+        else
+            g = state->first / root;
     }
     state->v = state->v - g * alpha;
 }
 
-INLINE void update_run(const struct update_call *c, const int rule, const int floats)
+INLINE void update_run(const struct update_call *c, const int rule, const int floats, const int shaped)
 {
+    const int has_first = rule != SGD, has_second = rule == ADAM || rule == NADAM;
     real *v = c->v, *first = c->first, *second = c->second;
     const vec factor = v_all((real)c->factor);
     for (ptrdiff_t i = 0; i < c->n; i += LANES) {
@@ -45,31 +66,36 @@ INLINE void update_run(const struct update_call *c, const int rule, const int fl
         if (whole_vec) {
             g = floats ? v_load((const real *)c->total + i) : v_from_whole(v_load_whole((const whole *)c->total + i));
             state.v = v_load(v + i);
-            if (rule != SGD)
+            if (has_first)
                 state.first = v_load(first + i);
-            if (rule == ADAM)
+            if (has_second)
                 state.second = v_load(second + i);
         } else {
             const vec total = v_load_first((const real *)c->total + i, count);
             g = floats ? total : v_from_whole((ivec)total);
             state.v = v_load_first(v + i, count);
-            if (rule != SGD)
+            if (has_first)
                 state.first = v_load_first(first + i, count);
-            if (rule == ADAM)
+            if (has_second)
                 state.second = v_load_first(second + i, count);
         }
-        update_vec(c, rule, g * factor, &state);
+        g = g * factor;
+        if (shaped) {
+            g = shaped_gradient(c, g, state.v);
+            state.v = state.v - state.v * v_all((real)c->decay);
+        }
+        update_vec(c, rule, g, &state);
         if (whole_vec) {
             v_store(v + i, state.v);
-            if (rule != SGD)
+            if (has_first)
                 v_store(first + i, state.first);
-            if (rule == ADAM)
+            if (has_second)
                 v_store(second + i, state.second);
         } else {
             v_store_first(v + i, state.v, count);
-            if (rule != SGD)
+            if (has_first)
                 v_store_first(first + i, state.first, count);
-            if (rule == ADAM)
+            if (has_second)
                 v_store_first(second + i, state.second, count);
         }
     }
@@ -78,9 +104,11 @@ INLINE void update_run(const struct update_call *c, const int rule, const int fl
 INLINE void update_entries(const struct update_call *c, const int rule)
 {
     if (c->floats)
-        update_run(c, rule, 1);
+        update_run(c, rule, 1, c->shaped);
+    else if (c->shaped)
+        update_run(c, rule, 0, 1);
     else
-        update_run(c, rule, 0);
+        update_run(c, rule, 0, 0);
 }
 
 static void update_part(const struct update_call *c)
@@ -89,6 +117,64 @@ static void update_part(const struct update_call *c)
     case SGD: update_entries(c, SGD); break;
     case MOMENTUM: update_entries(c, MOMENTUM); break;
     case NESTEROV: update_entries(c, NESTEROV); break;
-    case ADAM: update_entries(c, ADAM);
+    case ADAM: update_entries(c, ADAM); break;
+    case RMSPROP: update_entries(c, RMSPROP); break;
+    case ADAGRAD: update_entries(c, ADAGRAD); break;
+    case NADAM: update_entries(c, NADAM);
     }
+}
+
+/* Sums over v, in double whatever the numbers are, in the lanes of sums.h. */
+
+#define wide_lanes NAME(wide_lanes)
+#define add_products NAME(add_products)
+#define sum_of_wide_lanes NAME(sum_of_wide_lanes)
+#define sum_of_squares NAME(sum_of_squares)
+#define inner_product NAME(inner_product)
+
+struct wide_lanes {
+    double lane[SUM_LANES];
+};
+
+/* Adds x[i] y[i] to lane i modulo SUM_LANES; n entries. */
+INLINE void add_products(struct wide_lanes *sum, const real *x, const real *y, ptrdiff_t n)
+{
+    ptrdiff_t j = 0;
+    for (; j + SUM_LANES <= n; j += SUM_LANES)
+        for (int i = 0; i < SUM_LANES; i++)
+            sum->lane[i] += (double)x[j + i] * (double)y[j + i];
+    for (ptrdiff_t i = 0; j + i < n; i++)
+        sum->lane[i] += (double)x[j + i] * (double)y[j + i];
+}
+
+INLINE double sum_of_wide_lanes(const struct wide_lanes *sum)
+{
+    const double *l = sum->lane;
+    return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]));
+}
+
+/* Σ x². */
+static double sum_of_squares(const void *total, ptrdiff_t n, int floats)
+{
+    enum { PIECE = 128 };
+    struct wide_lanes sum = {{0}};
+    if (floats)
+        add_products(&sum, total, total, n);
+    else
+        for (ptrdiff_t j = 0; j < n; j += PIECE) {
+            real numbers[PIECE];
+            const ptrdiff_t count = n - j < PIECE ? n - j : PIECE;
+            for (ptrdiff_t i = 0; i < count; i++)
+                numbers[i] = (real)((const whole *)total)[j + i];
+            add_products(&sum, numbers, numbers, count);
+        }
+    return sum_of_wide_lanes(&sum);
+}
+
+/* Σ x y. */
+static double inner_product(const void *x, const void *y, ptrdiff_t n)
+{
+    struct wide_lanes sum = {{0}};
+    add_products(&sum, x, y, n);
+    return sum_of_wide_lanes(&sum);
 }

@@ -5,7 +5,14 @@
 | mse           | any     | ½ Σ (y − a)²                             |
 | cross-entropy | sigmoid | −Σ (y ln a + (1 − y) ln(1 − a))          |
 | cross-entropy | softmax | −Σ y ln a                                |
+| mae           | any     | Σ abs(y − a)                             |
+| huber         | any     | Σ ½ e², or e − ½ where e = abs(y − a) > 1 |
+| log-cosh      | any     | Σ ln cosh(y − a)                         |
+| gaussian-nll  | identity | ½ Σ (ln σ² + (y − μ)²/σ²), the outputs being μ, then ln σ² |
+| hinge         | identity, tanh | Σ max(0, 1 − (2y − 1) a)          |
 
+At a corner, where e = 0 or a is on the margin, the slope is 0.  gaussian-nll is the negative logarithm of a normal distribution's
+likelihood, without its constant ½ ln 2π: one network gives a mean and a spread for each target, so it has two outputs a target.
 A logarithm of a is taken from z, so it stays finite where a is 0 or 1.
 """
 
@@ -14,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distmlp.kernels import choice, numbers
+from distmlp.mathematics.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -42,20 +50,31 @@ class Cost:
         )  # notes: grad_a C = a(N) - y
 
 
-_MSE = Cost(numbers.CostFunction.MSE)
+_OF_ANY_OUTPUT = {
+    "mse": Cost(numbers.CostFunction.MSE),
+    "mae": Cost(numbers.CostFunction.MAE),
+    "huber": Cost(numbers.CostFunction.HUBER),
+    "log-cosh": Cost(numbers.CostFunction.LOG_COSH),
+}
+_HINGE = Cost(numbers.CostFunction.HINGE)
 
 #: (cost, output activation) -> Cost.  A pair that is missing has no meaning: the logarithm of an
 #: output that need not be positive.
 COSTS = {
-    ("mse", "sigmoid"): _MSE,
-    ("mse", "tanh"): _MSE,
-    ("mse", "relu"): _MSE,
-    ("mse", "softplus"): _MSE,
-    ("mse", "identity"): _MSE,
-    ("mse", "softmax"): _MSE,
+    **{(name, output): cost for name, cost in _OF_ANY_OUTPUT.items() for output in ACTIVATIONS},
+    ("gaussian-nll", "identity"): Cost(numbers.CostFunction.GAUSSIAN_NLL),
+    ("hinge", "identity"): _HINGE,
+    ("hinge", "tanh"): _HINGE,
     ("cross-entropy", "sigmoid"): Cost(numbers.CostFunction.BINARY_CROSS_ENTROPY),
     ("cross-entropy", "softmax"): Cost(numbers.CostFunction.CATEGORICAL_CROSS_ENTROPY),
 }
 
 #: Pairs whose σ' cancels the cost's own: δ(N) = ∇_a C ⊙ σ'(z) is a − y exactly.
 MATCHED = {("mse", "identity"), ("cross-entropy", "sigmoid"), ("cross-entropy", "softmax")}
+
+
+def spread_of(a: np.ndarray) -> np.ndarray:
+    """σ of each number of a target, (n, k), from the outputs (n, 2k) of a network trained with gaussian-nll."""
+    spread = np.ascontiguousarray(a[..., a.shape[-1] // 2 :] * a.dtype.type(0.5))
+    choice.function(numbers.Function.EXP, spread)
+    return spread

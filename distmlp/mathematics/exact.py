@@ -60,9 +60,10 @@ class NotFinite(ArithmeticError):
 
 
 def cost_limbs(costs: list[float]) -> np.ndarray:
-    """Σ of finite costs ≥ 0, each cut to a whole number of 2^-128, as (COST_LIMBS,) 16-bit limbs."""
+    """Σ of finite costs, each cut to a whole number of 2^-128, as (COST_LIMBS,) 16-bit limbs; all negative where Σ is."""
     total = sum(int(math.ldexp(c, COST_FRACTION)) for c in costs)
-    return np.frombuffer(total.to_bytes(2 * COST_LIMBS, "little"), "<u2")
+    limbs = np.frombuffer(abs(total).to_bytes(2 * COST_LIMBS, "little"), "<u2").astype(np.int32)
+    return -limbs if total < 0 else limbs
 
 
 #: Above this a cost is taken for an infinity: the limbs have no room for it.

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike
 from distmlp.kernels import choice as kernels
 from distmlp.mathematics.activations import ACTIVATIONS, Activation
 from distmlp.mathematics.costs import COSTS, MATCHED, Cost
+from distmlp.mathematics.dropout import Drawn
 from distmlp.mathematics.layout import Layout, aligned
 
 
@@ -26,7 +27,7 @@ class Network:
     """What the network is; its parameters are v.
 
     layers: neurons per layer, the input first.  activation: of the hidden layers.  output: of the
-    last layer.  cost: "mse" or "cross-entropy".
+    last layer.  cost: a name of costs.COSTS, as the pair with the output.
     """
 
     layers: tuple[int, ...]
@@ -49,6 +50,16 @@ class Network:
         return COSTS[self.cost, self.output]
 
     @property
+    def of_z(self) -> tuple[int, ...]:
+        """The hidden layers whose slope is taken from z, which a pass back must therefore have kept."""
+        return tuple(l for l in range(1, self.layout.N) if self.sigma[l].of_z)
+
+    @property
+    def targets(self) -> int:
+        """Numbers of a target; gaussian-nll has two outputs for each, its mean and its spread."""
+        return self.layers[-1] // 2 if self.cost == "gaussian-nll" else self.layers[-1]
+
+    @property
     def matched(self) -> bool:
         """Whether δ(N) is a − y, without σ'."""
         return (self.cost, self.output) in MATCHED
@@ -58,22 +69,42 @@ class Network:
 class Pass:
     """The arrays of one pass over s micro-batches of M samples: a[l] and delta[l], each (s, M, neurons of l).
 
-    a[0] is the input; delta[0] is None.  z is the output layer's weighted sum.
+    a[0] is the input; delta[0] is None.  z is the output layer's weighted sum.  kept[l] is that of a hidden layer
+    whose slope is taken from it, else None.  dropped[l] is a[l] with dropout, None where nothing is dropped of it.
     """
 
     a: list
     delta: list
     z: np.ndarray
+    kept: list
+    dropped: list
+
+    def below(self, l: int) -> np.ndarray:
+        """What layer l + 1 is given of layer l."""
+        return self.a[l] if self.dropped[l] is None else self.dropped[l]
+
+    def slopes(self, l: int) -> np.ndarray:
+        """What the slope of a hidden layer l is taken from."""
+        return self.a[l] if self.kept[l] is None else self.kept[l]
 
 
 class Workspace:
-    """Memory for passes, which grows with the largest of them and is viewed in any (s, M)."""
+    """Memory for passes, which grows with the largest of them and is viewed in any (s, M).
 
-    def __init__(self, layers: tuple[int, ...], dtype: DTypeLike) -> None:
+    kept: the layers whose z a pass back needs (`Network.of_z`).  dropped: the layers of which something is dropped.
+    """
+
+    def __init__(
+        self,
+        layers: tuple[int, ...],
+        dtype: DTypeLike,
+        kept: tuple[int, ...] = (),
+        dropped: tuple[int, ...] = (),
+    ) -> None:
         self.dtype = np.dtype(dtype)
-        self._layers = layers
+        self._layers, self._kept, self._dropped = layers, kept, dropped
         self._samples = 0
-        self._memory: list[list[np.ndarray]] = []
+        self._memory: list[list[np.ndarray | None]] = []
         self._passes: dict[tuple[int, int], Pass] = {}
 
     def view(self, s: int, M: int, x: np.ndarray) -> Pass:
@@ -82,10 +113,12 @@ class Workspace:
             self._grow(s * M)
         p = self._passes.get((s, M))
         if p is None:
-            a, delta, (z,) = (
-                [rows[: s * M].reshape(s, M, -1) for rows in part] for part in self._memory
+            a, delta, (z,), kept, dropped = (
+                [None if rows is None else rows[: s * M].reshape(s, M, -1) for rows in part]
+                for part in self._memory
             )
-            p = self._passes[s, M] = Pass([None, *a], [None, *delta], z)
+            assert z is not None
+            p = self._passes[s, M] = Pass([None, *a], [None, *delta], z, kept, dropped)
         p.a[0] = x
         return p
 
@@ -96,38 +129,57 @@ class Workspace:
         def rows(n: int) -> np.ndarray:
             return aligned((samples, n), self.dtype)
 
-        layers = self._layers[1:]
-        self._memory = [[rows(n) for n in layers], [rows(n) for n in layers], [rows(layers[-1])]]
+        layers = self._layers
+        self._memory = [
+            [rows(n) for n in layers[1:]],
+            [rows(n) for n in layers[1:]],
+            [rows(layers[-1])],
+            *(
+                [rows(n) if l in some else None for l, n in enumerate(layers)]
+                for some in (self._kept, self._dropped)
+            ),
+        ]
 
 
-def forward(network: Network, w: Sequence, b: Sequence, p: Pass) -> None:
-    """a[1] … a[N] from a[0] (notes, section 3.4, "Forward Pass"); p.z keeps z(N)."""
+def forward(
+    network: Network, w: Sequence, b: Sequence, p: Pass, drawn: Drawn | None = None
+) -> None:
+    """a[1] … a[N] from a[0] (notes, section 3.4, "Forward Pass"); p.z keeps z(N).  drawn: what is dropped."""
     N = network.layout.N
     for l in range(1, N + 1):
+        if drawn is not None and l - 1 in drawn.layers:
+            drawn.drop(l - 1, p.a[l - 1], p.dropped[l - 1])
         kernels.forward(
             # notes: z(L) = w(L) a(L-1) + b(L)
             w[l],
             b[l],
-            p.a[l - 1],
+            p.below(l - 1),
             # notes: a(L) = sigma(z(L))
             p.a[l],
-            p.z if l == N else None,
+            p.z if l == N else p.kept[l],
             network.sigma[l].number,
         )
 
 
-def backward(network: Network, w: Sequence, p: Pass, y: np.ndarray) -> None:
-    """delta[N] … delta[1] from a and the desired output y, (s, M, outputs) (notes, section 3.3)."""
+def backward(
+    network: Network, w: Sequence, p: Pass, y: np.ndarray, drawn: Drawn | None = None
+) -> None:
+    """delta[N] … delta[1] from a and the desired output y, (s, M, outputs) (notes, section 3.3).
+
+    drawn: as for `forward`.
+    """
     N = network.layout.N
     if network.matched:
         np.subtract(p.a[N], y, out=p.delta[N])  # sigma'(z) cancels
     else:
         network.C.gradient(p.a[N], y, p.delta[N])
         # notes: delta(N) = grad_a C * sigma'(z(N))
-        network.sigma[N].chain(p.a[N], p.delta[N])
+        network.sigma[N].chain(p.z if network.sigma[N].of_z else p.a[N], p.delta[N])
     for l in range(N - 1, 0, -1):
         # notes: delta(L) = (w(L+1)^T delta(L+1)) * sigma'(z(L))
-        kernels.backward(w[l + 1], p.delta[l + 1], p.a[l], p.delta[l], network.sigma[l].number)
+        kernels.backward(w[l + 1], p.delta[l + 1], p.slopes(l), p.delta[l], network.sigma[l].number)
+        if drawn is not None and l in drawn.layers:
+            drawn.drop(l, p.delta[l], p.delta[l])
 
 
 def accumulate(
@@ -152,7 +204,7 @@ def accumulate(
         w, b = (network.layout.slices[tensor] for tensor in (l - 1, N + l - 1))
         kernels.gradient(
             p.delta[l],  # notes: dC/db(L) = delta(L)
-            p.a[l - 1],  # notes: dC/dw(L) = delta(L) a(L-1)^T
+            p.below(l - 1),  # notes: dC/dw(L) = delta(L) a(L-1)^T
             M,
             1.0 if scales is None else scales[l - 1],
             1.0 if scales is None else scales[N + l - 1],

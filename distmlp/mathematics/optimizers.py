@@ -5,8 +5,10 @@ steps the scalars once; `update` then changes v and the arrays.  kernels/updates
 entry by entry, so any part of v can be updated by itself.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -19,12 +21,55 @@ class Mean:
     """∇C as a sum and what each entry of it is worth: parts of v, one after another, have one factor each.
 
     total: (k,), whole numbers as wide as v's dtype, or floats of it.  factors: (p,) float64.  ends: (p,)
-    int64, each part's end.
+    int64, each part's end.  penalties: (p, 3) float64, λ₂, λ₁ and αλ of each part, or None; clip: what ∇C is cut to.
+    penalties.py tells what is made of these.
     """
 
     total: np.ndarray
     factors: np.ndarray
     ends: np.ndarray
+    penalties: np.ndarray | None = None
+    clip: float = math.inf
+
+
+class Optimizer(Protocol):
+    """What every optimizer of this module is."""
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The names of the state arrays."""
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The state scalars before the first step."""
+
+    def advance(self, scalars: dict[str, float]) -> None:
+        """Steps the scalars."""
+
+    def update(
+        self,
+        v: np.ndarray,
+        mean: Mean,
+        arrays: Mapping[str, np.ndarray],
+        scalars: Mapping[str, float],
+        alpha: float,
+    ) -> None:
+        """Changes v, (k,), and the arrays in place."""
+
+
+def update(
+    rule: Rule,
+    v: np.ndarray,
+    mean: Mean,
+    first: np.ndarray | None,
+    second: np.ndarray | None,
+    alpha: float,
+    *constants: float,
+) -> None:
+    """The kernel's pass; constants: as many as the rule has, of eight."""
+    how = mean.factors, mean.ends, mean.penalties, mean.clip
+    missing = (0.0,) * (8 - len(constants))
+    choice.update(rule, mean.total, v, first, second, alpha, *how, *constants, *missing)
 
 
 @dataclass(frozen=True)
@@ -64,10 +109,8 @@ class SGD:
         """Changes v, (k,), and the arrays in place."""
         rule = (Rule.NESTEROV if self.nesterov else Rule.MOMENTUM) if self.momentum else Rule.SGD
         velocity = arrays.get("velocity")
-        constants = self.momentum, 0.0, 0.0, 0.0, 0.0, 0.0
-        choice.update(
-            rule, mean.total, v, velocity, None, alpha, mean.factors, mean.ends, *constants
-        )  # notes: v' = v - alpha grad C
+        # notes: v' = v - alpha grad C
+        update(rule, v, mean, velocity, None, alpha, self.momentum)
 
 
 @dataclass(frozen=True)
@@ -109,15 +152,13 @@ class Adam:
         alpha: float,
     ) -> None:
         """Changes v, (k,), and the arrays in place."""
-        choice.update(
+        update(
             Rule.ADAM,
-            mean.total,
             v,
+            mean,
             arrays["mean"],
             arrays["square"],
             alpha / (1.0 - scalars["beta1_power"]),
-            mean.factors,
-            mean.ends,
             self.beta1,
             1.0 - self.beta1,
             self.beta2,

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     INITIALIZE = 1
     ORDER_CHUNKS = 2
     ORDER_ROWS = 3
+    DROPOUT = 4
     FOLDS = 20
     DRAWS = 21
 

@@ -10,7 +10,7 @@ from distmlp.errors import InputError
 from distmlp.kernels.layer_twins import sum_in_lanes
 from distmlp.mathematics.network import Workspace, forward
 from distmlp.training.evaluation import BLOCK
-from distmlp.training.preparation import network_of
+from distmlp.training.parts import network_of
 
 
 def network_outputs(

@@ -6,6 +6,7 @@ import numpy as np
 
 from distmlp.config.sections import Config
 from distmlp.data.transform import Affine, Transform
+from distmlp.kernels.layer_twins import GELU_SCALE, LEAK
 
 #: The operator set, and the version of the file format that belongs to it.
 OPSET, IR_VERSION = 17, 9
@@ -120,10 +121,46 @@ def _answers(a: str, targets: Affine, constants: dict[str, np.ndarray], double: 
     ]
 
 
+#: Of activations that are made of several operators: (operator, inputs, output) each; {l} is the layer.
+_STEPS = {
+    "leaky-relu": [
+        ("Mul", "z{l} leak", "leaked{l}"),
+        ("Less", "z{l} zero", "below{l}"),
+        ("Where", "below{l} leaked{l} z{l}", "a{l}"),
+    ],
+    "elu": [
+        ("Min", "z{l} zero", "negative{l}"),
+        ("Exp", "negative{l}", "power{l}"),
+        ("Sub", "power{l} one", "bent{l}"),
+        ("Less", "z{l} zero", "below{l}"),
+        ("Where", "below{l} bent{l} z{l}", "a{l}"),
+    ],
+    "silu": [("Sigmoid", "z{l}", "gate{l}"), ("Mul", "z{l} gate{l}", "a{l}")],
+    "gelu": [
+        ("Mul", "z{l} z{l}", "square{l}"),
+        ("Mul", "square{l} z{l}", "cube{l}"),
+        ("Mul", "cube{l} cubic", "part{l}"),
+        ("Add", "z{l} part{l}", "sum{l}"),
+        ("Mul", "sum{l} gelu_scale", "twice{l}"),
+        ("Sigmoid", "twice{l}", "gate{l}"),
+        ("Mul", "z{l} gate{l}", "a{l}"),
+    ],
+}
+_NUMBERS = {"zero": 0.0, "one": 1.0, "leak": LEAK, "cubic": 0.044715, "gelu_scale": GELU_SCALE}
+
+
 def _activation(sigma: str, l: int, constants: dict[str, np.ndarray], dtype: np.dtype) -> list:
     """The nodes from z of a layer to its a; what they need is put with the constants."""
     from onnx import helper
 
+    if sigma in _STEPS:
+        for _, inputs, _ in _STEPS[sigma]:
+            for name in set(inputs.split()) & set(_NUMBERS):
+                constants[name] = np.array(_NUMBERS[name], dtype)
+        return [
+            helper.make_node(operator, inputs.format(l=l).split(), [output.format(l=l)])
+            for operator, inputs, output in _STEPS[sigma]
+        ]
     if sigma != "softplus":
         return [helper.make_node(_OPERATORS[sigma], [f"z{l}"], [f"a{l}"])]
     # onnxruntime has no Softplus of float64.  max(z, 0) + ln(1 + e) with e = e^-|z|, where the rounding of u = 1 + e is

@@ -20,6 +20,7 @@ from distmlp.data.matching import Matched, Names
 from distmlp.data.opening import path_of
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
+from distmlp.mathematics.costs import spread_of
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.alike import on_every_rank
 from distmlp.parallel.communicator import Communicator
@@ -33,9 +34,9 @@ from distmlp.training.agreeing import check_same_sets
 from distmlp.training.evaluation import Metrics
 from distmlp.training.evaluation import evaluate as evaluate_set
 from distmlp.training.evaluation import predict as predict_blocks
+from distmlp.training.parts import network_of
 from distmlp.training.preparation import (
     check_arithmetic,
-    network_of,
     open_sets,
     scan_all,
 )
@@ -72,7 +73,7 @@ def _taken(place: str | Path, which: str, say: Callable[[str], None]) -> Checkpo
         say(
             f"taking {found.path}, the best epoch's (step {step}, {metric} {value:.9g}); --which last takes the newest"
         )
-    return found
+    return checkpoint.averaged(found)
 
 
 def _open_set(
@@ -90,9 +91,8 @@ def _open_set(
     def opened() -> DataSet:
         data = Matched(spec, inputs, targets, names)
         how = "classes" if found.facts["classes"] else "numbers"
-        data.settle(config.network.layers[-1], config.network.output, how)
-        indicators = config.data.missing == "mean-and-indicator"
-        check_against_network(data, config.network.layers, "--data", indicators)
+        data.settle(config.network.targets, config.network.output, how)
+        check_against_network(data, config, "--data")
         return data
 
     def check() -> None:
@@ -154,6 +154,21 @@ def evaluate(
         return evaluate_set(network, found.v, data, transform, comm, scores)
 
 
+def _write_rows(
+    file: h5py.File, row: int, a: np.ndarray, labels: np.ndarray | None, targets: int
+) -> None:
+    """Writes outputs from a row on, and what is told of them."""
+    here = slice(row, row + len(a))
+    file["a"][here] = a
+    if "class" in file:
+        predicted = predicted_classes(a)
+        file["class"][here] = predicted
+        if labels is not None and "label" in file:
+            file["label"][here] = labels[predicted]
+    if "spread" in file:
+        file["mean"][here], file["spread"][here] = a[:, :targets], spread_of(a)
+
+
 def predict(
     place: str | Path,
     spec: str,
@@ -167,14 +182,13 @@ def predict(
     """Writes the network's outputs for a set, or for a table, to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
     Beside it `class`, (n,), the most likely one, where the network was trained on classes, and `label`, its name, where
-    classes have names.  Inputs are matched by name where both the set and the training set have names.  inputs: what
+    classes have names; of gaussian-nll `mean` and `spread`, (n, k).  Inputs are matched by name where both the set and the training set have names.  inputs: what
     they are called in the set, where that is not the config's.  The file is
-    whole or not there; one that is there is replaced only where `overwrite` says so.  which, say: see `load`.
-
-    Raises InputError.
+    whole or not there; one that is there is replaced only where `overwrite` says so.  which, say: see `load`.  Raises InputError.
     """
     check_arithmetic(comm)
     found, config = load(place, comm, which, say)
+    network = network_of(config)
     asked, spec = spec, spec_of(spec, Path.cwd())
     reads = [spec, config.data.train, config.data.validation]
     kept = [found.path, *(path_of(name) for name in reads if name)]
@@ -193,6 +207,8 @@ def predict(
             temporary = output.enter_context(files.replacing(out, must_not_exist=not overwrite))
             file = output.enter_context(hdf5_writing.written(temporary.name))
             file.create_dataset("a", (data.rows, config.network.layers[-1]), answers)
+            for name in ("mean", "spread") if network.targets < network.layers[-1] else ():
+                file.create_dataset(name, (data.rows, network.targets), answers)
             if found.facts["classes"]:
                 file.create_dataset("class", (data.rows,), np.int64)
             _write_names(file, found)
@@ -201,16 +217,11 @@ def predict(
             file.attrs["data"] = asked
 
         def write(row: int, a: np.ndarray) -> None:
-            file["a"][row : row + len(a)] = a
-            if "class" in file:
-                predicted = predicted_classes(a)
-                file["class"][row : row + len(a)] = predicted
-                if "label" in file:
-                    file["label"][row : row + len(a)] = labels[predicted]
+            _write_rows(file, row, a, labels, network.targets)
 
         labels = _labels(found, config.network.layers[-1])
         on_rank_0(comm, create)
-        predict_blocks(network_of(config), found.v, data, transform, comm, write)
+        predict_blocks(network, found.v, data, transform, comm, write)
         on_rank_0(comm, output.close)
         return data.rows
 

@@ -21,7 +21,7 @@ from distmlp.results import scoring
 from distmlp.results.inference import network_outputs, probabilities, rows_of_inputs
 from distmlp.runs import checkpoint
 from distmlp.training.evaluation import Metrics
-from distmlp.training.preparation import network_of
+from distmlp.training.parts import network_of
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class TrainedNetwork:
 def load(place: str | Path, which: str = "best") -> TrainedNetwork:
     """The network of a checkpoint, which is a file or a run directory; which: see `checkpoint.find`.  Raises InputError."""
     known_answers.check()
-    found, _ = checkpoint.find(place, which)
+    found = checkpoint.averaged(checkpoint.find(place, which)[0])
     facts = {**found.facts, "path": str(found.path)}
     config = from_json(facts["config"])
     return TrainedNetwork(

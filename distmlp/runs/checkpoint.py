@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
 
@@ -28,6 +28,9 @@ from distmlp.runs.names import name as name
 from distmlp.runs.names import step_of as step_of
 
 FORMAT = 1
+
+#: The name of the array in which v is averaged, beside the optimizer's.
+AVERAGE = "average"
 _BLOCK = 512
 _MAGIC = b"distmlp checkpoint, sha256 of all after these 512 bytes: "
 
@@ -177,6 +180,14 @@ def find(place: str | Path, which: str = "last") -> tuple[Checkpoint, list[str]]
                 raise Damaged(f"{place}: none of its checkpoints is good: {words}")
             return found, passed_over + more
     raise InputError(f"{place}: no checkpoint in this directory or in its checkpoints/")
+
+
+def averaged(found: Checkpoint) -> Checkpoint:
+    """The same with the averaged v in place of v, where it has one: what is to be evaluated and used."""
+    if AVERAGE not in found.arrays:
+        return found
+    v = found.arrays[AVERAGE]
+    return replace(found, v=v, facts={**found.facts, "v_sha256": v_sha256(v)})
 
 
 def is_best(found: Checkpoint) -> bool:

@@ -189,7 +189,10 @@ _FORM: dict[str, Callable[[Any], bool]] = {
         x is None or (isinstance(x, list) and all(keys.is_int(e) and abs(e) <= 1000 for e in x))
     ),
     "totals": lambda x: (
-        isinstance(x, list) and len(x) == exact.no_totals().size and all(map(_counts, x))
+        isinstance(x, list)
+        and len(x) == exact.no_totals().size
+        and all(map(_counts, x[:2]))
+        and all(keys.is_int(limb) and abs(limb) <= keys.MOST for limb in x[2:])
     ),
     "last_cost": _is_number_or_none,
     "last_change": _is_number_or_none,

@@ -86,7 +86,7 @@ def evaluate(
         assert y is not None  # it is None in a set that is opened without its targets
         a = p.a[-1]
         cost = float(network.C.value(p.z, a, transform.desired(data, y, outputs, v.dtype)[None])[0])
-        finite = cost < exact.LARGEST_COST
+        finite = abs(cost) < exact.LARGEST_COST
         not_finite += not finite
         totals[0] += len(y)
         totals[1] += count_hits(a[0], y) if data.classes else 0
@@ -118,7 +118,7 @@ def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dic
     if run.validation is not None:
         metrics = evaluate(
             run.network,
-            state.v,
+            state.evaluated,
             run.validation,
             run.transform,
             run.comm,

@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike
 
 from distmlp.data.feed import MicroBatches
 from distmlp.mathematics import exact
+from distmlp.mathematics.dropout import Drawn, Dropout
 from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Workspace, accumulate, backward, forward
 
@@ -31,7 +32,7 @@ class Seen:
     def count_not_finite(self) -> int:
         """How many micro-batches have a cost or a gradient that is a NaN, an infinity or beyond a message."""
         finite = np.isfinite(self.largest).all(axis=0)
-        return int(np.count_nonzero(~(finite & (np.array(self.costs) < exact.LARGEST_COST))))
+        return int(np.count_nonzero(~(finite & (np.abs(self.costs) < exact.LARGEST_COST))))
 
 
 class GradientSum:
@@ -40,11 +41,14 @@ class GradientSum:
     kept: the entries of the message that this rank itself reads next.
     """
 
-    def __init__(self, network: Network, dtype: DTypeLike, kept: slice) -> None:
-        self._network, self._kept = network, kept
+    def __init__(
+        self, network: Network, dtype: DTypeLike, kept: slice, dropout: Dropout | None = None
+    ) -> None:
+        self._network, self._kept, self._dropout = network, kept, dropout
         sample_bytes = 2 * sum(network.layers[1:]) * np.dtype(dtype).itemsize
         self._samples_a_pass = max(1, PASS_BYTES // sample_bytes)
-        self._workspace = Workspace(network.layers, dtype)
+        dropped = dropout.layers(network.layout.N) if dropout else ()
+        self._workspace = Workspace(network.layers, dtype, network.of_z, dropped)
 
     def add_up(
         self,
@@ -53,8 +57,12 @@ class GradientSum:
         batches: list[MicroBatches],
         grid: exact.Grid | None,
         message: exact.Message,
+        step: int = 0,
     ) -> Seen:
-        """message.gradient = Σ ∇C_i over the micro-batches, in the grid's units; as plain floats without a grid."""
+        """message.gradient = Σ ∇C_i over the micro-batches, in the grid's units; as plain floats without a grid.
+
+        step: of the training, from which follows what is dropped.
+        """
         passes = list(self._passes(batches))
         micro_batches = sum(len(batch.y) for batch in passes)
         seen = Seen(np.zeros((message.units.size, micro_batches), self._workspace.dtype), [])
@@ -64,8 +72,12 @@ class GradientSum:
         for number, batch in enumerate(passes):
             s, M = batch.y.shape[:2]
             p = self._workspace.view(s, M, batch.x)
-            forward(self._network, w, b, p)  # 1. forward pass
-            backward(self._network, w, p, batch.y)  # 2. backward pass
+            drawn = None
+            if self._dropout is not None:
+                layers = self._network.layers
+                drawn = Drawn(self._dropout, layers, step, batch.shard, s, M)
+            forward(self._network, w, b, p, drawn)  # 1. forward pass
+            backward(self._network, w, p, batch.y, drawn)  # 2. backward pass
             accumulate(  # 3. gradient calculation
                 self._network,
                 p,

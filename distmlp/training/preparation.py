@@ -20,7 +20,7 @@ from distmlp.errors import InputError
 from distmlp.kernels import known_answers
 from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
-from distmlp.mathematics.optimizers import SGD, Adam
+from distmlp.mathematics.optimizers import Optimizer
 from distmlp.mathematics.schedules import learning_rate
 from distmlp.mathematics.shards import Shards, deal, default_micro_batch_size
 from distmlp.parallel.alike import check_same, on_every_rank
@@ -29,6 +29,13 @@ from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.directory import RunDirectory
 from distmlp.training.agreeing import check_memory, check_same_sets, given
 from distmlp.training.fitting import fitted
+from distmlp.training.parts import (
+    dropout_of,
+    network_of,
+    optimizer_of,
+    shaping_of,
+    smoothing_of,
+)
 from distmlp.training.reporting import OnRank0, Silent
 from distmlp.training.scores import check_metrics
 from distmlp.training.step import Step
@@ -57,7 +64,7 @@ class Prepared:
     validation: DataSet | None
     sharding: Shards
     network: Network
-    optimizer: SGD | Adam
+    optimizer: Optimizer
     metric: str
     witness: Witness
     validation_digest: int | None
@@ -87,17 +94,23 @@ class Prepared:
 
     def feed(self, shards: range) -> Feed:
         """The micro-batches of some shards, step after step; to be closed."""
-        c = self.config
-        outputs = c.network.layers[-1]
-        return Feed(
-            self.data, self.sharding, shards, c.data, c.seed, outputs, c.dtype, self.transform
-        )
+        c, outputs = self.config, self.config.network.layers[-1]
+        how = c.data, c.seed, outputs, c.dtype, self.transform, smoothing_of(c)
+        return Feed(self.data, self.sharding, shards, *how)
 
     def step(self, comm: Communicator) -> Step:
         """What takes steps over a communicator; collective."""
-        exactly = self.config.reduction == "exact"
+        c = self.config
         return Step(
-            self.network, self.optimizer, self.config.dtype, exactly, comm, self.sharding.count
+            self.network,
+            self.optimizer,
+            c.dtype,
+            c.reduction == "exact",
+            comm,
+            self.sharding.count,
+            shaping_of(c),
+            dropout_of(c),
+            c.regularization.average,
         )
 
 
@@ -163,16 +176,6 @@ def metric_of(config: Config, data: DataSet, validation: DataSet | None) -> str:
     return "" if asked == "none" else asked
 
 
-def network_of(config: Config) -> Network:
-    n = config.network
-    return Network(tuple(n.layers), n.activation, n.output, n.cost)
-
-
-def optimizer_of(config: Config) -> SGD | Adam:
-    o = config.optimizer
-    return SGD(o.momentum, o.nesterov) if o.name == "sgd" else Adam(o.beta1, o.beta2, o.epsilon)
-
-
 def sharding_of(config: Config, samples: int) -> Shards:
     """How a training set of so many samples is cut into shards.  Raises InputError."""
     asked = config.training.batch_size
@@ -215,15 +218,19 @@ def open_sets(
                 targets = asked.validation_targets or asked.targets
                 names = Names(sets[0].column_names, sets[0].target_names)
                 sets.append(Matched(asked.validation, inputs, targets, names))
-        indicators = config.data.missing == "mean-and-indicator"
         network = config.network
         for data, where in zip(sets, ("train", "validation"), strict=False):
-            data.settle(network.layers[-1], network.output, config.data.targets_are)
-            check_against_network(data, network.layers, f"data.{where}", indicators)
+            data.settle(network.targets, network.output, config.data.targets_are)
+            check_against_network(data, config, f"data.{where}")
         if len(sets) == 2 and sets[0].classes != sets[1].classes:
             raise InputError(
                 f"{sets[0].spec} and {sets[1].spec}: one has classes as targets and the other "
                 "numbers; expected the same of both"
+            )
+        smoothing = config.regularization.label_smoothing
+        if smoothing and not sets[0].classes:
+            raise InputError(
+                f"regularization.label_smoothing is {smoothing}, but the targets of {sets[0].spec} are no classes"
             )
         sharding_of(config, sets[0].rows)
         check_metrics(config, sets[1] if len(sets) == 2 else None)

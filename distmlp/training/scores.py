@@ -32,7 +32,7 @@ class Scores:
         with_areas: bool = True,
         transform: Transform | None = None,
     ) -> None:
-        self._data, outputs = data, network.layers[-1]
+        self._data, outputs, self._targets = data, network.layers[-1], network.targets
         self._transform = transform or Transform()
         self._tally: ClassTally | NumberTally
         self._log_loss: Cost | None = None
@@ -44,14 +44,14 @@ class Scores:
             self._log_loss = _log_loss_of(network)
             self._tally = ClassTally(outputs, probabilities=self._log_loss is not None)
         else:
-            self._tally = NumberTally(outputs)
+            self._tally = NumberTally(self._targets)
 
     def add(self, p: Pass, y: np.ndarray) -> None:
         """Adds a block: a pass of one stack, and its stored targets."""
         a = p.a[-1][0]
         if isinstance(self._tally, NumberTally):
-            answers = self._transform.answers(a)
-            self._tally.add(answers.astype(np.float64), y.reshape(a.shape).astype(np.float64))
+            answers = self._transform.answers(a)[:, : self._targets].astype(np.float64)
+            self._tally.add(answers, y.reshape(answers.shape).astype(np.float64))
             return
         losses = None
         if self._log_loss is not None:

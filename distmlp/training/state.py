@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from distmlp.mathematics import exact
+from distmlp.runs.checkpoint import AVERAGE
 from distmlp.training.tracking import Progress
 
 
@@ -34,6 +35,11 @@ class State:
     stop: str = ""
     save: bool = False
     record: dict | None = None
+
+    @property
+    def evaluated(self) -> np.ndarray:
+        """The v that is evaluated: the average, where there is one."""
+        return self.arrays.get(AVERAGE, self.v)
 
     @property
     def is_settled(self) -> bool:

@@ -14,9 +14,12 @@ from numpy.typing import DTypeLike
 
 from distmlp.data.feed import MicroBatches
 from distmlp.mathematics import exact
+from distmlp.mathematics.dropout import Dropout
 from distmlp.mathematics.network import Network
-from distmlp.mathematics.optimizers import SGD, Adam, Mean
+from distmlp.mathematics.optimizers import Mean, Optimizer
+from distmlp.mathematics.penalties import Shaping
 from distmlp.parallel.communicator import Communicator
+from distmlp.runs.checkpoint import AVERAGE
 from distmlp.training.gradient import GradientSum, Seen
 from distmlp.training.state import State
 
@@ -34,27 +37,32 @@ def reason_to_stop(alarm: int) -> str:
 class Step:
     """Takes steps of one network with one optimizer over a communicator.
 
-    micro_batches: those of a full step over all ranks, S.  audited: keep a checksum of this rank's part of
+    micro_batches: those of a full step over all ranks, S.  shaping: what is done to ∇C.  dropout: what is dropped.
+    average: d, with which v is averaged from step to step; 0 is not at all.  audited: keep a checksum of this rank's part of
     each sum in `contribution`.
     """
 
     def __init__(
         self,
         network: Network,
-        optimizer: SGD | Adam,
+        optimizer: Optimizer,
         dtype: DTypeLike,
         exactly: bool,
         comm: Communicator,
         micro_batches: int,
+        shaping: Shaping | None = None,
+        dropout: Dropout | None = None,
+        average: float = 0.0,
     ) -> None:
         self.network, self.optimizer, self.comm = network, optimizer, comm
         self.dtype, self.exactly = np.dtype(dtype), exactly
+        self._shaping, self._average = shaping, average
         layout = network.layout
         carrier = exact.carrier(dtype) if exactly else self.dtype
         self._addends = comm.addends(exact.Message.entries(layout), carrier)
         self.message = exact.Message(layout, self._addends.mine)
         self.total = exact.Message(layout, self._addends.total)
-        self._gradient = GradientSum(network, dtype, self._addends.kept)
+        self._gradient = GradientSum(network, dtype, self._addends.kept, dropout)
         self._log2_micro_batches = (micro_batches - 1).bit_length()
         self._ends = np.array([part.stop for part in layout.slices], np.int64)
         self._viewed: np.ndarray | None = None
@@ -74,10 +82,10 @@ class Step:
         if self.exactly and grid is None:
             # The first step: no step before it tells how large its gradients are.
             ones = exact.Grid([0] * len(self.network.layout.slices), self.dtype)
-            seen = self._gradient.add_up(w, b, batches, ones, self.message)
+            seen = self._gradient.add_up(w, b, batches, ones, self.message, state.step)
             grid = self._fitting_grid(ones, seen)
         while True:
-            seen = self._gradient.add_up(w, b, batches, grid, self.message)
+            seen = self._gradient.add_up(w, b, batches, grid, self.message, state.step)
             self._fill_header(seen, grid, stop, save)
             self.comm.add_up(self._addends)
             self._check_finite()
@@ -96,11 +104,25 @@ class Step:
         self.optimizer.advance(state.scalars)
         # notes: grad C = 1/t sum grad C_i
         mean = Mean(total.gradient, np.array([1.0 / (t * unit) for unit in units]), self._ends)
+        if self._shaping is not None:
+            mean = self._shaping.shaped(mean, self.network.layout, alpha)
         self.optimizer.update(state.v, mean, state.arrays, state.scalars, alpha)
+        if self._average:
+            self._take_into_average(state)
         state.step += 1
         stop, save = total.alarms[1:].tolist()
         state.stop, state.save = reason_to_stop(int(stop)), save > 0
         np.add(state.totals, total.totals, out=state.totals, casting="unsafe")
+
+    def _take_into_average(self, state: State) -> None:
+        """average' = d average + (1 − d) v; after the first step it is v."""
+        average = state.arrays[AVERAGE]
+        d, rest = np.array([self._average, 1.0 - self._average], self.dtype)
+        if state.step == 0:
+            np.copyto(average, state.v)
+            return
+        average *= d
+        average += state.v * rest
 
     def _views(self, v: np.ndarray) -> tuple[list, list]:
         """w and b of v, made anew only for another v."""
@@ -118,7 +140,9 @@ class Step:
         """What the message says beside the gradient."""
         message = self.message
         all_finite = grid is None or grid.units(seen.largest, message.units)
-        all_finite = all_finite and sum(seen.costs) < exact.LARGEST_COST  # False for NaN as well
+        all_finite = (
+            all_finite and abs(sum(seen.costs)) < exact.LARGEST_COST
+        )  # False for NaN as well
         not_finite = 0 if all_finite else seen.count_not_finite()
         message.facts[:] = not_finite, stop, save, seen.samples, seen.hits
         message.totals[2:] = exact.cost_limbs([] if not_finite else seen.costs)

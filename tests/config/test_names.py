@@ -6,12 +6,12 @@ import pytest
 
 from distmlp.config import keys, reading, sections
 from distmlp.errors import InputError
-from distmlp.mathematics import optimizers
+from distmlp.mathematics import adaptive, optimizers
 from distmlp.mathematics.activations import ACTIVATIONS
 from distmlp.mathematics.costs import COSTS
 from distmlp.mathematics.initializers import INITIALIZERS
 from distmlp.mathematics.schedules import learning_rate
-from distmlp.training import preparation
+from distmlp.training import parts
 
 
 def choices(cls, key):
@@ -56,14 +56,24 @@ def test_every_optimizer_of_a_config_is_one_that_training_makes():
     for name in choices(sections.OptimizerConfig, "name"):
         made.add(
             type(
-                preparation.optimizer_of(
+                parts.optimizer_of(
                     reading.from_tables(
-                        {**tables(), "optimizer": {"name": name, "learning_rate": 1.0}}
+                        {
+                            **tables(),
+                            "optimizer": {"name": name, "learning_rate": 1.0},
+                            "regularization": {"weight_decay": 0.01},
+                        }
                     )
                 )
             )
         )
-    assert made == {optimizers.SGD, optimizers.Adam}
+    assert made == {
+        optimizers.SGD,
+        optimizers.Adam,
+        adaptive.RMSprop,
+        adaptive.Adagrad,
+        adaptive.NAdam,
+    }
 
 
 @pytest.mark.parametrize("schedule", choices(sections.OptimizerConfig, "schedule"))

@@ -68,6 +68,8 @@ def test_activation_and_chain_rule(activation, dtype, width):
 def test_cost(cost, dtype, width):
     random = np.random.default_rng(3)
     for shape in SHAPES:
+        if cost == CostFunction.GAUSSIAN_NLL:
+            shape = (*shape[:2], 2 * shape[2])  # a mean and a spread for each number
         for special in (False, True):
             z, a = drawn(random, shape, dtype, special), random.random(shape).astype(dtype)
             a.flat[0], a.flat[-1] = 0.0, 1.0
@@ -96,10 +98,14 @@ def test_update(rule, dtype, floats, width):
             total = random.normal(size=k).astype(dtype)
         v, first = (random.normal(size=k).astype(dtype) for _ in range(2))
         second = random.random(k).astype(dtype)
-        arrays = (v, first if rule else None, second if rule == Rule.ADAM else None)
+        if rule in (Rule.RMSPROP, Rule.ADAGRAD):
+            first = np.abs(first)
+        arrays = (v, first if rule else None, second if rule in (Rule.ADAM, Rule.NADAM) else None)
         ends = np.array([*sorted(random.integers(0, k, 2)), k], np.int64)
         factors = random.random(3) * 1e-6
-        constants = (0.9, 0.1, 0.999, 1.0 - 0.999, 0.3, 1e-8)
+        penalties = np.array([[0.1, 0.0, 0.0], [0.0, 0.02, 0.01], [0.0, 0.0, 0.0]])
+        how = (penalties, 0.5) if k % 2 else (None, np.inf)
+        constants = (*how, 0.9, 0.1, 0.999, 1.0 - 0.999, 0.3, 1e-8, 0.4, 0.6)
         expected = [None if x is None else x.copy() for x in arrays]
         with running(width) as kernels:
             kernels.update(rule, total, *arrays, 0.1, factors, ends, *constants)
@@ -159,3 +165,28 @@ def test_what_does_not_fit_is_refused(width):
         ):
             with pytest.raises(ValueError, match=r"\(.*\): "):
                 call()
+
+
+@each_width
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_over_v_and_dropout(dtype, width):
+    random = np.random.default_rng(6)
+    whole = np.int32 if dtype == np.float32 else np.int64
+    for k in (1, 2, 7, 8, 19, 129, 1001):
+        x, y = (random.normal(size=k).astype(dtype) for _ in range(2))
+        total = random.integers(-(2**30), 2**30, k, whole)
+        words = random.integers(0, 2**64, -(-k // 4), np.uint64)
+        ends = np.array([*sorted(random.integers(0, k, 2)), k], np.int64)
+        found, expected = np.empty(7), np.empty(7)
+        out, expected_out = np.empty_like(x), np.empty_like(x)
+        with running(width) as kernels:
+            kernels.squares(x, ends, found[:3])
+            kernels.squares(total, ends, found[3:6])
+            kernels.inner(x, y, found[6:])
+            kernels.drop(x, words, 40000, 1.6384, out)
+        update_twins.squares(x, ends, expected[:3])
+        update_twins.squares(total, ends, expected[3:6])
+        update_twins.inner(x, y, expected[6:])
+        update_twins.drop(x, words, 40000, 1.6384, expected_out)
+        assert_same_bits(found, expected)
+        assert_same_bits(out, expected_out)

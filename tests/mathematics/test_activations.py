@@ -20,7 +20,8 @@ def applied(name, z, dtype=np.float64):
 
 def chained(name, z, g, dtype=np.float64):
     g = np.array(g, dtype)
-    ACTIVATIONS[name].chain(applied(name, z, dtype), g)
+    known = np.array(z, dtype) if ACTIVATIONS[name].of_z else applied(name, z, dtype)
+    ACTIVATIONS[name].chain(known, g)
     return g
 
 

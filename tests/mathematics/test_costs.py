@@ -13,7 +13,7 @@ from distmlp.mathematics.costs import COSTS, MATCHED
 PAIRS = sorted(COSTS)
 
 
-def drawn(cost, output, dtype=np.float64, shape=(3, 4, 5)):
+def drawn(cost, output, dtype=np.float64, shape=(3, 4, 6)):
     """z, a and y of a stack of micro-batches."""
     random = np.random.default_rng(2)
     z = random.normal(0.0, 2.0, shape).astype(dtype)
@@ -47,9 +47,9 @@ def test_gradient(cost, output):
     COSTS[cost, output].gradient(a, y, out)
     expected = [
         naive.cost_slope(cost, output, s, d)
-        for s, d in zip(a.reshape(-1, 5).tolist(), y.reshape(-1, 5).tolist(), strict=True)
+        for s, d in zip(a.reshape(-1, 6).tolist(), y.reshape(-1, 6).tolist(), strict=True)
     ]
-    np.testing.assert_allclose(out.reshape(-1, 5), expected, rtol=1e-11)
+    np.testing.assert_allclose(out.reshape(-1, 6), expected, rtol=1e-11)
 
 
 def test_costs_worked_by_hand():
@@ -86,7 +86,7 @@ def test_a_saturated_output_that_is_wrong_costs_its_z(dtype):
 
 @pytest.mark.parametrize("cost, output", PAIRS)
 def test_value_of_a_micro_batch_has_the_same_bits_beside_others(cost, output):
-    z, a, y = drawn(cost, output, np.float32, (6, 37, 11))
+    z, a, y = drawn(cost, output, np.float32, (6, 37, 12))
     together = COSTS[cost, output].value(z, a, y)
     alone = [
         COSTS[cost, output].value(z[i : i + 1], a[i : i + 1], y[i : i + 1])[0] for i in range(6)
@@ -96,6 +96,9 @@ def test_value_of_a_micro_batch_has_the_same_bits_beside_others(cost, output):
 
 def test_pairs():
     """Cross-entropy only where an output lies between 0 and 1; a matched pair is a pair."""
-    assert {output for cost, output in COSTS if cost == "mse"} == set(ACTIVATIONS)
+    for any_output in ("mse", "mae", "huber", "log-cosh"):
+        assert {output for cost, output in COSTS if cost == any_output} == set(ACTIVATIONS)
+    assert {output for cost, output in COSTS if cost == "gaussian-nll"} == {"identity"}
+    assert {output for cost, output in COSTS if cost == "hinge"} == {"identity", "tanh"}
     assert {output for cost, output in COSTS if cost == "cross-entropy"} == {"sigmoid", "softmax"}
     assert MATCHED <= set(COSTS)

@@ -60,6 +60,7 @@ def test_values_in_use_do_not_change():
         "INITIALIZE": 1,
         "ORDER_CHUNKS": 2,
         "ORDER_ROWS": 3,
+        "DROPOUT": 4,
         "FOLDS": 20,
         "DRAWS": 21,
     }

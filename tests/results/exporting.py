@@ -12,7 +12,7 @@ from distmlp.mathematics.initializers import initialize
 from distmlp.results.export import contents
 from distmlp.results.inference import network_outputs
 from distmlp.runs.checkpoint import Checkpoint, v_sha256
-from distmlp.training.preparation import network_of
+from distmlp.training.parts import network_of
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "softplus", "identity", "softmax")
 

@@ -1,0 +1,169 @@
+"""What no key of a config can tell by itself: values that do not go together.  Each function raises InputError."""
+
+import json
+from dataclasses import fields
+
+from distmlp.config.sections import Config, DataConfig
+from distmlp.errors import InputError
+
+#: Which optimizers a key is for.
+_BELONGS_TO = {
+    "momentum": ("sgd",),
+    "nesterov": ("sgd",),
+    "beta1": ("adam", "adamw", "nadam"),
+    "beta2": ("adam", "adamw", "nadam"),
+    "rho": ("rmsprop",),
+}
+
+
+def check_together(config: Config, where: str) -> None:
+    """where: how messages name the config."""
+    _check_network(config, where)
+    _check_training(config, where)
+    _check_optimizer(config, where)
+    _check_regularization(config, where)
+    _check_scaling(config, where)
+    _check_folds(config.data, where)
+
+
+def _check_network(config: Config, where: str) -> None:
+    network = config.network
+    if network.cost == "cross-entropy" and network.output not in ("sigmoid", "softmax"):
+        raise InputError(
+            f'{where}: network.cost is "cross-entropy" with network.output "{network.output}", but its '
+            'logarithm needs outputs between 0 and 1: use output "sigmoid" (binary) or "softmax" (categorical)'
+        )
+    if network.output == "softmax" and network.layers[-1] == 1:
+        raise InputError(
+            f'{where}: network.output is "softmax" with one output neuron, whose output is always 1: '
+            'use "sigmoid", or one neuron a class'
+        )
+    if network.cost == "gaussian-nll":
+        if network.output != "identity":
+            raise InputError(
+                f'{where}: network.cost is "gaussian-nll" with network.output "{network.output}", but its outputs, '
+                'means and logarithms of variances, can be any number: use output "identity"'
+            )
+        if network.layers[-1] % 2:
+            raise InputError(
+                f'{where}: network.cost is "gaussian-nll", but network.layers ends with {network.layers[-1]}: expected an '
+                "even number, for each number of a target its mean and its spread"
+            )
+    if network.cost == "hinge":
+        if network.output not in ("identity", "tanh"):
+            raise InputError(
+                f'{where}: network.cost is "hinge" with network.output "{network.output}", but its margins lie on both '
+                'sides of 0: use output "identity" or "tanh"'
+            )
+        if network.layers[-1] == 1:
+            raise InputError(
+                f'{where}: network.cost is "hinge" with one output neuron: use one neuron a class, so two for two classes'
+            )
+
+
+def _check_training(config: Config, where: str) -> None:
+    training = config.training
+    batch_size = training.batch_size
+    if isinstance(batch_size, int) and training.micro_batch_size > batch_size:
+        raise InputError(
+            f"{where}: training.micro_batch_size is {training.micro_batch_size}, but it can be at most "
+            f"training.batch_size, {batch_size}"
+        )
+    known = "auto", "none", "cost", "validation_cost", "accuracy", *training.metrics
+    if training.monitor not in known:
+        raise InputError(
+            f'{where}: training.monitor is "{training.monitor}", but expected one of {", ".join(known)}; '
+            "training.metrics says what else is measured"
+        )
+    if training.monitor == "none" and training.patience:
+        raise InputError(
+            f'{where}: training.patience is {training.patience}, but training.monitor is "none": '
+            "patience needs a metric to wait for"
+        )
+    N = len(config.network.layers) - 1
+    if training.frozen and (max(training.frozen) > N or len(set(training.frozen)) == N):
+        raise InputError(
+            f"{where}: training.frozen is {list(training.frozen)}, but expected some of the layers 1 … {N} of "
+            "network.layers, and not all of them"
+        )
+
+
+def _check_optimizer(config: Config, where: str) -> None:
+    optimizer = config.optimizer
+    for name, needed in _BELONGS_TO.items():
+        declared = next(f for f in fields(optimizer) if f.name == name)
+        if getattr(optimizer, name) != declared.default and optimizer.name not in needed:
+            raise InputError(
+                f'{where}: optimizer.{name} is set, but optimizer.name is "{optimizer.name}": '
+                f"it belongs to {' and '.join(map(repr, needed))}".replace("'", '"')
+            )
+    if optimizer.nesterov and not optimizer.momentum:
+        raise InputError(
+            f"{where}: optimizer.nesterov is true, but optimizer.momentum is 0: expected a momentum above 0"
+        )
+    if optimizer.decay != 1.0 and optimizer.schedule != "exponential":
+        raise InputError(
+            f'{where}: optimizer.decay is {optimizer.decay}, but it belongs to optimizer.schedule "exponential", '
+            f'and the schedule is "{optimizer.schedule}"'
+        )
+    if optimizer.name == "adamw" and not config.regularization.weight_decay:
+        raise InputError(
+            f'{where}: optimizer.name is "adamw", which is adam with a decay of the weights, but '
+            "regularization.weight_decay is 0: expected a number above 0, such as 0.01"
+        )
+
+
+def _check_regularization(config: Config, where: str) -> None:
+    network, r = config.network, config.regularization
+    if r.clip_norm and r.clip_value:
+        raise InputError(
+            f"{where}: regularization.clip_norm and regularization.clip_value are both set: expected one of them"
+        )
+    if r.dropout and network.activation == "softmax":
+        raise InputError(
+            f'{where}: regularization.dropout is {r.dropout} with network.activation "softmax", whose outputs add up to 1: '
+            "use a different activation, or no dropout"
+        )
+    if r.dropout and len(network.layers) == 2:
+        raise InputError(
+            f"{where}: regularization.dropout is {r.dropout}, but network.layers has no hidden layer: "
+            "regularization.input_dropout drops inputs"
+        )
+    if r.label_smoothing and network.cost != "cross-entropy":
+        raise InputError(
+            f'{where}: regularization.label_smoothing is {r.label_smoothing}, but network.cost is "{network.cost}": '
+            'it belongs to "cross-entropy"'
+        )
+
+
+def _check_folds(data: DataConfig, where: str) -> None:
+    """What data.folds, data.fold and data.fold_by can only be together."""
+    if bool(data.folds) != bool(data.fold) or data.folds == 1 or data.fold > data.folds:
+        raise InputError(
+            f"{where}: data.fold is {data.fold} and data.folds is {data.folds}, but expected 0 and 0, or a fold from 1 to "
+            "data.folds, of which there are at least 2"
+        )
+    if data.fold_by != "rows" and not data.folds:
+        raise InputError(
+            f'{where}: data.fold_by is "{data.fold_by}", but data.folds is 0: expected how many folds there are'
+        )
+    if data.fold and data.validation:
+        raise InputError(
+            f'{where}: data.fold is {data.fold}, the fold to validate on, but data.validation is "{data.validation}": '
+            "expected one of the two"
+        )
+
+
+def _check_scaling(config: Config, where: str) -> None:
+    data = config.data
+    if data.scale != 1 and data.scales_inputs:
+        raise InputError(
+            f"{where}: data.scale is {data.scale} and data.scale_inputs is {json.dumps(data.scale_inputs)}: "
+            "expected one of the two"
+        )
+    cost = config.network.cost
+    if cost in ("cross-entropy", "hinge", "gaussian-nll") and data.scales_targets:
+        raise InputError(
+            f'{where}: data.scale_targets is {json.dumps(data.scale_targets)}, but network.cost "{cost}" '
+            "needs targets as they are"
+        )

@@ -1,0 +1,58 @@
+"""What is done to ∇C between the sum and the optimizer: clipping, penalties, decay, frozen layers.
+
+In this order, entry by entry: ∇C is scaled so that its norm is clip_norm at most, or cut to ± clip_value.  Then the slopes of
+the penalties are added, λ₂ w and λ₁ sign w; at last w loses α λ w, beside the optimizer's step.  Biases have no penalty.
+kernels/updates.h does it in the optimizer's one pass over v.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from distmlp.kernels import choice
+from distmlp.mathematics.layout import Layout
+from distmlp.mathematics.optimizers import Mean
+
+
+def norm(mean: Mean) -> float:
+    """|∇C|: of each part Σ x² in float64, in a fixed order, so the same bits wherever the sum is."""
+    squares = np.empty(len(mean.ends))
+    choice.squares(mean.total, mean.ends, squares)
+    of_parts = np.sqrt(squares) * np.abs(mean.factors)
+    return math.sqrt(sum((of_parts * of_parts).tolist()))
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """What is done to ∇C; by default nothing.
+
+    l2, l1: λ₂ and λ₁, the cost being C + ½ λ₂ Σ w² + λ₁ Σ |w|.  weight_decay: λ of the decoupled decay (Loshchilov and
+    Hutter, arXiv:1711.05101).  clip_norm, clip_value: 0 is none.  frozen: the numbers of layers that stay as they are.
+    """
+
+    l2: float = 0.0
+    l1: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    clip_value: float = 0.0
+    frozen: tuple[int, ...] = ()
+
+    def shaped(self, mean: Mean, layout: Layout, alpha: float) -> Mean:
+        """The same mean, as the optimizer is to have it in a step with the rate α."""
+        N, factors = layout.N, mean.factors.copy()
+        still = [tensor for l in self.frozen for tensor in (l - 1, N + l - 1)]
+        factors[still] = 0.0
+        mean = replace(mean, factors=factors)
+        if self.clip_norm:
+            length = norm(mean)
+            if length > self.clip_norm:
+                factors *= self.clip_norm / length
+        penalties = np.zeros((len(mean.ends), 3))
+        penalties[:N] = self.l2, self.l1, alpha * self.weight_decay
+        penalties[still] = 0.0
+        return replace(
+            mean,
+            penalties=penalties if penalties.any() else None,
+            clip=self.clip_value or math.inf,
+        )

@@ -1,0 +1,54 @@
+"""The parts of a training that a config's words stand for: network, optimizer, and what is done to ∇C and to activations."""
+
+from distmlp.config.sections import Config
+from distmlp.mathematics.adaptive import Adagrad, NAdam, RMSprop
+from distmlp.mathematics.dropout import Dropout
+from distmlp.mathematics.network import Network
+from distmlp.mathematics.optimizers import SGD, Adam, Optimizer
+from distmlp.mathematics.penalties import Shaping
+
+
+def network_of(config: Config) -> Network:
+    n = config.network
+    return Network(tuple(n.layers), n.activation, n.output, n.cost)
+
+
+def optimizer_of(config: Config) -> Optimizer:
+    o = config.optimizer
+    match o.name:
+        case "sgd":
+            return SGD(o.momentum, o.nesterov)
+        case "rmsprop":
+            return RMSprop(o.rho, o.epsilon)
+        case "adagrad":
+            return Adagrad(o.epsilon)
+        case "nadam":
+            return NAdam(o.beta1, o.beta2, o.epsilon)
+        case _:  # adam, or adamw, which has its decay from the shaping
+            return Adam(o.beta1, o.beta2, o.epsilon)
+
+
+def shaping_of(config: Config) -> Shaping | None:
+    """What is done to ∇C before the optimizer has it; None where that is nothing."""
+    r = config.regularization
+    frozen = tuple(sorted(set(config.training.frozen)))
+    shaping = Shaping(r.l2, r.l1, r.weight_decay, r.clip_norm, r.clip_value, frozen)
+    return None if shaping == Shaping() else shaping
+
+
+def dropout_of(config: Config) -> Dropout | None:
+    """What is dropped of the activations; None where that is nothing."""
+    r = config.regularization
+    if not (r.dropout or r.input_dropout):
+        return None
+    return Dropout(config.seed, r.dropout, r.input_dropout)
+
+
+def smoothing_of(config: Config) -> tuple[float, float] | None:
+    """(1 − ε, ε/K): a desired output y is y (1 − ε) + ε/K under label smoothing; None where there is none.
+
+    K is 2 of a sigmoid, each of which tells two classes, and the number of classes of softmax.
+    """
+    epsilon, network = config.regularization.label_smoothing, config.network
+    classes = network.layers[-1] if network.output == "softmax" else 2
+    return (1.0 - epsilon, epsilon / classes) if epsilon else None
