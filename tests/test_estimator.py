@@ -18,6 +18,12 @@ import distmlp
 from distmlp.errors import InputError
 from distmlp.results.trained import load
 
+#: Trainings this short, and some of scikit-learn's sets, are told to be hopeless.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:(complete, but doubtful|epoch [0-9]+ has the cost)"),
+    pytest.mark.filterwarnings("ignore:the inputs' root mean square"),
+]
+
 SMALL = {"hidden": (16,), "epochs": 60, "learning_rate": 0.01}
 
 

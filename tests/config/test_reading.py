@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from distmlp.config import reading
+from distmlp.config import comparing, reading
 from distmlp.config.sections import Config
 from distmlp.errors import InputError
 
@@ -108,9 +108,9 @@ def test_json_and_back():
 def test_differences_are_of_keys_that_decide_v():
     old = reading.from_tables(TABLES)
     same = {"training": {"epochs": 99}, "run": {"directory": "b", "keep": 1}}
-    assert reading.differences(old, reading.from_tables({**TABLES, **same})) == []
+    assert comparing.differences(old, reading.from_tables({**TABLES, **same})) == []
     new = reading.from_tables({**TABLES, "seed": 5, "training": {"batch_size": 16, "epochs": 99}})
-    assert reading.differences(old, new) == [("seed", 1, 5), ("training.batch_size", 32, 16)]
+    assert comparing.differences(old, new) == [("seed", 1, 5), ("training.batch_size", 32, 16)]
 
 
 def test_under_the_linear_schedule_the_epochs_decide_v():
@@ -118,7 +118,7 @@ def test_under_the_linear_schedule_the_epochs_decide_v():
         {**TABLES, "optimizer": {"learning_rate": 1, "schedule": "linear"}}
     )
     longer = replace(linear, training=replace(linear.training, epochs=31))
-    assert reading.differences(linear, longer) == [("training.epochs", 30, 31)]
+    assert comparing.differences(linear, longer) == [("training.epochs", 30, 31)]
 
 
 def test_only_the_run_directory_is_replaced():

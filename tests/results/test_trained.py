@@ -92,6 +92,7 @@ def test_inputs_that_do_not_fit_are_named(trained, x, words):
         network.predict(x)
 
 
+@pytest.mark.filterwarnings("ignore:complete, but doubtful")
 def test_probabilities_of_other_outputs(tmp_path):
     write_set(tmp_path / "set.h5")
 
