@@ -83,7 +83,7 @@ def _say_how_it_ended(result: "Result", run: Path, seconds: float) -> None:
         ("checkpoint", str(result.checkpoint)),
         ("v sha256", result.v_sha256),
         ("next", f"distmlp evaluate {shown}    prints every metric"),
-        ("", f"distmlp verify {shown}      trains a part of it again and compares the bits"),
+        ("", f"distmlp report {shown}      makes a page of curves, figures and digests"),
     ]
     print(f"\n{terminal.text_of(rows)}", flush=True)
 
@@ -256,6 +256,8 @@ HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
     "export": export,
     "compare": compare,
     "watch": seeing.watch,
+    "plot": seeing.plot,
+    "report": seeing.report,
     "submit": submit,
     "status": status,
     "convert": convert.run,

@@ -47,6 +47,8 @@ def make() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_compare(commands)
     seeing.add_watch(_add(commands, "watch", seeing.WATCH, seeing.WATCH_EPILOG))
+    seeing.add_plot(_add(commands, "plot", seeing.PLOT, seeing.PLOT_EPILOG))
+    seeing.add_report(_add(commands, "report", seeing.REPORT, seeing.REPORT_EPILOG))
     _add_submit(commands)
     _add_status(commands)
     _add_many(commands)

@@ -213,3 +213,13 @@ def _padded(y: np.ndarray, outputs: int) -> np.ndarray:
     """The columns of y, (rows, …), and zeros in those up to `outputs`."""
     missing = outputs - y.shape[1]
     return np.pad(y, ((0, 0), (0, missing))) if missing else y
+
+
+def sample_shape(data: DataSet) -> tuple[int, ...]:
+    """A row's shape before it was made flat, such as (8, 8) of pictures; (d,) where the file tells none."""
+    parts = parts_of(data._x)
+    if len(parts) != 1:
+        return (data.width,)
+    stored = parts[0].stored.attrs.get("sample_shape", parts[0].row)
+    shape = tuple(int(number) for number in np.ravel(stored))
+    return shape if np.prod(shape) == data.width else (data.width,)

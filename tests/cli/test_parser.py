@@ -17,6 +17,8 @@ COMMANDS = {
     "verify": ["run"],
     "export": ["run", "net.npz"],
     "compare": ["run"],
+    "plot": ["a", "b", "--format", "svg"],
+    "report": ["a"],
     "watch": ["runs/mine", "--once"],
     "submit": ["c.toml", "--ntasks", "2", "--time", "1:00:00"],
     "status": ["c.toml"],

@@ -1,0 +1,153 @@
+"""`distmlp plot` and `distmlp report`: what is drawn, and the page as a browser shows it."""
+
+import re
+import shutil
+import subprocess
+
+import h5py
+import numpy as np
+import pytest
+from example import rows, tables, write_set
+from launching import distmlp as command
+
+import distmlp
+from distmlp.errors import InputError
+from distmlp.results import looking, plots
+from distmlp.results.report import report
+
+
+def trained(place, changes={}):
+    at = {
+        "data.train": f"{place}/set.h5:/train",
+        "data.validation": f"{place}/set.h5:/test",
+        "run.directory": str(place / "run"),
+    }
+    distmlp.train(tables({**at, **changes}))
+    return place / "run"
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    """A run whose rows are pictures of 4 × 5."""
+    place = tmp_path_factory.mktemp("classes")
+    write_set(place / "set.h5")
+    with h5py.File(place / "set.h5", "a") as file:
+        file["test/x"].attrs["sample_shape"] = (4, 5)
+        file["test/y"].attrs["classes"] = ["a<b", "b", "c", "d", "e"]
+    return trained(place)
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    place = tmp_path_factory.mktemp("numbers")
+    x, _ = rows(200)
+    pair = (x, (x[:, :2] + 0.5 * x[:, 2:4]).astype(np.float32))
+    write_set(place / "set.h5", train=pair, test=pair)
+    changes = {"network.layers": [20, 8, 2], "network.output": "identity", "network.cost": "mse"}
+    return trained(place, {**changes, "training.epochs": 3, "optimizer.learning_rate": 0.1})
+
+
+def test_the_figures_of_classes(classes, tmp_path):
+    formats = ("png", "svg", "pdf")
+    written = plots.plot([classes], tmp_path / "figures", formats)
+    names = {path.name for path in written}
+    assert names == {f"{n}.{f}" for n in ("curves", "confusion", "worst") for f in formats}
+    begin = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    for path in written:
+        assert path.read_bytes().startswith(begin[path.suffix[1:]])
+    for path in plots.plot([classes], tmp_path / "again", ("svg",)):
+        assert path.read_bytes() == (tmp_path / "figures" / path.name).read_bytes()
+
+
+def test_the_figures_of_numbers_and_of_runs_compared(numbers, classes, tmp_path):
+    written = plots.plot([numbers], tmp_path)
+    assert {path.name for path in written} == {"curves.png", "parity.png", "residuals.png"}
+    (path,) = plots.plot([numbers, classes], tmp_path / "both", ("svg",))
+    assert path.name == "curves.svg"
+
+
+def test_the_view_is_what_predict_gives(classes, numbers):
+    view = looking.look(classes, "best", None)
+    network = distmlp.load(classes)
+    with h5py.File(classes.parent / "set.h5") as file:
+        x, y = file["test/x"][...], file["test/y"][...]
+    predicted = network.predict(x)
+    assert {each.row for each in view.wrong} <= set(np.flatnonzero(predicted != y).tolist())
+    assert view.wrong[0].pixels.shape == (4, 5)
+    assert view.wrong[0].predicted == view.names[predicted[view.wrong[0].row]]
+    view = looking.look(numbers, "best", None)
+    with h5py.File(numbers.parent / "set.h5") as file:
+        x, y = file["test/x"][...], file["test/y"][...]
+    assert np.array_equal(view.a, distmlp.load(numbers).predict(x))
+    worst = np.abs(view.a - y).max(axis=1)
+    assert view.wrong[0].row == worst.argmax() and view.wrong[0].by == worst.max()
+
+
+def test_a_run_without_epochs_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no epoch has ended"):
+        plots.plot([tmp_path])
+
+
+def test_the_page_has_all_of_it_and_asks_for_nothing(classes, tmp_path):
+    report(classes, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    record = plots.courses_of([classes])[0].records[-1]
+    assert record["v_sha256"] in page and "distmlp verify" in page and "a&lt;b" in page
+    assert "<script" not in page and "a<b" not in page
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(link.startswith(("#", "data:")) for link in links)
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids)) > 100
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+
+
+def test_commands(classes, tmp_path):
+    assert command("report", classes).status == 0 and (classes / "report.html").exists()
+    out = tmp_path / "mine.html"
+    assert command("report", classes, "--output", out).status == 0
+    done = command("report", classes, "--output", out)
+    assert done.status == 2 and "--overwrite" in done.err
+    assert command("plot", classes, "--output", tmp_path, "--format", "svg").status == 0
+
+
+PROBE = """<!doctype html><iframe id="page" style="width:WIDTHpx;height:900px;border:0" src="PAGE"></iframe>
+<pre id="found"></pre><script>
+const frame = document.getElementById("page");
+frame.onload = () => {
+  const d = frame.contentDocument;
+  const figures = [...d.querySelectorAll("figure svg")].map(s => s.getBoundingClientRect());
+  document.getElementById("found").textContent = "seen " + [
+    d.documentElement.scrollWidth, figures.length,
+    Math.min(...figures.map(b => b.width)), Math.min(...figures.map(b => b.height)),
+    Math.max(...figures.map(b => b.right)),
+    getComputedStyle(d.body).backgroundColor.replace(/ /g, "")].join(" ") + " end";
+};</script>"""
+
+
+@pytest.mark.parametrize("width, dark", [(390, False), (390, True), (1200, False)])
+def test_in_a_browser(width, dark, classes, numbers, tmp_path):
+    """Nothing is said on the console, every figure is there, and nothing is wider than the page."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on the path: apt-get install chromium")
+    for run in (classes, numbers):
+        page = tmp_path / f"{run.parent.name}.html"
+        report(run, page)
+        probe = tmp_path / "probe.html"
+        probe.write_text(PROBE.replace("WIDTH", str(width)).replace("PAGE", page.name))
+        words = [
+            browser,
+            *("--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
+            *(f"--user-data-dir={tmp_path}/browser", "--enable-logging=stderr", "--dump-dom"),
+            *("--virtual-time-budget=3000", f"--window-size={width + 100},1000"),
+            f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+            probe.as_uri(),
+        ]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+        found = re.search(r"seen (.*) end", done.stdout)
+        assert found, done.stderr
+        wide, count, narrowest, lowest, right, color = found[1].split()
+        assert float(wide) <= width and float(right) <= width
+        assert int(count) >= 3 and float(narrowest) > 60 and float(lowest) > 60
+        assert color == ("rgb(22,24,27)" if dark else "rgb(253,253,252)")
+        assert "CONSOLE" not in done.stderr
