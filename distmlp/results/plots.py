@@ -9,7 +9,7 @@ from distmlp.results.figures.curves import Course, drawings_of
 from distmlp.results.figures.style import Drawing
 from distmlp.results.looking import View, look
 from distmlp.runs import checkpoint, names
-from distmlp.runs.log import read_log
+from distmlp.runs.log import read_records
 
 #: Outputs that have figures of their own.
 MOST_OUTPUTS = 6
@@ -59,7 +59,7 @@ def courses_of(runs: list[Path]) -> list[Course]:
     common = os.path.commonpath([os.path.dirname(path) for path in whole])
     courses = []
     for run, path in zip(runs, whole, strict=True):
-        records = read_log(run / "log.jsonl")
+        records = read_records(run / "log.jsonl")
         if not records:
             raise InputError(f"{run}: no epoch has ended in this run; expected its log.jsonl")
         courses.append(Course(os.path.relpath(path, common), records, _best_epoch(run, records)))

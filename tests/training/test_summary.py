@@ -44,7 +44,7 @@ def test_the_table_at_the_start(tmp_path, capsys):
     ):
         assert any(line.endswith(words) for line in head), words
     assert not any("lost" in line or "fault" in line for line in said)
-    assert said[len(head) + 1].startswith("epoch 1/1")
+    assert any(line.startswith("epoch 1/1") for line in said[len(head) :])
 
 
 def test_a_start_that_goes_on_says_from_where(tmp_path, capsys):

@@ -85,6 +85,8 @@ def drawn(drawings: list[Drawing], columns: int = 2, size: tuple[float, float] =
         drawing(ax)
     for ax in axes[len(drawings) :]:
         ax.remove()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # else each format that is written moves the axes a little
     return figure
 
 
@@ -94,7 +96,19 @@ def save(figure: "Figure", path: Path) -> None:
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=ending, metadata=dates, facecolor="white")
-    files.write(path, buffer.getvalue())
+    image = buffer.getvalue()
+    files.write(path, _renumbered(image.decode()).encode() if ending == "svg" else image)
+
+
+def _renumbered(svg: str) -> str:
+    """The same SVG, its ids numbered in their order: matplotlib makes some of them of places in memory."""
+    found = dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg))
+    numbers = {name: f"i{place}" for place, name in enumerate(found)}
+    return re.sub(
+        r'(\bid="|url\(#|href="#)([^")]+)',
+        lambda match: match[1] + numbers.get(match[2], match[2]),
+        svg,
+    )
 
 
 def inline_svg(figure: "Figure", name: str, words: str) -> str:
