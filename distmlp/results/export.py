@@ -33,12 +33,6 @@ def contents(found: Checkpoint, out: Path) -> dict[Path, bytes]:
             f"{out}: this format has no place for what data.missing does; export to .onnx or .c, which have"
         )
     if out.suffix == ".c":
-        used = {config.network.activation, config.network.output}
-        unknown = sorted(used & {"leaky-relu", "elu", "gelu", "silu"})
-        if unknown:
-            raise InputError(
-                f"{out}: the C code has no {unknown[0]}; export to .onnx, .npz or .safetensors instead"
-            )
         network = Exported(
             out.stem,
             config,

@@ -14,7 +14,10 @@ from distmlp.results.inference import network_outputs
 from distmlp.runs.checkpoint import Checkpoint, v_sha256
 from distmlp.training.parts import network_of
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "softplus", "identity", "softmax")
+ACTIVATIONS = (
+    *("sigmoid", "tanh", "relu", "softplus", "identity", "softmax"),
+    *("leaky-relu", "elu", "gelu", "silu"),
+)
 
 
 def checkpoint(layers, hidden, output, dtype, scale=1.0, classes=False, cost="mse"):

@@ -26,10 +26,8 @@ BUILDS = [
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="apt-get install gcc enables it")
 
 
-@pytest.mark.parametrize("activation", sorted(set(ALL) - set(ACTIVATIONS)))
-def test_an_activation_that_the_c_code_lacks_is_refused(activation, tmp_path):
-    with pytest.raises(InputError, match=f"the C code has no {activation}"):
-        export(checkpoint((3, 4, 2), activation, "identity", "float32")[0], tmp_path / "net.c")
+def test_every_activation_is_exported():
+    assert set(ACTIVATIONS) == set(ALL)
 
 
 def compiled(place, found, build, name="net"):
@@ -57,7 +55,14 @@ def cases():
     for i, hidden in enumerate(ACTIVATIONS):
         layers = ((13, 31, 17, 5), (600, 24, 2), (3, 9, 8, 12))[i % 3]
         dtype = ("float32", "float64")[i % 2]
-        yield layers, hidden, ACTIVATIONS[(i + 3) % 6], dtype, next(scales), next(builds)
+        yield (
+            layers,
+            hidden,
+            ACTIVATIONS[(i + 3) % len(ACTIVATIONS)],
+            dtype,
+            next(scales),
+            next(builds),
+        )
     yield (4, 3), "tanh", "identity", "float32", 1.0, BUILDS[2]
     yield (40000, 3), "tanh", "identity", "float64", 1.0, next(builds)  # too wide for a tile
 

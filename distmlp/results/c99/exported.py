@@ -71,6 +71,7 @@ class Exported:
 
     @property
     def sigma(self) -> list[str]:
-        """The activation of each layer from the first hidden one on."""
+        """The activation of each layer from the first hidden one on, as C names it."""
         network = self.config.network
-        return [*[network.activation] * (len(self.layers) - 2), network.output]
+        names = [*[network.activation] * (len(self.layers) - 2), network.output]
+        return [name.replace("-", "_") for name in names]

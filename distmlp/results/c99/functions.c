@@ -97,6 +97,34 @@ INLINE real relu(real z)
     return z < 0 ? 0 : z;
 }
 
+/*** leaky_relu: ***/
+INLINE real leaky_relu(real z)
+{
+    return z < 0 ? z * (real)0.01 : z;
+}
+
+/*** elu: exp_parts ***/
+/* e^z - 1 below zero, z above. */
+INLINE real elu(real z)
+{
+    real k;
+    const real p = exp_parts(at_least(SATURATED_EXPM1, z < 0 ? z : 0), &k), s = power_of_2(k, 0);
+    return z < 0 ? (s - 1) + s * p : z;
+}
+
+/*** silu: sigmoid ***/
+INLINE real silu(real z)
+{
+    return z * sigmoid(z);
+}
+
+/*** gelu: sigmoid ***/
+/* The tanh form, tanh(u) = 2 sigmoid(2u) - 1. */
+INLINE real gelu(real z)
+{
+    return z * sigmoid((z + z * z * z * (real)0.044715) * (real)1.5957691216057308);
+}
+
 /*** softmax: exp_of_negative ***/
 /* e^(z - max z) over its sum.  The sum runs in eight lanes: lane i adds entries i, i + 8, ... */
 FULL_WIDTH static void softmax(real *z, size_t n)

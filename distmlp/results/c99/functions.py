@@ -8,12 +8,16 @@ import numpy as np
 
 from distmlp.kernels.function_twins import CONSTANTS
 
-#: What the C calls each activation that works on one number alone.
+#: What the C calls each activation that works on one number alone; a config has - for _.
 _FUNCTIONS = {
     "sigmoid": "sigmoid",
     "tanh": "hyperbolic_tangent",
     "relu": "relu",
     "softplus": "softplus",
+    "leaky_relu": "leaky_relu",
+    "elu": "elu",
+    "gelu": "gelu",
+    "silu": "silu",
 }
 
 
@@ -45,6 +49,7 @@ def _constants(dtype: np.dtype) -> str:
         "LEAST_EXP": C.least_exp,
         "SATURATED_SIGMOID": C.saturated_sigmoid,
         "SATURATED_TANH": C.saturated_tanh,
+        "SATURATED_EXPM1": C.saturated_expm1,
         "POWER_OF_OFFSET": 2.0**-C.offset,
     }
     whole = {
