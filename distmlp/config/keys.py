@@ -91,7 +91,7 @@ def columns(default: str, free: bool = False) -> Any:
     """A key that takes the name of a dataset, or a list of such, side by side."""
 
     def is_name(x: object) -> bool:
-        return isinstance(x, str) and (x != "" or default == "")
+        return is_text(x) and (x != "" or default == "")
 
     return key(
         default,
