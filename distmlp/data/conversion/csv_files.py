@@ -167,7 +167,7 @@ class _WithoutComments(TextIOBase):
 def _blocks(
     path: Path, head: _Head, rows: int, only: Sequence[int], text: frozenset[int]
 ) -> Iterator[list[np.ndarray]]:
-    pandas = sources.library("pandas", path)
+    pandas = sources.imported("pandas", path)
     with _lines(path, head.encoding) as stream, _said(path, head, pandas):
         kept = _WithoutComments(stream, head.dialect.comment) if head.dialect.comment else stream
         reader = pandas.read_csv(

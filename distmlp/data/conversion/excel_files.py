@@ -57,7 +57,7 @@ def _rows(
     path: Path, sheet: str | None
 ) -> Iterator[tuple[list[str], Iterator[tuple[int, tuple[object, ...]]]]]:
     """The titles of the sheets, and (row number from 1, cells up to the last that is filled) of each row with any."""
-    openpyxl = sources.library("openpyxl", path)
+    openpyxl = sources.imported("openpyxl", path)
     try:
         with sources.reading(path):
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)

@@ -16,8 +16,8 @@ _INDEX = "__index_level_"
 
 def table(path: Path) -> Table:
     """The table in a Parquet file.  Raises ConversionError."""
-    arrow = sources.library("pyarrow", path)
-    parquet = sources.library("pyarrow.parquet", path)
+    arrow = sources.imported("pyarrow", path)
+    parquet = sources.imported("pyarrow.parquet", path)
     with _opened(path, arrow, parquet) as file:
         schema = file.schema_arrow
     names = tuple("" if name.startswith(_INDEX) else name for name in schema.names)

@@ -214,7 +214,7 @@ def of_size(
         yield np.concatenate(x), np.concatenate(y) if y else None
 
 
-def library(name: str, path: Path) -> Any:
+def imported(name: str, path: Path) -> Any:
     """A library that reads tables, imported.  Raises ConversionError where it is not there."""
     try:
         return importlib.import_module(name)
