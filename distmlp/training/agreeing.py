@@ -12,6 +12,7 @@ from distmlp.data.dataset import DataSet
 from distmlp.errors import InputError
 from distmlp.parallel.alike import check_same, on_every_rank
 from distmlp.parallel.communicator import Communicator
+from distmlp.training.parts import optimizer_of
 
 
 def given(config: Config) -> dict[str, object]:
@@ -26,7 +27,8 @@ def given(config: Config) -> dict[str, object]:
 def check_memory(config: Config) -> None:
     """InputError where this machine has not the memory for a network's v, its gradient and its optimizer's state."""
     parameters = sum((m + 1) * n for m, n in pairwise(config.network.layers))
-    arrays = 5 if config.optimizer.name == "adam" else 3
+    # v, this rank's gradient and all ranks', and the optimizer's
+    arrays = 3 + len(optimizer_of(config).arrays)
     needed = parameters * arrays * np.dtype(config.dtype).itemsize
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
