@@ -140,9 +140,8 @@ class Step:
         """What the message says beside the gradient."""
         message = self.message
         all_finite = grid is None or grid.units(seen.largest, message.units)
-        all_finite = (
-            all_finite and abs(sum(seen.costs)) < exact.LARGEST_COST
-        )  # False for NaN as well
+        # costs have either sign; False for a NaN as well
+        all_finite = all_finite and sum(map(abs, seen.costs)) < exact.LARGEST_COST
         not_finite = 0 if all_finite else seen.count_not_finite()
         message.facts[:] = not_finite, stop, save, seen.samples, seen.hits
         message.totals[2:] = exact.cost_limbs([] if not_finite else seen.costs)
