@@ -37,3 +37,10 @@ class Divided(RuntimeError):
 
 class Corrupted(RuntimeError):
     """States or gradients of ranks differ though they cannot: a fault of a machine.  Status CRASHED."""
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status that an error comes to."""
+    if isinstance(error, InputError | RankFault):
+        return BAD_INPUT
+    return DIVERGED if isinstance(error, Diverged) else CRASHED

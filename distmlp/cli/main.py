@@ -17,15 +17,13 @@ from distmlp.cli import launch, parser, signals, streams
 from distmlp.cli.handlers import HANDLERS
 from distmlp.config import reading
 from distmlp.errors import (
-    BAD_INPUT,
-    CRASHED,
-    DIVERGED,
     CheckpointFailed,
     Corrupted,
     Diverged,
     Divided,
     InputError,
     RankFault,
+    status_of,
 )
 from distmlp.parallel import launchers
 
@@ -80,12 +78,8 @@ def _run(args: argparse.Namespace, fault: InputError | None) -> int:
         with Watch(_STARTING, comm, f"distmlp {args.command}"):
             status = HANDLERS[args.command](args, comm)
         return comm.leave(status)
-    except InputError as error:
-        return _end(comm, BAD_INPUT, error)
-    except Diverged as error:
-        return _end(comm, DIVERGED, error)
-    except (CheckpointFailed, Divided, Corrupted) as error:
-        return _end(comm, CRASHED, error)
+    except (InputError, Diverged, CheckpointFailed, Divided, Corrupted) as error:
+        return _end(comm, error)
     except BaseException as error:
         _end_others(comm, error)
         raise
@@ -112,8 +106,8 @@ def _agree(args: argparse.Namespace, fault: InputError | None, comm: "Communicat
             comm.missed += len(comm.survive())
 
 
-def _end(comm: "Communicator", status: int, error: Exception) -> int:
-    """Ends every rank with the same status, after rank 0 has said why."""
+def _end(comm: "Communicator", error: Exception) -> int:
+    """Ends every rank with the error's status, after rank 0 has said why."""
     from distmlp.parallel.communicator import RanksLost, SingleProcess
 
     if isinstance(comm, SingleProcess) and not launchers.is_first():
@@ -123,15 +117,15 @@ def _end(comm: "Communicator", status: int, error: Exception) -> int:
         print(f"distmlp: {error}", file=sys.stderr, flush=True)
     with contextlib.suppress(RanksLost):
         comm.barrier()
-    return comm.leave(status)
+    return comm.leave(status_of(error))
 
 
 def _end_others(comm: "Communicator", error: BaseException) -> None:
     """Ends the other ranks, which would wait in vain for this one, after this one has said why."""
     where = f"distmlp: rank {comm.rank} of {comm.size} on {comm.hosts[comm.rank]}"
     if isinstance(error, RankFault):
-        status, words = BAD_INPUT, f"{where}: {error}"
+        words = f"{where}: {error}"
     else:
-        status, words = CRASHED, f"{where} failed and ends the others:\n{traceback.format_exc()}"
+        words = f"{where} failed and ends the others:\n{traceback.format_exc()}"
     print(words, file=sys.stderr, flush=True)
-    comm.abort(status)
+    comm.abort(status_of(error))

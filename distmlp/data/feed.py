@@ -67,8 +67,10 @@ def chunk_rows(data: DataSet, config: DataConfig) -> int:
 class Feed:
     """The micro-batches of some shards, step after step.
 
-    shards: which of the sharding's.  smoothing: targets are multiplied by the first, and the second is added.  A window is as many steps of all shards as fit into the config's memory twice,
-    so where it ends is no question of how many shards are here.  Rows become the network's numbers a few
+    shards: which of the sharding's.  smoothing: targets are multiplied by the first, and the second is added.
+
+    A window is as many steps of all shards as fit into the config's memory twice, so where it ends is no question of how
+    many shards are here.  Rows become the network's numbers a few
     steps at a time, and so come to the step from a core's cache.
     """
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from distmlp.kernels.numbers import Rule
-from distmlp.mathematics.optimizers import Mean, update
+from distmlp.mathematics.optimizers import Mean, WithoutScalars, update
 
 
 @dataclass(frozen=True)
-class RMSprop:
+class RMSprop(WithoutScalars):
     """RMSprop (Tieleman and Hinton, 2012), with ε outside of the root:
 
     square' = ρ square + (1 − ρ) ∇C²,    v' = v − α ∇C / (√square' + ε)
@@ -23,14 +23,6 @@ class RMSprop:
     def arrays(self) -> tuple[str, ...]:
         """The names of the state arrays."""
         return ("square",)
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        """The state scalars before the first step."""
-        return {}
-
-    def advance(self, scalars: dict[str, float]) -> None:
-        """Steps the scalars: there are none."""
 
     def update(
         self,
@@ -46,7 +38,7 @@ class RMSprop:
 
 
 @dataclass(frozen=True)
-class Adagrad:
+class Adagrad(WithoutScalars):
     """Adagrad (Duchi, Hazan, Singer, JMLR 12, 2011): square' = square + ∇C², v' = v − α ∇C / (√square' + ε)."""
 
     epsilon: float = 1e-8
@@ -55,14 +47,6 @@ class Adagrad:
     def arrays(self) -> tuple[str, ...]:
         """The names of the state arrays."""
         return ("square",)
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        """The state scalars before the first step."""
-        return {}
-
-    def advance(self, scalars: dict[str, float]) -> None:
-        """Steps the scalars: there are none."""
 
     def update(
         self,

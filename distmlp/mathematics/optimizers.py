@@ -57,6 +57,18 @@ class Optimizer(Protocol):
         """Changes v, (k,), and the arrays in place."""
 
 
+class WithoutScalars:
+    """An optimizer whose only state are its arrays."""
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The state scalars before the first step: there are none."""
+        return {}
+
+    def advance(self, scalars: dict[str, float]) -> None:
+        """Steps the scalars: there are none."""
+
+
 def update(
     rule: Rule,
     v: np.ndarray,
@@ -73,7 +85,7 @@ def update(
 
 
 @dataclass(frozen=True)
-class SGD:
+class SGD(WithoutScalars):
     """Gradient descent, v' = v − α ∇C; with momentum μ
 
         u' = μ u + ∇C,    v' = v − α u'
@@ -89,14 +101,6 @@ class SGD:
     def arrays(self) -> tuple[str, ...]:
         """The names of the state arrays."""
         return ("velocity",) if self.momentum else ()
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        """The state scalars before the first step."""
-        return {}
-
-    def advance(self, scalars: dict[str, float]) -> None:
-        """Steps the scalars: there are none."""
 
     def update(
         self,

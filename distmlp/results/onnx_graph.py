@@ -145,6 +145,23 @@ _STEPS = {
         ("Sigmoid", "twice{l}", "gate{l}"),
         ("Mul", "z{l} gate{l}", "a{l}"),
     ],
+    # onnxruntime has no Softplus of float64.  max(z, 0) + ln(1 + e) with e = e^-|z|, where the rounding of u = 1 + e is
+    # made good: ln(1 + e) = ln(u) e/(u - 1), and e itself where u is 1.
+    "softplus": [
+        ("Abs", "z{l}", "size{l}"),
+        ("Neg", "size{l}", "minus{l}"),
+        ("Exp", "minus{l}", "e{l}"),
+        ("Add", "one e{l}", "u{l}"),
+        ("Sub", "u{l} one", "kept{l}"),
+        ("Equal", "u{l} one", "lost{l}"),
+        ("Where", "lost{l} one kept{l}", "divisor{l}"),
+        ("Log", "u{l}", "log{l}"),
+        ("Where", "lost{l} one log{l}", "factor{l}"),
+        ("Div", "e{l} divisor{l}", "quotient{l}"),
+        ("Mul", "factor{l} quotient{l}", "log1p{l}"),
+        ("Max", "z{l} zero", "positive{l}"),
+        ("Add", "positive{l} log1p{l}", "a{l}"),
+    ],
 }
 _NUMBERS = {"zero": 0.0, "one": 1.0, "leak": LEAK, "cubic": 0.044715, "gelu_scale": GELU_SCALE}
 
@@ -161,30 +178,7 @@ def _activation(sigma: str, l: int, constants: dict[str, np.ndarray], dtype: np.
             helper.make_node(operator, inputs.format(l=l).split(), [output.format(l=l)])
             for operator, inputs, output in _STEPS[sigma]
         ]
-    if sigma != "softplus":
-        return [helper.make_node(_OPERATORS[sigma], [f"z{l}"], [f"a{l}"])]
-    # onnxruntime has no Softplus of float64.  max(z, 0) + ln(1 + e) with e = e^-|z|, where the rounding of u = 1 + e is
-    # made good: ln(1 + e) = ln(u) e/(u - 1), and e itself where u is 1.
-    constants["zero"], constants["one"] = np.array(0, dtype), np.array(1, dtype)
-
-    def node(operator: str, inputs: str, output: str) -> Any:
-        return helper.make_node(operator, inputs.format(l=l).split(), [output.format(l=l)])
-
-    return [
-        node("Abs", "z{l}", "size{l}"),
-        node("Neg", "size{l}", "minus{l}"),
-        node("Exp", "minus{l}", "e{l}"),
-        node("Add", "one e{l}", "u{l}"),
-        node("Sub", "u{l} one", "kept{l}"),
-        node("Equal", "u{l} one", "lost{l}"),
-        node("Where", "lost{l} one kept{l}", "divisor{l}"),
-        node("Log", "u{l}", "log{l}"),
-        node("Where", "lost{l} one log{l}", "factor{l}"),
-        node("Div", "e{l} divisor{l}", "quotient{l}"),
-        node("Mul", "factor{l} quotient{l}", "log1p{l}"),
-        node("Max", "z{l} zero", "positive{l}"),
-        node("Add", "positive{l} log1p{l}", "a{l}"),
-    ]
+    return [helper.make_node(_OPERATORS[sigma], [f"z{l}"], [f"a{l}"])]
 
 
 def _classes(a: str, outputs: int, constants: dict[str, np.ndarray], dtype: np.dtype) -> list:

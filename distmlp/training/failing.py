@@ -5,15 +5,13 @@ import sys
 from collections.abc import Iterator
 
 from distmlp.errors import (
-    BAD_INPUT,
     CRASHED,
-    DIVERGED,
     CheckpointFailed,
     Corrupted,
     Diverged,
     Divided,
     InputError,
-    RankFault,
+    status_of,
 )
 from distmlp.parallel.communicator import Communicator, RanksLost
 from distmlp.runs import events
@@ -34,14 +32,14 @@ def failures_noted(directory: str, comm: Communicator) -> Iterator[None]:
         raise
     except _ON_ALL_RANKS as error:
         if comm.rank == 0:
-            status = DIVERGED if isinstance(error, Diverged) else CRASHED
-            _note(directory, events.failed(comm.rank, str(error), place_of(error), status))
+            _note(
+                directory, events.failed(comm.rank, str(error), place_of(error), status_of(error))
+            )
         raise
     except BaseException as error:
         who = f"rank {comm.rank} of {comm.size} on {comm.hosts[comm.rank]}"
         words = f"{who} failed: {type(error).__name__}: {error}"
-        status = BAD_INPUT if isinstance(error, RankFault) else CRASHED
-        _note(directory, events.failed(comm.rank, words, place_of(error), status))
+        _note(directory, events.failed(comm.rank, words, place_of(error), status_of(error)))
         raise
 
 

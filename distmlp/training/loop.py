@@ -196,7 +196,7 @@ class Loop:
                 self._watch.beat(f"the comparison after step {state.step}")
                 if self._auditor.repair(state):
                     return None
-            if saving or self._saver.is_best(state):
+            if keeping:
                 self._watch.beat(f"the checkpoint of step {state.step}")
                 self._saver.save(state, last, complete, due=saving)
             if last:

@@ -16,9 +16,8 @@ class State:
     v: (k,).  arrays, scalars: the optimizer's.  grid: of the next step's sums, None before the first.
     step: steps done since the start.  totals: of the epoch under way.  last_cost: of the epoch
     before; last_change: |that cost − the cost before it|; least_change: the smallest one before that; each None
-    until there is one.  shown: what the epochs
-    have shown.  stop: why the run is to stop after the last step, "" where it is not.  save: whether a rank asked
-    for a checkpoint in it.  record: the last epoch's line of the log, None until an epoch has ended;
+    until there is one.  shown: what the epochs have shown.  stop: why the run is to stop after the last step, ""
+    where it is not.  save: whether a rank asked for a checkpoint in it.  record: the last epoch's line of the log, None until an epoch has ended;
     ranks may differ in what its clock says.
     """
 
