@@ -3,8 +3,6 @@
 import os
 from itertools import pairwise
 
-import numpy as np
-
 from distmlp.config.comparing import flat
 from distmlp.config.sections import Config
 from distmlp.data.checking import facts_of
@@ -12,7 +10,7 @@ from distmlp.data.dataset import DataSet
 from distmlp.errors import InputError
 from distmlp.parallel.alike import check_same, on_every_rank
 from distmlp.parallel.communicator import Communicator
-from distmlp.training.parts import optimizer_of
+from distmlp.training.parts import memory_of
 
 
 def given(config: Config) -> dict[str, object]:
@@ -27,9 +25,7 @@ def given(config: Config) -> dict[str, object]:
 def check_memory(config: Config) -> None:
     """InputError where this machine has not the memory for a network's v, its gradient and its optimizer's state."""
     parameters = sum((m + 1) * n for m, n in pairwise(config.network.layers))
-    # v, this rank's gradient and all ranks', and the optimizer's
-    arrays = 3 + len(optimizer_of(config).arrays)
-    needed = parameters * arrays * np.dtype(config.dtype).itemsize
+    needed = memory_of(config, parameters)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise InputError(

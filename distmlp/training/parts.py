@@ -1,11 +1,14 @@
 """The parts of a training that a config's words stand for: network, optimizer, and what is done to ∇C and to activations."""
 
+import numpy as np
+
 from distmlp.config.sections import Config
 from distmlp.mathematics.adaptive import Adagrad, NAdam, RMSprop
 from distmlp.mathematics.dropout import Dropout
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam, Optimizer
 from distmlp.mathematics.penalties import Shaping
+from distmlp.runs.checkpoint import AVERAGE
 
 
 def network_of(config: Config) -> Network:
@@ -26,6 +29,17 @@ def optimizer_of(config: Config) -> Optimizer:
             return NAdam(o.beta1, o.beta2, o.epsilon)
         case _:  # adam, or adamw, which has its decay from the shaping
             return Adam(o.beta1, o.beta2, o.epsilon)
+
+
+def state_arrays(config: Config) -> tuple[str, ...]:
+    """The names of a state's arrays beside v, each as long as v."""
+    averaged = (AVERAGE,) if config.regularization.average else ()
+    return (*optimizer_of(config).arrays, *averaged)
+
+
+def memory_of(config: Config, parameters: int) -> int:
+    """Bytes that a rank needs for v, its own gradient and that of all ranks, and the state's arrays."""
+    return parameters * np.dtype(config.dtype).itemsize * (3 + len(state_arrays(config)))
 
 
 def shaping_of(config: Config) -> Shaping | None:

@@ -14,9 +14,10 @@ from distmlp.mathematics import exact
 from distmlp.mathematics.initializers import initialize
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint, events
-from distmlp.runs.checkpoint import AVERAGE, Checkpoint
+from distmlp.runs.checkpoint import Checkpoint
 from distmlp.runs.log import read_records
 from distmlp.training import summary
+from distmlp.training.parts import state_arrays
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
@@ -67,14 +68,8 @@ def new_state(run: Prepared) -> State:
     """The state before the first step: a function of the config alone."""
     c = run.config
     v = initialize(run.network.layout, c.network.initializer, c.seed, c.dtype)
-    arrays = {name: np.zeros_like(v) for name in _arrays_of(run)}
+    arrays = {name: np.zeros_like(v) for name in state_arrays(run.config)}
     return State(v, arrays, run.optimizer.scalars, shown=Progress(run.metric))
-
-
-def _arrays_of(run: Prepared) -> tuple[str, ...]:
-    """The names of a state's arrays beside v."""
-    averaged = (AVERAGE,) if run.config.regularization.average else ()
-    return (*run.optimizer.arrays, *averaged)
 
 
 def restored(run: Prepared, found: Checkpoint) -> State:
@@ -134,7 +129,7 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
             f"{found.path}: the checkpoint has {key} = {old}, but the config has {new}; "
             "a resumed run must have the same"
         )
-    if set(found.arrays) != set(_arrays_of(run)) or set(found.facts["scalars"]) != set(
+    if set(found.arrays) != set(state_arrays(run.config)) or set(found.facts["scalars"]) != set(
         run.optimizer.scalars
     ):
         raise InputError(

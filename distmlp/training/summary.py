@@ -10,6 +10,7 @@ from distmlp import arithmetic
 from distmlp.data.dataset import DataSet
 from distmlp.kernels import choice as kernels
 from distmlp.parallel.communicator import Communicator
+from distmlp.training.parts import memory_of
 from distmlp.training.preparation import Prepared
 from distmlp.training.state import State
 from distmlp.training.terminal import words_of
@@ -123,9 +124,8 @@ def _set(data: DataSet) -> str:
 
 
 def _memory(run: Prepared) -> str:
-    """About what a rank needs: v, the optimizer's arrays, the counts and their sum; then its window of the data."""
-    item = np.dtype(run.config.dtype).itemsize
-    network = run.network.layout.size * item * (3 + len(run.optimizer.arrays))
+    """About what a rank needs: for v and what is as long as it; then its window of the data."""
+    network = memory_of(run.config, run.network.layout.size)
     data = min(run.data.stored_bytes, run.config.data.window_bytes)
     return f"a rank: {bytes_in_words(network)} for the network, {bytes_in_words(data)} for data"
 
