@@ -1,12 +1,12 @@
 """A set as a network sees it: its metrics, the outputs of some rows, and those it is most wrong about."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from distmlp.data.dataset import DataSet, sample_shape
-from distmlp.errors import InputError
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.results import scoring, trained
@@ -56,18 +56,13 @@ def look(place: str | Path, which: str, spec: str | None) -> View | None:
 
     Raises InputError.
     """
-    network = trained.load(place, which)
-    data_config = network.config.data
-    spec = spec or data_config.validation
-    if not spec:
-        return None
-    metrics = scoring.evaluate(network.path, spec, SingleProcess())
-    with DataSet(spec, data_config.inputs, data_config.targets) as data:
-        if data.classes != network.has_classes:
-            raise InputError(
-                f"{spec}: one of its targets and those of the training are classes, the other numbers"
-            )
-        outputs = network.network.layers[-1]
+    network, comm = trained.load(place, which), SingleProcess()
+    with ExitStack() as stack:
+        data = scoring.open_asked(spec, (None, None), network.facts, comm, stack)
+        if data is None:
+            return None
+        metrics = scoring.evaluate(network.path, spec, comm)
+        outputs = network.network.targets
         names = data.target_names or _numbered(data.classes, max(outputs, 2), outputs)
         wrong: list[Wrong] = []
         kept: list[tuple[np.ndarray, np.ndarray]] = []
@@ -75,7 +70,7 @@ def look(place: str | Path, which: str, spec: str | None) -> View | None:
         for start in range(0, data.rows, _BLOCK):
             x, y = data.read([(start, min(start + _BLOCK, data.rows))])
             assert y is not None  # the set was opened with its targets
-            a = network.outputs(x)
+            a = network.outputs(x)[:, :outputs]  # of gaussian-nll the means
             wrong += _worst_of(network, data, names, start, x, y, a)
             wrong = sorted(wrong, key=lambda each: (-each.by, each.row))[:MOST_WRONG]
             if not data.classes:
@@ -83,7 +78,7 @@ def look(place: str | Path, which: str, spec: str | None) -> View | None:
                 kept.append((y.reshape(a.shape)[some].astype(float), a[some].astype(float)))
         y_kept = np.concatenate([y for y, _ in kept]) if kept else None
         a_kept = np.concatenate([a for _, a in kept]) if kept else None
-        shape = (spec, data.rows, data.width, data.classes)
+        shape = (data.spec, data.rows, data.width, data.classes)
         return View(*shape, names, metrics, y_kept, a_kept, wrong)
 
 

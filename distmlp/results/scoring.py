@@ -79,18 +79,18 @@ def _taken(place: str | Path, which: str, say: Callable[[str], None]) -> Checkpo
 def _open_set(
     spec: str,
     asked: Asked,
-    found: Checkpoint,
+    facts: dict[str, Any],
     comm: Communicator,
     stack: ExitStack,
 ) -> DataSet:
     """The set, checked on rank 0 before the others open it.  asked: names of its inputs and targets."""
-    config = from_json(found.facts["config"])
+    config = from_json(facts["config"])
     inputs, targets = asked[0] or config.data.inputs, asked[1]
-    names = Names(found.facts.get("columns"), found.facts.get("targets"))
+    names = Names(facts.get("columns"), facts.get("targets"))
 
     def opened() -> DataSet:
         data = Matched(spec, inputs, targets, names)
-        how = "classes" if found.facts["classes"] else "numbers"
+        how = "classes" if facts["classes"] else "numbers"
         data.settle(config.network.targets, config.network.output, how)
         check_against_network(data, config, "--data")
         return data
@@ -111,11 +111,23 @@ def _open_set(
     return data
 
 
-def _held_out(config: Config, comm: Communicator, stack: ExitStack) -> DataSet:
-    """The fold of the training set that a network was not trained on."""
-    _, found = open_sets(config, comm, stack)
-    assert found is not None
-    return found
+def open_asked(
+    spec: str | None, names: Asked, facts: dict[str, Any], comm: Communicator, stack: ExitStack
+) -> DataSet | None:
+    """The set to look at with a checkpoint of these facts: by default the run's validation set, or the fold that it left out.
+
+    None where the run has neither.  names: of the inputs and the targets, None for the config's.  Collective.
+    Raises InputError.
+    """
+    config = from_json(facts["config"])
+    there = config.data
+    inputs, targets = there.inputs, there.targets
+    spec = spec_of(spec, Path.cwd()) if spec else there.validation
+    if spec == there.validation:
+        inputs, targets = there.validation_inputs or inputs, there.validation_targets or targets
+    if spec:
+        return _open_set(spec, (names[0] or inputs, names[1] or targets), facts, comm, stack)
+    return open_sets(config, comm, stack)[1] if there.fold else None
 
 
 def evaluate(
@@ -132,21 +144,12 @@ def evaluate(
     """
     check_arithmetic(comm)
     found, config = load(place, comm, which, say)
-    there = config.data
-    inputs, targets = there.inputs, there.targets
-    if not spec or spec_of(spec, Path.cwd()) == there.validation:
-        inputs, targets = there.validation_inputs or inputs, there.validation_targets or targets
-    asked = names[0] or inputs, names[1] or targets
-    spec = spec_of(spec, Path.cwd()) if spec else there.validation
-    if not spec and not config.data.fold:
-        raise InputError(
-            f"{found.path}: its config names no data.validation; --data FILE.h5:/group says what to evaluate on"
-        )
     with ExitStack() as stack:
-        if spec:
-            data = _open_set(spec, asked, found, comm, stack)
-        else:
-            data = _held_out(config, comm, stack)
+        data = open_asked(spec, names, found.facts, comm, stack)
+        if data is None:
+            raise InputError(
+                f"{found.path}: its config names no data.validation; --data FILE.h5:/group says what to evaluate on"
+            )
         scan_all(config, comm, data)
         network = network_of(config)
         transform = transform_of(config.data, found.data)
@@ -195,7 +198,7 @@ def predict(
     on_rank_0(comm, lambda: check_output(out, overwrite, (".h5", ".hdf5"), kept))
     with ExitStack() as stack:
         place, called = set_of(spec, found.facts, out, comm, stack)
-        data = _open_set(place, (called or inputs, None), found, comm, stack)
+        data = _open_set(place, (called or inputs, None), found.facts, comm, stack)
         scan_all(config, comm, data)
         transform = transform_of(config.data, found.data)
         answers = np.dtype(np.float64) if transform.targets else found.v.dtype

@@ -144,7 +144,12 @@ def _sample(data: DataSet) -> tuple[np.ndarray, np.ndarray | None]:
 def constant_cost(
     network: Network, data: DataSet, transform: Transform, y: np.ndarray
 ) -> float | None:
-    """The mean cost of the best constant outputs for stored targets: their mean, or their median; None where none is finite."""
+    """The mean cost of the best constant outputs for stored targets: their mean, or their median; None where none is finite.
+
+    None too of gaussian-nll, whose costs may be negative, so that no part of one is a bound.
+    """
+    if network.cost == "gaussian-nll":
+        return None
     outputs = network.layers[-1]
     desired = transform.desired(data, y, outputs, np.float64)
     costs = []

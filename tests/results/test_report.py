@@ -83,6 +83,38 @@ def test_the_view_is_what_predict_gives(classes, numbers):
     assert view.wrong[0].row == worst.argmax() and view.wrong[0].by == worst.max()
 
 
+def test_the_view_of_a_network_that_tells_its_spread_is_of_its_means(tmp_path):
+    x, _ = rows(100)
+    write_set(tmp_path / "set.h5", train=(x, x[:, :2]), test=(x, x[:, :2]))
+    network = {"network.layers": [20, 8, 4], "network.output": "identity"}
+    run = trained(tmp_path, {**network, "network.cost": "gaussian-nll"})
+    view = looking.look(run, "best", None)
+    assert np.array_equal(view.a, distmlp.load(run).predict(x)[:, :2])
+    assert view.wrong[0].by == np.abs(view.a - x[:, :2]).max()
+
+
+def test_the_view_of_a_fold_is_of_the_rows_that_were_left_out(tmp_path):
+    write_set(tmp_path / "set.h5", train=rows(100))
+    run = trained(
+        tmp_path, {"data.validation": None, "data.folds": 5, "data.fold": 2, "data.fold_by": "rows"}
+    )
+    view = looking.look(run, "best", None)
+    assert view.rows == view.metrics.samples == 20
+
+
+def test_the_view_of_a_set_has_its_columns_by_name(tmp_path):
+    x, y = rows(100)
+    write_set(tmp_path / "set.h5", train=(x, y), test=(x[:, ::-1], y))
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        names = [f"c{i:02}" for i in range(20)]
+        file["train/x"].attrs["columns"], file["test/x"].attrs["columns"] = names, names[::-1]
+    run = trained(tmp_path)
+    view = looking.look(run, "best", None)
+    wrong = np.flatnonzero(distmlp.load(run).predict(x) != y)
+    assert {each.row for each in view.wrong} <= set(wrong.tolist())
+    assert len(view.wrong) == min(len(wrong), looking.MOST_WRONG)
+
+
 def test_a_run_without_epochs_is_refused(tmp_path):
     with pytest.raises(InputError, match="no epoch has ended"):
         plots.plot([tmp_path])
