@@ -43,7 +43,6 @@ static const struct kernels table = {
     .gradient_of_cost = cost_gradient,
     .update = update_part,
     .squares = sum_of_squares,
-    .inner = inner_product,
     .drop = drop_entries,
 #if BITS == 64
     .cost_values = cost_values,

@@ -91,11 +91,6 @@ function = _layers.function
 activate, chain_rule = _layers.activate, _layers.chain_rule
 cost_values, cost_gradient = _layers.cost_values, _layers.cost_gradient
 _updates: ModuleType = compiled or update_twins
-update, squares, inner, drop = (
-    _updates.update,
-    _updates.squares,
-    _updates.inner,
-    _updates.drop,
-)
+update, squares, drop = _updates.update, _updates.squares, _updates.drop
 normals, shuffle = (compiled or random_twins).normals, (compiled or random_twins).shuffle
 units, add_rows = (compiled or message_twins).units, (compiled or message_twins).add_rows

@@ -151,23 +151,6 @@ static PyObject *squares(PyObject *module, PyObject *const *given, Py_ssize_t co
     return finish_call(&call, fits, usage);
 }
 
-static PyObject *inner(PyObject *module, PyObject *const *given, Py_ssize_t count)
-{
-    static const char usage[] = "inner(x, y, out): floats (n,), twice, doubles (1,)";
-    struct call call;
-    (void)module;
-    if (!take_arguments(&call, given, count, "ffE", usage))
-        return NULL;
-    const struct argument *x = call.arguments, *y = x + 1, *out = x + 2;
-    const int fits = x->size == y->size && out->size == 1;
-    if (fits) {
-        const struct run run = begin_run((double)x->size);
-        *(double *)out->data = kernels_for(call.itemsize)->inner(x->data, y->data, x->size);
-        end_run(run);
-    }
-    return finish_call(&call, fits, usage);
-}
-
 static PyObject *drop(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {
     static const char usage[] = "drop(x, words, keep, scale, out): floats, 64-bit numbers, numbers, floats; four entries a word";
@@ -263,7 +246,6 @@ PyMethodDef function_functions[] = {
     ENTRY(cost_gradient, "cost_gradient(cost, a, y, out): ∂C/∂a of the output layer."),
     ENTRY(update, "update(rule, total, v, first, second, alpha, factors, ends, …): v and the optimizer's arrays take a step."),
     ENTRY(squares, "squares(total, ends, out): the sum of the squares of each part."),
-    ENTRY(inner, "inner(x, y, out): the sum of the products."),
     ENTRY(drop, "drop(x, words, keep, scale, out): entries that are chosen by random words become 0, the others are scaled."),
     ENTRY(normals, "normals(words, out): two words become two normal numbers."),
     ENTRY(shuffle, "shuffle(order, words, left): as many steps of a shuffle as there are words."),

@@ -47,7 +47,6 @@ struct kernels {
     void (*gradient_of_cost)(int cost, const void *a, const void *y, void *out, ptrdiff_t rows, ptrdiff_t n);
     void (*update)(const struct update_call *call);
     double (*squares)(const void *total, ptrdiff_t n, int floats);
-    double (*inner)(const void *x, const void *y, ptrdiff_t n);
     void (*drop)(const void *x, const uint64_t *words, int keep, double scale, void *out, ptrdiff_t n);
     void (*fma)(const void *x, const void *y, const void *c, void *out, ptrdiff_t n);
     void (*forward)(const void *w, const void *b, const void *below, void *a, void *z, ptrdiff_t S, ptrdiff_t n, ptrdiff_t m, int activation);

@@ -79,20 +79,20 @@ def _shaped(g: np.ndarray, v: np.ndarray, penalty: np.ndarray, clip: float) -> n
 def squares(total: np.ndarray, ends: np.ndarray, out: np.ndarray) -> None:
     """out, (p,) float64: Σ x² over each part of total, (k,), which ends, (p,), cut.
 
+    In float64, in lanes: lane i adds the squares i, i + 8, … of its part to +0 in order.
+
     Whole numbers are rounded to floats of their width first.
     """
     floats = {np.dtype(np.int32): np.float32, np.dtype(np.int64): np.float64}
     x = total.astype(floats.get(total.dtype, total.dtype))
     start = 0
     for part, end in enumerate(ends.tolist()):
-        inner(x[start:end], x[start:end], out[part : part + 1])
+        out[part] = _sum_of_squares(x[start:end])
         start = end
 
 
-@np.errstate(all="ignore")
-def inner(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
-    """out, (1,) float64: Σ x y in float64, in lanes: lane i adds the products i, i + 8, … to +0 in order."""
-    products = x.astype(np.float64) * y
+def _sum_of_squares(x: np.ndarray) -> float:
+    products = x.astype(np.float64) * x
     lanes = np.zeros(SUM_LANES)
     whole = len(products) // SUM_LANES * SUM_LANES
     for row in products[:whole].reshape(-1, SUM_LANES):
@@ -100,7 +100,7 @@ def inner(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
     lanes[: len(products) - whole] += products[whole:]
     while len(lanes) > 1:
         lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
-    out[0] = lanes[0]
+    return float(lanes[0])
 
 
 @np.errstate(all="ignore")

@@ -127,24 +127,23 @@ static void update_part(const struct update_call *c)
 /* Sums over v, in double whatever the numbers are, in the lanes of sums.h. */
 
 #define wide_lanes NAME(wide_lanes)
-#define add_products NAME(add_products)
+#define add_squares NAME(add_squares)
 #define sum_of_wide_lanes NAME(sum_of_wide_lanes)
 #define sum_of_squares NAME(sum_of_squares)
-#define inner_product NAME(inner_product)
 
 struct wide_lanes {
     double lane[SUM_LANES];
 };
 
-/* Adds x[i] y[i] to lane i modulo SUM_LANES; n entries. */
-INLINE void add_products(struct wide_lanes *sum, const real *x, const real *y, ptrdiff_t n)
+/* Adds x[i]² to lane i modulo SUM_LANES; n entries. */
+INLINE void add_squares(struct wide_lanes *sum, const real *x, ptrdiff_t n)
 {
     ptrdiff_t j = 0;
     for (; j + SUM_LANES <= n; j += SUM_LANES)
         for (int i = 0; i < SUM_LANES; i++)
-            sum->lane[i] += (double)x[j + i] * (double)y[j + i];
+            sum->lane[i] += (double)x[j + i] * (double)x[j + i];
     for (ptrdiff_t i = 0; j + i < n; i++)
-        sum->lane[i] += (double)x[j + i] * (double)y[j + i];
+        sum->lane[i] += (double)x[j + i] * (double)x[j + i];
 }
 
 INLINE double sum_of_wide_lanes(const struct wide_lanes *sum)
@@ -159,22 +158,14 @@ static double sum_of_squares(const void *total, ptrdiff_t n, int floats)
     enum { PIECE = 128 };
     struct wide_lanes sum = {{0}};
     if (floats)
-        add_products(&sum, total, total, n);
+        add_squares(&sum, total, n);
     else
         for (ptrdiff_t j = 0; j < n; j += PIECE) {
             real numbers[PIECE];
             const ptrdiff_t count = n - j < PIECE ? n - j : PIECE;
             for (ptrdiff_t i = 0; i < count; i++)
                 numbers[i] = (real)((const whole *)total)[j + i];
-            add_products(&sum, numbers, numbers, count);
+            add_squares(&sum, numbers, count);
         }
-    return sum_of_wide_lanes(&sum);
-}
-
-/* Σ x y. */
-static double inner_product(const void *x, const void *y, ptrdiff_t n)
-{
-    struct wide_lanes sum = {{0}};
-    add_products(&sum, x, y, n);
     return sum_of_wide_lanes(&sum);
 }
