@@ -8,16 +8,18 @@ from small_runs import DIGESTS
 
 #: The marks that a folder gives to all of its tests, and a fixture to those that use it.
 OF_FOLDERS = {
-    "faults": ["faults"],
-    "slurm": ["slurm", "root"],
+    "faults": ["faults", "alone"],
+    "slurm": ["slurm", "root", "alone"],
     "collective": ["mpi"],
-    "machines": ["slow"],
+    "machines": ["slow", "alone"],
+    "packaging": ["alone"],
 }
-OF_FIXTURES = {"mpis": ["mpi"], "hosts": ["root"], "mounted": ["root"], "mounting": ["root"]}
-
-
-#: Folders whose modules share what takes minutes to make; where two modules run side by side, these do not.
-SHARE_WHAT_THEY_MAKE = {"machines", "packaging"}
+OF_FIXTURES = {
+    "mpis": ["mpi"],
+    "hosts": ["root", "alone"],
+    "mounted": ["root", "alone"],
+    "mounting": ["root", "alone"],
+}
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -27,12 +29,8 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items):
     for item in items:
-        folder = item.path.parent.name
-        group = folder if folder in SHARE_WHAT_THEY_MAKE else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
         marks = set()
         for folder in item.path.parts:
             marks.update(OF_FOLDERS.get(folder, ()))
