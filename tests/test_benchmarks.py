@@ -69,7 +69,7 @@ def test_step(tmp_path):
     ]
     assert all(re.fullmatch(NUMBERS, row["µs/step"]) for row in times)
     assert [bool(row["exact/float"]) for row in times] == [True, False, True, False]
-    assert all(share(row["GEMM"]) > 0 for row in shares)
+    assert all(share(row["products"]) > 0 for row in shares)
     assert [share(row["sum"]) > 0 for row in shares] == [True] * 4
     for row in shares:
         parts = [

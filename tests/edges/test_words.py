@@ -149,8 +149,13 @@ def test_nobody_has_to_listen(tmp_path):
 def test_a_terminal_that_closes_leaves_a_checkpoint(tmp_path):
     write_set(tmp_path / "set.h5")
     config = write_config(tmp_path / "config.toml", {"training.epochs": 10**6})
-    with started(None, 1, ["-m", "distmlp", "train", config]) as running:
-        running.until(lambda: (tmp_path / "run" / "log.jsonl").exists())
-        running.process.send_signal(signal.SIGHUP)
-        done = running.wait(SECONDS)
+    # where the tests themselves are run by nohup, what they start would not hear it
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with started(None, 1, ["-m", "distmlp", "train", config]) as running:
+            running.until(lambda: (tmp_path / "run" / "log.jsonl").exists())
+            running.process.send_signal(signal.SIGHUP)
+            done = running.wait(SECONDS)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert done.status == 75 and steps(tmp_path / "run")

@@ -51,8 +51,14 @@ def best_of(directory):
     return min(lawful(directory), key=lambda record: record["validation_cost"])
 
 
-def test_the_best_is_kept_beside_the_newest_and_taken(place):
-    result = run(place, "all")
+@pytest.fixture(scope="module")
+def whole(place):
+    """The run of all epochs, in the directory "all"."""
+    return run(place, "all")
+
+
+def test_the_best_is_kept_beside_the_newest_and_taken(place, whole):
+    result = whole
     assert (result.complete, result.reason) == (True, "epochs")
     best = best_of(place / "all")
     assert 2 < best["epoch"] < 50
@@ -74,7 +80,7 @@ def test_the_best_is_kept_beside_the_newest_and_taken(place):
         scoring.inspect(place / "all", "7")
 
 
-def test_it_is_kept_where_writing_is_slow_and_seldom(place, monkeypatch):
+def test_it_is_kept_where_writing_is_slow_and_seldom(place, whole, monkeypatch):
     write = checkpoint.write
 
     def slowly(*what, **more):
@@ -91,7 +97,7 @@ def test_it_is_kept_where_writing_is_slow_and_seldom(place, monkeypatch):
         assert lawful(place / name) == lawful(place / "all")
 
 
-def test_patience_ends_the_run_on_every_rank_alike_and_after_a_resume(place):
+def test_patience_ends_the_run_on_every_rank_alike_and_after_a_resume(place, whole):
     changes = {"training.patience": 5}
     result = run(place, "patient", changes=changes)
     best = best_of(place / "all")
