@@ -60,9 +60,12 @@ class Lock:
 
     def check(self) -> None:
         """Raises OSError where the directory was removed, or stands no more under its path."""
-        if self._handle is not None and not self._is_still(self._handle):
-            words = "it was removed or replaced while this run was at work"
-            raise OSError(errno.ESTALE, words, str(self._directory))
+        if self._handle is None or self._is_still(self._handle):
+            return
+        if not self._directory.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._directory))
+        words = "it was removed or replaced while this run was at work"
+        raise OSError(errno.ESTALE, words, str(self._directory))
 
     def release(self) -> None:
         """Lets go of the lock, if this process has it."""
