@@ -107,6 +107,12 @@ class Grid:
         """Whether sums whose Σ T_i is these units fit."""
         return max(units) < 2**ROOM_BITS
 
+    def coarser(self) -> "Grid | None":
+        """The grid with no unit below 1, on which nothing overflows that is finite; None where this is such a one."""
+        if max(self.exponents) <= 0:
+            return None
+        return Grid([min(e, 0) for e in self.exponents], self.dtype)
+
     def next(self, units: list[int]) -> "Grid":
         """The grid of the next step: at once as coarse as this step's Σ T_i asks, and finer by one bit at most."""
         finer = [min(ROOM_BITS - HEADROOM - n.bit_length(), 1) for n in units]

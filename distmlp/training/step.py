@@ -84,11 +84,25 @@ class Step:
             ones = exact.Grid([0] * len(self.network.layout.slices), self.dtype)
             seen = self._gradient.add_up(w, b, batches, ones, self.message, state.step)
             grid = self._fitting_grid(ones, seen)
+        again = False
         while True:
             seen = self._gradient.add_up(w, b, batches, grid, self.message, state.step)
             self._fill_header(seen, grid, stop, save)
             self.comm.add_up(self._addends)
-            self._check_finite()
+            try:
+                self._check_finite()
+            except exact.NotFinite as error:
+                # After zeros the unit is so fine that δ overflows in it, where the gradient does not.
+                coarse = None if grid is None or again else grid.coarser()
+                if coarse is None:
+                    raise
+                again = True
+                seen = self._gradient.add_up(w, b, batches, coarse, self.message, state.step)
+                try:
+                    grid = self._fitting_grid(coarse, seen)
+                except exact.NotFinite:
+                    raise error from None
+                continue
             if grid is None or grid.holds(self.total.units.tolist()):
                 return grid
             grid = self._fitting_grid(grid, seen)

@@ -112,3 +112,19 @@ def test_integers_that_the_scale_makes_infinite_are_found_with_their_row(tmp_pat
         InputError, match="row 33: its inputs hold a NaN or an infinity, or become one"
     ):
         train(config_in(tmp_path, {"data.scale": 1e34}), SingleProcess())
+
+
+def test_large_inputs_after_zeros_are_no_divergence(tmp_path):
+    """The unit that zeros leave is so fine that finite gradients overflow in it."""
+    x, y = np.zeros((200, 20), np.float32), rows(200)[1]
+    x[57] = 1e22
+    write_set(tmp_path / "set.h5", train=(x, y), test=(x, y))
+    changes = {
+        "network.layers": [20, 5],
+        "optimizer.name": "adam",
+        "optimizer.learning_rate": 0.01,
+        "data.validation": None,
+    }
+    for reduction in ("exact", "float"):
+        run = {"reduction": reduction, "run.directory": str(tmp_path / reduction)}
+        assert train(config_in(tmp_path, {**changes, **run}), SingleProcess()).complete
