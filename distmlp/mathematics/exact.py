@@ -107,10 +107,13 @@ class Grid:
         """Whether sums whose Σ T_i is these units fit."""
         return max(units) < 2**ROOM_BITS
 
-    def coarser(self) -> "Grid | None":
-        """The grid with no unit below 1, on which nothing overflows that is finite; None where this is such a one."""
-        if max(self.exponents) <= 0:
-            return None
+    @property
+    def is_fine(self) -> bool:
+        """Whether a unit is below 1, so that a finite number may overflow in it."""
+        return max(self.exponents) > 0
+
+    def coarser(self) -> "Grid":
+        """The grid with no unit below 1."""
         return Grid([min(e, 0) for e in self.exponents], self.dtype)
 
     def next(self, units: list[int]) -> "Grid":

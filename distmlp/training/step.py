@@ -89,20 +89,13 @@ class Step:
             seen = self._gradient.add_up(w, b, batches, grid, self.message, state.step)
             self._fill_header(seen, grid, stop, save)
             self.comm.add_up(self._addends)
-            try:
-                self._check_finite()
-            except exact.NotFinite as error:
+            if self.total.alarms[0] and grid is not None and not again and grid.is_fine:
                 # After zeros the unit is so fine that δ overflows in it, where the gradient does not.
-                coarse = None if grid is None or again else grid.coarser()
-                if coarse is None:
-                    raise
-                again = True
+                again, coarse = True, grid.coarser()
                 seen = self._gradient.add_up(w, b, batches, coarse, self.message, state.step)
-                try:
-                    grid = self._fitting_grid(coarse, seen)
-                except exact.NotFinite:
-                    raise error from None
+                grid = self._fitting_grid(coarse, seen)
                 continue
+            self._check_finite()
             if grid is None or grid.holds(self.total.units.tolist()):
                 return grid
             grid = self._fitting_grid(grid, seen)
