@@ -7,7 +7,7 @@ from example import tables, write_set
 from distmlp.config.reading import from_tables
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.training.preparation import prepare
-from distmlp.training.reporting import Silent
+from distmlp.training.reporting import LogOnly, Silent
 
 
 class Heard(Silent):
@@ -33,6 +33,13 @@ class Heard(Silent):
 
     def close(self):
         self.said.append(("close",))
+
+
+class Quiet(LogOnly):
+    """Writes the log; warnings are not what is tested."""
+
+    def warn(self, text):
+        pass
 
 
 def config_in(place, changes={}):

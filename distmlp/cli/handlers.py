@@ -49,6 +49,8 @@ _ENDS = {
     "patience": "no epoch was better for training.patience epochs",
     "stop rule": "the cost changed by less than training.epsilon",
     "until": "the step asked for",
+    "converged": "no entry of the gradient is above optimizer.tolerance",
+    "line search": "no step along the gradient makes the cost smaller, to the precision of the dtype",
 }
 
 

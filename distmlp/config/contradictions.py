@@ -13,7 +13,16 @@ _BELONGS_TO = {
     "beta1": ("adam", "adamw", "nadam"),
     "beta2": ("adam", "adamw", "nadam"),
     "rho": ("rmsprop",),
+    "memory": ("lbfgs",),
+    "tolerance": ("lbfgs",),
 }
+
+#: What changes the function from one evaluation to the next, or has no slope, or is no part of it: no line search can follow it.
+_NOT_SEARCHED = (
+    *("regularization.l1", "regularization.weight_decay", "regularization.dropout"),
+    *("regularization.input_dropout", "regularization.clip_norm", "regularization.clip_value"),
+    "regularization.average",
+)
 
 
 def check_together(config: Config, where: str) -> None:
@@ -21,6 +30,7 @@ def check_together(config: Config, where: str) -> None:
     _check_network(config, where)
     _check_training(config, where)
     _check_optimizer(config, where)
+    _check_line_search(config, where)
     _check_regularization(config, where)
     _check_scaling(config, where)
     _check_folds(config.data, where)
@@ -111,6 +121,37 @@ def _check_optimizer(config: Config, where: str) -> None:
             f'{where}: optimizer.name is "adamw", which is adam with a decay of the weights, but '
             "regularization.weight_decay is 0: expected a number above 0, such as 0.01"
         )
+
+
+def _check_line_search(config: Config, where: str) -> None:
+    """What lbfgs cannot go with."""
+    if config.optimizer.name != "lbfgs":
+        return
+    begins = f'{where}: optimizer.name is "lbfgs"'
+    batch_size = config.training.batch_size
+    if batch_size != "all":
+        raise InputError(
+            f"{begins}, whose line search needs the cost of the whole set, but training.batch_size is {batch_size}: "
+            'expected "all"'
+        )
+    if config.optimizer.schedule != "constant":
+        raise InputError(
+            f'{begins}, whose line search finds the length of each step, but optimizer.schedule is "{config.optimizer.schedule}": '
+            'expected "constant"'
+        )
+    if config.training.epsilon:
+        raise InputError(
+            f"{begins}, which evaluates several points a step, but training.epsilon is {config.training.epsilon}: "
+            "optimizer.tolerance says when it ends"
+        )
+    for key in _NOT_SEARCHED:
+        section, name = key.split(".")
+        value = getattr(getattr(config, section), name)
+        if value:
+            raise InputError(
+                f"{begins}, whose line search needs a smooth cost that stays the same, but {key} is {value}: "
+                "expected 0; regularization.l2 goes with it"
+            )
 
 
 def _check_regularization(config: Config, where: str) -> None:

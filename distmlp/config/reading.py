@@ -105,6 +105,8 @@ def from_tables(
         table = tables.get(name, {})
         if not isinstance(table, dict):
             raise InputError(f"{where}: {name} is {_toml(table)}, but expected a section [{name}]")
+        if name == "optimizer" and table.get("name") == "lbfgs":
+            table = {"learning_rate": 1.0, **table}  # a quasi-Newton step has its own length
         declared = {f.name: f for f in fields(cls)}
         sections[name] = _fill(cls, where, f"{name}.", table, declared, overrides)
     top = {name: value for name, value in tables.items() if name not in _SECTIONS}

@@ -17,7 +17,7 @@ ACTIVATIONS = (
     *("leaky-relu", "elu", "gelu", "silu"),
 )
 COSTS = ("mse", "cross-entropy", "mae", "huber", "log-cosh", "gaussian-nll", "hinge")
-OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "lbfgs")
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,8 @@ class OptimizerConfig:
     beta2: float = keys.number(0.999, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
     rho: float = keys.number(0.99, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
     epsilon: float = keys.number(1e-8, "a number above 0", lambda x: x > 0)
+    memory: int = keys.count(10)
+    tolerance: float = keys.number(1e-5, "a number of at least 0", lambda x: x >= 0)
 
 
 @dataclass(frozen=True)

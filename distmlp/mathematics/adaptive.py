@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distmlp.kernels.numbers import Rule
-from distmlp.mathematics.optimizers import Mean, WithoutScalars, update
+from distmlp.mathematics.optimizers import Mean, OneStep, WithoutScalars, update
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ _NADAM_DECAY = 0.9998367253526753
 
 
 @dataclass(frozen=True)
-class NAdam:
+class NAdam(OneStep):
     """Adam with Nesterov's look-ahead (Dozat, 2016), its momentum growing with the step t as in his report:
 
         μ_t = β₁ (1 − ½ 0.96^(0.004 t)),    Π_t = μ_1 … μ_t

@@ -22,7 +22,7 @@ class Mean:
 
     total: (k,), whole numbers as wide as v's dtype, or floats of it.  factors: (p,) float64.  ends: (p,)
     int64, each part's end.  penalties: (p, 3) float64, λ₂, λ₁ and αλ of each part, or None; clip: what ∇C is cut to.
-    penalties.py tells what is made of these.
+    penalties.py tells what is made of these.  cost: C, for an optimizer that needs it.
     """
 
     total: np.ndarray
@@ -30,6 +30,7 @@ class Mean:
     ends: np.ndarray
     penalties: np.ndarray | None = None
     clip: float = math.inf
+    cost: float = math.nan
 
 
 class Optimizer(Protocol):
@@ -43,6 +44,18 @@ class Optimizer(Protocol):
     def scalars(self) -> dict[str, float]:
         """The state scalars before the first step."""
 
+    @property
+    def needs_cost(self) -> bool:
+        """Whether a mean must come with its cost."""
+
+    def point(
+        self, v: np.ndarray, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, float]
+    ) -> np.ndarray:
+        """Where C and ∇C are to be evaluated next, (k,)."""
+
+    def reason_to_end(self, scalars: Mapping[str, float]) -> str:
+        """Why there is nothing more to do; "" where there is."""
+
     def advance(self, scalars: dict[str, float]) -> None:
         """Steps the scalars."""
 
@@ -51,13 +64,32 @@ class Optimizer(Protocol):
         v: np.ndarray,
         mean: Mean,
         arrays: Mapping[str, np.ndarray],
-        scalars: Mapping[str, float],
+        scalars: dict[str, float],
         alpha: float,
     ) -> None:
         """Changes v, (k,), and the arrays in place."""
 
 
-class WithoutScalars:
+class OneStep:
+    """An optimizer that changes v in each step, by ∇C at v alone, and never comes to an end."""
+
+    @property
+    def needs_cost(self) -> bool:
+        """Whether a mean must come with its cost."""
+        return False
+
+    def point(
+        self, v: np.ndarray, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, float]
+    ) -> np.ndarray:
+        """Where C and ∇C are to be evaluated next: v."""
+        return v
+
+    def reason_to_end(self, scalars: Mapping[str, float]) -> str:
+        """Why there is nothing more to do: there always is."""
+        return ""
+
+
+class WithoutScalars(OneStep):
     """An optimizer whose only state are its arrays."""
 
     @property
@@ -118,7 +150,7 @@ class SGD(WithoutScalars):
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(OneStep):
     """Adam (Kingma and Ba, arXiv:1412.6980, algorithm 1); its moments are `mean` and `square` here:
 
         mean'   = β₁ mean   + (1 − β₁) ∇C

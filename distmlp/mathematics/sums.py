@@ -1,4 +1,6 @@
-"""Exact sums of float64, column by column: no order of the additions, and no way to share them out, changes one.
+"""Sums of the same bits everywhere: exact ones of float64, column by column, and Σ x y in a fixed order.
+
+No order of the additions, and no way to share them out, changes an exact one.
 
 A finite float64 is a whole number of 2^-1126.  A sum is kept as 16-bit limbs of such whole numbers, in int64 that
 have room to spare, so that sums of several ranks are added limb by limb.
@@ -72,6 +74,22 @@ def squares(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     high = x * x
     low = ((upper * upper - high) + 2.0 * (upper * lower)) + lower * lower
     return high, low
+
+
+def dot(x: np.ndarray, y: np.ndarray) -> float:
+    """Σ x y in float64, in an order that follows from the length alone: the second half is added to the first, again and again.
+
+    x, y: (k,), k at least 1.
+
+    >>> dot(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
+    32.0
+    """
+    products = np.multiply(x, y, dtype=np.float64)
+    while len(products) > 1:
+        half = -(-len(products) // 2)
+        products[: len(products) - half] += products[half:]
+        products = products[:half]
+    return float(products[0])
 
 
 def rounded(total: Fraction) -> float:

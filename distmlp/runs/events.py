@@ -6,7 +6,7 @@ began      step, last_step, ranks, kernels, environment (hosts and their ranks, 
            from this one on
 lost       who (words, such as one for each lost rank), ranks (that go on), step (null: before the first)
 stopped    step, reason (signal, time limit): the run was asked to stop, and its last checkpoint is written
-complete   step, reason (epochs, patience, stop rule, until): finished.json is there
+complete   step, reason (epochs, patience, stop rule, until, converged, line search): finished.json is there
 doubt      step, words: the training may come to nothing, and why
 failed     rank, words, place (such as "step 31", or null), status (exit status): the run ends without its end
 

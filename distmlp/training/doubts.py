@@ -33,11 +33,13 @@ _SATURATED = 0.995
 class Doubts:
     """What has been said of a run so far.
 
-    constant: the cost of the best constant prediction, None where it is not known.  seen: (step, cost, digest of v) of the
+    constant: the cost of the best constant prediction, None where it is not known.  searches: a line search finds the length
+    of each step, so an epoch may leave v as it is, and no rate is to blame.  seen: (step, cost, digest of v) of the
     epochs so far.  told: each doubt, by what it is about.
     """
 
     constant: float | None
+    searches: bool = False
     seen: list[tuple[int, float, str]] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
 
@@ -46,8 +48,9 @@ class Doubts:
         before = len(self.told)
         # where a run has gone back, epochs come a second time
         self.seen = [seen for seen in self.seen if seen[0] < record["step"]]
-        self._look_for_growth(record)
-        self._look_for_a_rate_that_does_nothing(record)
+        if not self.searches:
+            self._look_for_growth(record)
+            self._look_for_a_rate_that_does_nothing(record)
         self.note(record)
         return list(self.told.values())[before:]
 
@@ -118,7 +121,7 @@ def first_doubts(run: Prepared, state: State) -> tuple[Doubts, list[str]]:
     def looked() -> tuple[Doubts, list[str]]:
         x, y = _sample(run.data)
         constant = constant_cost(run.network, run.data, run.transform, y) if y is not None else None
-        doubts = Doubts(constant)
+        doubts = Doubts(constant, run.optimizer.needs_cost)
         for record in read_records(run.directory.log):
             known = isinstance(record.get("cost"), float) and "v_sha256" in record
             if known and record["step"] <= state.step:

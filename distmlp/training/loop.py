@@ -38,8 +38,8 @@ from distmlp.training.watch import watch_over, within
 class Result:
     """How a training ended.
 
-    complete: False where it was asked to stop.  reason: why it ended: "epochs", "patience", "stop rule" or "until" where
-    it is complete, else "signal" or "time limit".  v: (k,), equal on every rank.  checkpoint: the last
+    complete: False where it was asked to stop.  reason: why it ended: "epochs", "patience", "stop rule", "until", or lbfgs's
+    "converged" or "line search" where it is complete, else "signal" or "time limit".  v: (k,), equal on every rank.  checkpoint: the last
     one written, or found.  record: the last epoch's line of the log, also of an epoch that an earlier call
     ended; None where none has ended, or the log has lost it.  shown: what the epochs have shown, such as which was the best.
     """
@@ -271,6 +271,9 @@ class Loop:
 def reason_to_end(run: Prepared, state: State) -> str:
     """Why the run is complete in this state; "" where it is not.  Equal on every rank."""
     training = run.config.training
+    minimized = run.optimizer.reason_to_end(state.scalars)
+    if minimized:
+        return minimized
     if meets_stop_rule(state, run.steps_per_epoch, training.epsilon):
         return "stop rule"
     if training.patience and state.is_settled and state.shown.patience.waited >= training.patience:

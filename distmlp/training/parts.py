@@ -5,6 +5,7 @@ import numpy as np
 from distmlp.config.sections import Config
 from distmlp.mathematics.adaptive import Adagrad, NAdam, RMSprop
 from distmlp.mathematics.dropout import Dropout
+from distmlp.mathematics.lbfgs import LBFGS
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam, Optimizer
 from distmlp.mathematics.penalties import Shaping
@@ -25,6 +26,8 @@ def optimizer_of(config: Config) -> Optimizer:
             return RMSprop(o.rho, o.epsilon)
         case "adagrad":
             return Adagrad(o.epsilon)
+        case "lbfgs":
+            return LBFGS(o.memory, o.tolerance)
         case "nadam":
             return NAdam(o.beta1, o.beta2, o.epsilon)
         case _:  # adam, or adamw, which has its decay from the shaping

@@ -8,6 +8,7 @@ the optimizer and the grid as they were on every rank.
 
 import functools
 import zlib
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -77,7 +78,7 @@ class Step:
         batches: this rank's, none where it is idle.  stop, save: this rank asks all to stop (ASKED or
         TIME_IS_UP), or for a checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
         """
-        w, b = self._views(state.v)
+        w, b = self._views(self.optimizer.point(state.v, state.arrays, state.scalars))
         grid = state.grid
         if self.exactly and grid is None:
             # The first step: no step before it tells how large its gradients are.
@@ -111,6 +112,8 @@ class Step:
         self.optimizer.advance(state.scalars)
         # notes: grad C = 1/t sum grad C_i
         mean = Mean(total.gradient, np.array([1.0 / (t * unit) for unit in units]), self._ends)
+        if self.optimizer.needs_cost:
+            mean = replace(mean, cost=exact.mean_cost(total.totals))
         if self._shaping is not None:
             mean = self._shaping.shaped(mean, self.network.layout, alpha)
         self.optimizer.update(state.v, mean, state.arrays, state.scalars, alpha)

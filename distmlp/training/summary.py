@@ -49,7 +49,7 @@ def start_of(run: Prepared, state: State) -> Rows:
             f"{micro.batch_size:,} samples in {_many(micro.count, 'micro-batch', 'es')} of "
             f"{micro.micro_batch_size}; {_many(run.steps_per_epoch, 'step')} an epoch",
         ),
-        ("training", f"{_many(t.epochs, 'epoch')} of {o.name}, learning rate {o.learning_rate:g}"),
+        ("training", f"{_many(t.epochs, 'epoch')} of {o.name}, {_lengths_of_steps(run)}"),
         (
             "arithmetic",
             f"definition {arithmetic.DEFINITION}, kernels {kernels.name()}, {c.reduction} sums",
@@ -59,6 +59,13 @@ def start_of(run: Prepared, state: State) -> Rows:
     if state.step:
         rows.append(("begins", f"after step {state.step:,} of {run.last_step:,}"))
     return rows
+
+
+def _lengths_of_steps(run: Prepared) -> str:
+    o = run.config.optimizer
+    if run.optimizer.needs_cost:
+        return f"an evaluation each, until no entry of the gradient is above {o.tolerance:g}"
+    return f"learning rate {o.learning_rate:g}"
 
 
 def environment(comm: Communicator) -> dict[str, Any]:

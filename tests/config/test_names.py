@@ -6,7 +6,7 @@ import pytest
 
 from distmlp.config import keys, reading, sections
 from distmlp.errors import InputError
-from distmlp.mathematics import adaptive, optimizers
+from distmlp.mathematics import adaptive, lbfgs, optimizers
 from distmlp.mathematics.activations import ACTIVATIONS
 from distmlp.mathematics.costs import COSTS
 from distmlp.mathematics.initializers import INITIALIZERS
@@ -61,7 +61,11 @@ def test_every_optimizer_of_a_config_is_one_that_training_makes():
                         {
                             **tables(),
                             "optimizer": {"name": name, "learning_rate": 1.0},
-                            "regularization": {"weight_decay": 0.01},
+                            **(
+                                {"training": {"batch_size": "all"}}
+                                if name == "lbfgs"
+                                else {"regularization": {"weight_decay": 0.01}}
+                            ),
                         }
                     )
                 )
@@ -73,6 +77,7 @@ def test_every_optimizer_of_a_config_is_one_that_training_makes():
         adaptive.RMSprop,
         adaptive.Adagrad,
         adaptive.NAdam,
+        lbfgs.LBFGS,
     }
 
 
