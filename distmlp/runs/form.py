@@ -201,6 +201,7 @@ _FORM: dict[str, Callable[[Any], bool]] = {
         isinstance(x, dict)
         and isinstance(x.get("metric"), str)
         and all(_is_tracked(x.get(name)) for name in ("best", "patience"))
+        and _counts(x.get("longest", 0))
     ),
     "classes": lambda x: isinstance(x, bool),
     "columns": _are_names,

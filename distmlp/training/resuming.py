@@ -112,6 +112,7 @@ def _to_resume(run: Prepared, resume: str) -> Checkpoint | None:
         run.report.warn(f"{words}; taking the newest good one")
     if found is not None:
         _check_fits(run, found)
+        _check_patience(run, found)
         _check_not_beyond(run, found)
         run.report.say(f"resuming from {found.path} (step {found.facts['step']})")
     return found
@@ -151,19 +152,41 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
 def _check_not_beyond(run: Prepared, found: Checkpoint) -> None:
     """InputError where the config ends the training before a checkpoint's step: its v is not the config's."""
     facts, training = found.facts, run.config.training
-    changes = [facts.get("least_change")]
+    shown = progress_of(facts.get("shown"), run.metric)
+    changes, waits = [facts.get("least_change")], [shown.longest]
     if facts["step"] % run.steps_per_epoch:
         changes.append(facts["last_change"])
+        waits.append(shown.patience.waited)
     ends = None
     if facts["step"] > run.last_step:
         ends = f"training.epochs = {training.epochs} ends at step {run.last_step}"
     elif any(change is not None and change < training.epsilon for change in changes):
         ends = f"training.epsilon = {training.epsilon} ends in an earlier epoch"
+    elif training.patience and max(waits) >= training.patience:
+        ends = f"training.patience = {training.patience} ends in an earlier epoch"
     if ends:
         raise InputError(
             f"{found.path}: the run has come to step {facts['step']}, but {ends}, with a different v; "
             "--resume CHECKPOINT goes back to an earlier one, --resume never begins anew"
         )
+
+
+def _check_patience(run: Prepared, found: Checkpoint) -> None:
+    """InputError where patience would go on counting what a checkpoint has counted by a different rule."""
+    training, shown = run.config.training, found.facts.get("shown")
+    if not training.patience or not shown or found.facts["last_cost"] is None:
+        return
+    then = from_json(found.facts["config"]).training
+    for key, old, new in (
+        ("monitor", shown["metric"] or "none", run.metric),
+        ("least_improvement", then.least_improvement, training.least_improvement),
+    ):
+        if old != new:
+            raise InputError(
+                f"{found.path}: the checkpoint was made with training.{key} = {old}, but the config has {new}, and "
+                f"training.patience = {training.patience} ends the run by it; a resumed run must have the same, "
+                "--resume never begins anew"
+            )
 
 
 def _check_data(run: Prepared, found: Checkpoint) -> None:

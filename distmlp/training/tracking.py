@@ -43,12 +43,14 @@ class Progress:
     """What the epochs so far have shown.
 
     metric: the name in the records, "" where none is watched.  best: of all epochs.  patience: the same, where an
-    improvement must be of some size to count.
+    improvement must be of some size to count.  longest: the most epochs that had been waited for one at the end of an epoch
+    before the last.
     """
 
     metric: str = ""
     best: Tracked = field(default_factory=Tracked)
     patience: Tracked = field(default_factory=Tracked)
+    longest: int = 0
 
     def after(self, record: dict, least: float) -> "Progress":
         """The progress once an epoch is on record; least: the improvement that patience waits for."""
@@ -63,6 +65,7 @@ class Progress:
             self.metric,
             self.best.after(value, step, 0.0, higher),
             self.patience.after(value, step, least, higher),
+            max(self.longest, self.patience.waited),
         )
 
     def facts(self) -> dict:
@@ -71,6 +74,7 @@ class Progress:
             "metric": self.metric,
             "best": [self.best.value, self.best.step, self.best.waited],
             "patience": [self.patience.value, self.patience.step, self.patience.waited],
+            "longest": self.longest,
         }
 
 
@@ -78,4 +82,7 @@ def progress_of(facts: dict | None, metric: str) -> Progress:
     """The progress that a checkpoint keeps; a new one where it kept none, or watched a different metric."""
     if facts is None or facts["metric"] != metric:
         return Progress(metric)
-    return Progress(metric, Tracked(*facts["best"]), Tracked(*facts["patience"]))
+    patience = Tracked(*facts["patience"])
+    # Checkpoints of before it was kept are known to have waited for the last improvement only.
+    longest = facts.get("longest", max(0, patience.waited - 1))
+    return Progress(metric, Tracked(*facts["best"]), patience, longest)

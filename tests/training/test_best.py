@@ -47,6 +47,12 @@ def run(place, name, size=1, changes={}, **more):
     return found[0]
 
 
+def run_alone(place, name, changes, **more):
+    """The same in one process, which raises."""
+    changes = {**OVERFITS, "run.directory": str(place / name), **changes}
+    return train(config_in(place, changes), SingleProcess(), report=LogOnly(), **more)
+
+
 def best_of(directory):
     return min(lawful(directory), key=lambda record: record["validation_cost"])
 
@@ -112,6 +118,38 @@ def test_patience_ends_the_run_on_every_rank_alike_and_after_a_resume(place, who
     assert run(place, "resumed", 2, {"training.patience": 6}).step == result.step + 2
     found, _ = checkpoint.find(place / "resumed", "best")
     assert found.facts["step"] == best["step"]
+
+
+def test_less_patience_than_was_had_is_refused(place, whole):
+    """It would have ended the run before, with a different v; where it goes back, it ends there."""
+    best = best_of(place / "all")["step"]
+    changes = {"training.patience": 5, "run.keep": 100}
+    straight = run(place, "less", changes={**changes, "training.patience": 3})
+    assert straight.step == best + 3 * 2
+    run(place, "more", changes=changes)
+    fewer = {**changes, "training.patience": 3}
+    with pytest.raises(InputError, match=r"training\.patience = 3 ends in an earlier epoch"):
+        run_alone(place, "more", fewer)
+    back = place / "more" / "checkpoints" / f"step-{best + 2:09d}.h5"
+    gone_back = run(place, "more", changes=fewer, resume=str(back))
+    assert (gone_back.step, gone_back.v_sha256) == (straight.step, straight.v_sha256)
+    # within an epoch too: the one before had ended already
+    run(place, "within", changes=changes, until=best + 3 * 2 + 1)
+    with pytest.raises(InputError, match=r"training\.patience = 3 ends in an earlier epoch"):
+        run_alone(place, "within", fewer)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"training.monitor": "cost"}, r"training\.monitor = validation_cost, .* has cost"),
+        ({"training.least_improvement": 0.5}, r"least_improvement = 0\.0, .* has 0\.5"),
+    ],
+)
+def test_patience_counts_on_by_the_same_rule_or_not_at_all(change, words, place, whole):
+    with pytest.raises(InputError, match=words):
+        run_alone(place, "all", {"training.patience": 59, **change})
+    assert run_alone(place, "all", change).v_sha256 == whole.v_sha256  # without patience it is free
 
 
 def test_patience_may_wait_for_more_than_any_improvement(place):

@@ -59,3 +59,14 @@ def test_a_checkpoint_keeps_it_for_the_same_metric():
     assert progress_of(facts, "cost") == found
     assert progress_of(facts, "accuracy") == Progress("accuracy")
     assert progress_of(None, "cost") == Progress("cost")
+
+
+def test_the_longest_wait_before_the_last_epoch():
+    found, waits = Progress("cost"), []
+    for step, cost in enumerate([3.0, 4.0, 4.0, 2.0, 5.0]):
+        found = found.after({"step": step, "cost": cost}, 0.0)
+        waits.append((found.patience.waited, found.longest))
+    assert waits == [(0, 0), (1, 0), (2, 1), (0, 2), (1, 2)]
+    facts = found.facts()
+    del facts["longest"]  # as before it was kept
+    assert progress_of(facts, "cost").longest == 0
