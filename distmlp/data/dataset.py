@@ -35,7 +35,8 @@ class DataSet:
 
     rows: n.  width: d.  classes: whether the targets are (n,) integers, or `settle` has made classes of them.  outputs: k
     of (n, k) targets, 1 for (n,) floats, None for classes.  parts: the columns of each dataset.
-    file_chunk_rows: rows of an HDF5 chunk of the inputs, 0 where the file has no chunks.
+    file_chunk_rows: rows of an HDF5 chunk of the inputs, 0 where the file has no chunks.  is_shared: whether it is held in
+    memory of several ranks together.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class DataSet:
         self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
         self.input_dtype = self._x.dtype
         self._held: tuple[np.ndarray, np.ndarray | None] | None = None
+        self.is_shared = False
         y = self._y
         self._take_targets(y is not None and len(y.shape) == 1 and y.dtype.kind in "iub")
 
@@ -101,6 +103,13 @@ class DataSet:
         """Reads the whole set into memory, as stored; later reads come from there."""
         if self._held is None:
             self._held = self.read([(0, self.rows)])
+
+    def hold_shared(self, x: np.ndarray, y: np.ndarray | None) -> None:
+        """Takes all of the set, as stored, from memory that ranks have filled together; nobody may write there any more."""
+        for part in (x, y):
+            if part is not None:
+                part.flags.writeable = False
+        self._held, self.is_shared = (x, y), True
 
     @property
     def column_names(self) -> list[str] | None:

@@ -64,6 +64,11 @@ def chunk_rows(data: DataSet, config: DataConfig) -> int:
     return config.chunk_rows or data.file_chunk_rows or CONTIGUOUS_CHUNK_ROWS
 
 
+def is_held(data: DataSet, config: DataConfig) -> bool:
+    """Whether a training set is held in memory: where it takes half of the config's window at most."""
+    return data.stored_bytes <= config.window_bytes // 2
+
+
 class Feed:
     """The micro-batches of some shards, step after step.
 
@@ -93,7 +98,7 @@ class Feed:
         self._kept = kept_dtype(config, self._dtype)
         self._groups = sharding.groups(shards)
         memory = config.window_bytes
-        if data.stored_bytes <= memory // 2:
+        if is_held(data, config):
             data.hold()
             memory -= data.stored_bytes
         row = (data.width + outputs) * self._dtype.itemsize + 16

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from distmlp.parallel import hostmemory
 from distmlp.parallel.channel import Channel
-from distmlp.parallel.hostmemory import Addends
+from distmlp.parallel.hostmemory import Addends, HostMemory
 
 
 class RanksLost(Exception):
@@ -51,6 +51,9 @@ class Communicator(Protocol):
 
     def add_up(self, addends: Addends) -> None:
         """addends.total becomes the ranks' sum of addends.mine."""
+
+    def host_memory(self, size: int) -> HostMemory | None:
+        """So many bytes that the ranks of each host share; None where those of this rank's host cannot."""
 
     def max(self, buffer: np.ndarray) -> None:
         """buffer becomes the ranks' largest, entry by entry."""
@@ -110,6 +113,9 @@ class SingleProcess:
 
     def add_up(self, addends: Addends) -> None:
         self.sum(addends.mine)
+
+    def host_memory(self, size: int) -> HostMemory | None:
+        return None
 
     def max(self, buffer: np.ndarray) -> None:
         pass

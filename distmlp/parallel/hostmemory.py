@@ -1,6 +1,6 @@
-"""Memory that the ranks of one host share, so that a sum over them need not travel.
+"""Memory that the ranks of one host share: a sum over them need not travel, and a set need not be held by each.
 
-Each rank makes its numbers where all can read them, adds up one part of everybody's, and all read the
+For a sum each rank makes its numbers where all can read them, adds up one part of everybody's, and all read the
 sum where it has put it.  It is Rabenseifner's reduce-scatter and allgather (ICCS 2004) without a message.
 
 The memory has no name that could be left behind: it is a file in memory (memfd_create) of one rank,
@@ -11,6 +11,8 @@ import contextlib
 import mmap
 import os
 import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,18 @@ def _bytes(n: int, dtype: DTypeLike, size: int) -> int:
     return (size + 1) * size * _part(n, dtype, size) * np.dtype(dtype).itemsize
 
 
+@dataclass(frozen=True)
+class HostMemory:
+    """Memory that the ranks of one host share.
+
+    content: its bytes, zeros at first.  rank: this rank's number among those that share it.  ranks: how many they are.
+    """
+
+    content: np.ndarray
+    rank: int
+    ranks: int
+
+
 def share(comm: Any, n: int, dtype: DTypeLike) -> SharedAddends | None:
     """Addends that the ranks of an mpi4py communicator share, or None on all of them where they cannot; collective.
 
@@ -73,6 +87,41 @@ def share(comm: Any, n: int, dtype: DTypeLike) -> SharedAddends | None:
     """
     rank, size = comm.Get_rank(), comm.Get_size()
     found = None
+    with _file_in_memory(comm, [0] * size, _bytes(n, dtype, size)) as file:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                found = SharedAddends(file, n, dtype, rank, size)
+        everyone = all(comm.allgather(found is not None))
+    return found if everyone else None
+
+
+def share_by_host(comm: Any, hosts: Sequence[str], size: int) -> HostMemory | None:
+    """So many bytes a host, which its ranks share, or None on all ranks of a host where these cannot; collective.
+
+    hosts: each rank's of an mpi4py communicator.
+    """
+    own = comm.Get_rank()
+    found = None
+    with _file_in_memory(comm, hosts, size) as file:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                found = np.frombuffer(mmap.mmap(file, size), np.uint8)
+        has_it = comm.allgather(found is not None)
+    here = [rank for rank, host in enumerate(hosts) if host == hosts[own]]
+    if found is None or not all(has_it[rank] for rank in here):
+        return None
+    return HostMemory(found, here.index(own), len(here))
+
+
+@contextlib.contextmanager
+def _file_in_memory(comm: Any, hosts: Sequence[object], size: int) -> Iterator[int | None]:
+    """A file in memory, which the first rank of each host makes and its others open; collective.
+
+    Gives its descriptor, or None on a rank that cannot have it.  The first ranks keep theirs open until the block ends,
+    so the block must end on no rank before every rank of its host has what it wants.
+    """
+    rank = comm.Get_rank()
+    first = hosts.index(hosts[rank])
     with contextlib.ExitStack() as stack:
 
         def kept(file: int) -> int:
@@ -80,20 +129,17 @@ def share(comm: Any, n: int, dtype: DTypeLike) -> SharedAddends | None:
             return file
 
         place = None
-        if rank == 0 and hasattr(os, "memfd_create"):
+        if rank == first and hasattr(os, "memfd_create"):
             with contextlib.suppress(OSError):
                 name = f"distmlp-{secrets.token_hex(8)}"
                 file = kept(os.memfd_create(name))
-                os.ftruncate(file, _bytes(n, dtype, size))
+                os.ftruncate(file, size)
                 place = f"/proc/{os.getpid()}/fd/{file}", name
-        place = comm.bcast(place)
+        place = comm.allgather(place)[first]
+        found = None
         if place is not None:
             with contextlib.suppress(OSError):
                 # The name tells this file from one of a process with the same number in another container.
                 if place[1] in os.readlink(place[0]):
-                    found = SharedAddends(
-                        kept(os.open(place[0], os.O_RDWR | os.O_CLOEXEC)), n, dtype, rank, size
-                    )
-        # Rank 0 keeps its file open until every rank has it.
-        everyone = all(comm.allgather(found is not None))
-    return found if everyone else None
+                    found = kept(os.open(place[0], os.O_RDWR | os.O_CLOEXEC))
+        yield found

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from distmlp.parallel import hostmemory, openmpi
 from distmlp.parallel.channel import Channel
 from distmlp.parallel.communicator import RanksLost
-from distmlp.parallel.hostmemory import Addends, SharedAddends
+from distmlp.parallel.hostmemory import Addends, HostMemory, SharedAddends
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -130,6 +130,12 @@ class MpiCommunicator:
         if self.size > 1 and len(set(self.hosts)) == 1:
             shared = hostmemory.share(self._comm, n, dtype)
         return shared or hostmemory.unshared(n, dtype)
+
+    @_on_all_or_none
+    def host_memory(self, size: int) -> HostMemory | None:
+        if self.size == 1:
+            return None
+        return hostmemory.share_by_host(self._comm, self.hosts, size)
 
     def add_up(self, addends: Addends) -> None:
         if isinstance(addends, SharedAddends):

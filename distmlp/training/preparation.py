@@ -12,7 +12,7 @@ from distmlp.config.sections import Config
 from distmlp.data.checking import Seen, check_against_network, doubts, scan
 from distmlp.data.columns import said_of
 from distmlp.data.dataset import DataSet
-from distmlp.data.feed import Feed, chunk_rows
+from distmlp.data.feed import Feed, chunk_rows, is_held
 from distmlp.data.folds import parted
 from distmlp.data.matching import Matched, Names
 from distmlp.data.transform import Transform
@@ -29,6 +29,7 @@ from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.directory import RunDirectory
 from distmlp.training.agreeing import check_memory, check_same_sets, given
 from distmlp.training.fitting import fitted
+from distmlp.training.holding import hold, rows_of_part
 from distmlp.training.parts import (
     dropout_of,
     network_of,
@@ -125,13 +126,15 @@ def prepare(
     on_every_rank(comm, lambda: check_memory(config))
     check_arithmetic(comm)
     data, validation = open_sets(config, comm, stack)
-    if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
-        validation.hold()
     sharding = sharding_of(config, data.rows)
     metric = metric_of(config, data, validation)
     seen = scan_all(config, comm, data) if config.data.scan else None
     also = scan_all(config, comm, validation) if config.data.scan and validation else None
     report = OnRank0(report, comm)
+    if is_held(data, config.data):
+        hold(data, comm, chunk_rows(data, config.data), report)
+    if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
+        hold(validation, comm, chunk_rows(validation, config.data), report)
     transform = fitted(config, data, rows_of_rank(config, data, comm), comm)
     for words in [
         words for one in (data, validation) if one for words in said_of(one.parts, one.spec)
@@ -255,9 +258,7 @@ def open_sets(
 
 def rows_of_rank(config: Config, data: DataSet, comm: Communicator) -> range:
     """The rows of a set that this rank looks through: whole chunks."""
-    chunk = chunk_rows(data, config.data)
-    chunks = deal(-(-data.rows // chunk), comm.size)[comm.rank]
-    return range(min(chunks.start * chunk, data.rows), min(chunks.stop * chunk, data.rows))
+    return rows_of_part(data.rows, chunk_rows(data, config.data), comm.size)[comm.rank]
 
 
 def scan_all(config: Config, comm: Communicator, data: DataSet) -> Seen:

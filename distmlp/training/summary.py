@@ -131,10 +131,13 @@ def _set(data: DataSet) -> str:
 
 
 def _memory(run: Prepared) -> str:
-    """About what a rank needs: for v and what is as long as it; then its window of the data."""
-    network = memory_of(run.config, run.network.layout.size)
-    data = min(run.data.stored_bytes, run.config.data.window_bytes)
-    return f"a rank: {bytes_in_words(network)} for the network, {bytes_in_words(data)} for data"
+    """About what a rank needs: for v and what is as long as it; then for the data."""
+    network = bytes_in_words(memory_of(run.config, run.network.layout.size))
+    stored, window = run.data.stored_bytes, run.config.data.window_bytes
+    if run.data.is_shared:
+        return f"a rank: {network} for the network; a host: {bytes_in_words(stored)} for data"
+    data = bytes_in_words(min(stored, window))
+    return f"a rank: {network} for the network, {data} for data"
 
 
 def _ranks(comm: Communicator) -> str:

@@ -71,7 +71,7 @@ def _refuse(*_, **__):
     ],
 )
 def test_where_memory_cannot_be_shared_mpi_adds(comm, where, monkeypatch):
-    """One rank that cannot is enough, and all learn of it."""
+    """One rank that cannot is enough, and all learn of it; those of a different host share what they have."""
     if comm.size == 1:
         pytest.skip("one rank shares nothing")
     if where == "rank 0 has no memory" and comm.rank == 0:
@@ -84,10 +84,15 @@ def test_where_memory_cannot_be_shared_mpi_adds(comm, where, monkeypatch):
         monkeypatch.setattr(
             os, "readlink", lambda path: "/memfd:distmlp-0123456789abcdef (deleted)"
         )
-    addends = comm.addends(1000, np.int32)
+    addends, memory = comm.addends(1000, np.int32), comm.host_memory(1000)
+    comm.hosts = ["a" if rank < comm.size - 1 else "b" for rank in range(comm.size)]
+    by_host = comm.host_memory(1000)
     monkeypatch.undo()
     assert not isinstance(addends, SharedAddends) and addends.mine is addends.total
     check_sums(comm, addends, 1000, np.int32)
+    assert memory is None
+    lacks = {"rank 0 has no memory": comm.rank < comm.size - 1, "no such system call": True}
+    assert (by_host is None) == lacks.get(where, comm.rank == comm.size - 1)
 
 
 def test_on_several_hosts_mpi_adds(comm):
@@ -95,6 +100,23 @@ def test_on_several_hosts_mpi_adds(comm):
     addends = comm.addends(1000, np.int32)
     assert not isinstance(addends, SharedAddends)
     check_sums(comm, addends, 1000, np.int32)
+
+
+def test_memory_of_a_host_is_one(comm):
+    hosts = [f"host{rank % 2}" for rank in range(comm.size)]
+    for comm.hosts in (comm.hosts, hosts):
+        here = [rank for rank, host in enumerate(comm.hosts) if host == comm.hosts[comm.rank]]
+        found = comm.host_memory(10_007)
+        if comm.size == 1:
+            assert found is None
+            continue
+        assert (found.rank, found.ranks) == (here.index(comm.rank), len(here))
+        assert found.content.shape == (10_007,) and not found.content.any()
+        comm.barrier()
+        found.content[found.rank :: found.ranks] = 1 + comm.rank
+        comm.barrier()
+        assert found.content[: len(here)].tolist() == [1 + rank for rank in here]
+        comm.barrier()
 
 
 def test_nothing_is_left_open(comm):
@@ -109,7 +131,8 @@ def test_nothing_is_left_open(comm):
     comm.add_up(comm.addends(10, np.int32))
     before = held()
     kept = [comm.addends(1000, np.int32) for _ in range(20)]
-    new = 20 * (comm.size > 1)  # an mmap has a descriptor of its own
+    kept += [comm.host_memory(1000) for _ in range(20)]
+    new = 40 * (comm.size > 1)  # an mmap has a descriptor of its own
     assert held() == (before[0] + new, before[1] + new)
     del kept
     assert held() == before
