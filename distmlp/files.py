@@ -103,6 +103,17 @@ def read_given(path: str | Path) -> bytes:
         return file.read()
 
 
+def is_given_to_one(path: str | Path) -> bool:
+    """Whether a path leads to what one process alone was given, such as /dev/stdin or a pipe."""
+    if os.path.abspath(path).startswith(("/dev/", "/proc/")):
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode)
+
+
 def sync_directory(directory: str | Path) -> None:
     """Makes a rename in the directory last.  Raises OSError."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

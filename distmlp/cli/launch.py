@@ -127,6 +127,7 @@ def _asked(args: argparse.Namespace) -> "Launch":
     if args.ranks < 1:
         raise InputError(f"-n is {args.ranks}, but expected a number of ranks")
     training, rest = _options_of_train().parse_known_args(args.rest)
+    reading.check_all_can_read(args.config_file)
     directory = reading.load(args.config_file, training.overrides).run.directory
     progress = training.progress or ("bar" if sys.stderr.isatty() else "auto")
     words = ["train", args.config_file, "--progress", progress, *rest]

@@ -50,6 +50,8 @@ def _main(words: list[str]) -> int:
             raise InputError("a word of the command has a NUL character in it")
         args = parser.make().parse_args(words, argparse.Namespace(config=None))
         if args.command in ("train", "many", "status", "submit"):
+            if launchers.ranks_started() > 1:
+                reading.check_all_can_read(args.config_file)
             args.config = reading.load(args.config_file, args.overrides)
         if args.command in ("train", "many"):
             args.stop = signals.StopFlag()  # first of all, for a signal may come while MPI starts

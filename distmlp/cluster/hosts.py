@@ -30,6 +30,8 @@ class Host:
 def hosts_of(text: str, ranks: int) -> tuple[Host, ...]:
     """The hosts of "a:2,b:2"; where no ranks are given, as many on each as are needed.  Raises InputError."""
     words = [word for word in text.split(",") if word]
+    if text and not words:
+        raise InputError(f"-H {text}: names no host; expected host[:ranks],… such as node1:32")
     found = []
     for word in words:
         name, colon, count = word.partition(":")

@@ -153,6 +153,14 @@ def _override(text: str) -> dict:
     return {section: {key: parsed}} if dot else {section: parsed}
 
 
+def check_all_can_read(path: str | Path) -> None:
+    """InputError where a config is a pipe or the like, of which every rank but one would read nothing."""
+    if files.is_given_to_one(path):
+        raise InputError(
+            f"{path}: every rank reads the config, but this can be read by one process only; write it to a file"
+        )
+
+
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """The Config of a TOML file, with "section.key=value" overrides laid over it.  Raises InputError.
 

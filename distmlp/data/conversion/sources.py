@@ -15,6 +15,9 @@ import numpy as np
 
 from distmlp.errors import InputError
 
+#: Dimensions that an array of numpy can have.
+_MOST_DIMENSIONS = 64
+
 #: How much of a source is read at a time, so that a set may be larger than memory.
 BLOCK_BYTES = 2**22
 
@@ -140,6 +143,10 @@ def inputs_alone(x: Array) -> SourceSet:
 
 
 def _check_numbers(array: Array) -> None:
+    if len(array.shape) > _MOST_DIMENSIONS:
+        raise ConversionError(
+            f"{array.name}: has {len(array.shape)} dimensions, but expected {_MOST_DIMENSIONS} at most"
+        )
     if array.dtype.kind not in "iubf":
         raise ConversionError(
             f"{array.name}: has the dtype {array.dtype}, but expected real numbers"
@@ -174,7 +181,7 @@ def stream_blocks(
     row_bytes = dtype.itemsize * math.prod(shape[1:])
     for start in range(0, shape[0], rows):
         count = min(rows, shape[0] - start)
-        data = stream.read(count * row_bytes)
+        data = _read(stream, count * row_bytes)
         if len(data) < count * row_bytes:
             raise ConversionError(
                 f"{name}: is cut short: its header says {shape[0] * row_bytes} bytes of data for the shape {shape}, but there are "
@@ -185,6 +192,15 @@ def stream_blocks(
         raise ConversionError(
             f"{name}: goes on after the {shape[0] * row_bytes} bytes that its header says for the shape {shape}"
         )
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    """So many bytes, or all that are left; the memory taken is that of what is there."""
+    parts = []
+    while size and (part := stream.read(min(size, BLOCK_BYTES))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def of_size(
