@@ -78,14 +78,19 @@ def evaluate(
 ) -> "Metrics":
     """The `distmlp.training.evaluation.Metrics` of a checkpoint (a file or a run directory) on a set.
 
+    place may be a directory of many networks too: the metrics are then those of the mean of their outputs.
+
     data: "FILE.h5:/group"; None is the config's validation set.  which: of a run directory, "best" (the best epoch's
     checkpoint, or the newest where none was the best), "last" or a step's number.  Collective over comm, as for `train`.
     Raises InputError.
     """
+    from distmlp.many import ensemble
     from distmlp.parallel import launchers
     from distmlp.results import scoring
 
-    return scoring.evaluate(place, data, launchers.of(comm), which)
+    given = place, data, launchers.of(comm), which
+    many = ensemble.evaluate(*given)
+    return many[0] if many else scoring.evaluate(*given)
 
 
 def load(place: str | Path, *, which: str = "best") -> "TrainedNetwork":

@@ -91,20 +91,25 @@ def _say_how_it_ended(result: "Result", run: Path, seconds: float) -> None:
 
 
 def evaluate(args: Namespace, comm: "Communicator") -> int:
-    """Prints a checkpoint's metrics on a set."""
+    """Prints a checkpoint's metrics on a set, or those of the mean of many networks."""
+    from distmlp.many import ensemble
     from distmlp.results import scoring, tables
 
     notes: list[str] = []
-    metrics = scoring.evaluate(
-        args.checkpoint, args.data, comm, args.which, notes.append, (args.inputs, args.targets)
-    )
+    names = args.inputs, args.targets
+    given = args.checkpoint, args.data, comm, args.which, notes.append, names
+    many = ensemble.evaluate(*given)
+    metrics, networks = many or (scoring.evaluate(*given), 1)
     _say(notes)
     if comm.rank == 0:
         if args.json:
             single, scores = dict(vars(metrics)), metrics.scores or {}
             del single["scores"]
-            print(json.dumps({**single, **scores}))
+            of = {"networks": networks} if many else {}
+            print(json.dumps({**of, **single, **scores}))
         else:
+            if many:
+                print(f"networks {networks}, of whose outputs the mean is taken")
             print(tables.text(metrics))
     return COMPLETE
 

@@ -1,4 +1,4 @@
-"""The outputs of many networks for one set: their mean, and their spread."""
+"""The outputs of many networks for one set: their mean, their spread, and the metrics of the mean."""
 
 import contextlib
 import shutil
@@ -10,7 +10,9 @@ import h5py
 import numpy as np
 
 from distmlp import files
+from distmlp.config.sections import Config
 from distmlp.data.opening import path_of
+from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.many.plan import kept
 from distmlp.mathematics.metrics import predicted_classes
@@ -18,7 +20,12 @@ from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results import scoring
 from distmlp.results.outputs import check_output
+from distmlp.runs.checkpoint import Checkpoint
 from distmlp.runs.directory import end_of
+from distmlp.training.evaluation import Metrics, evaluate_mean
+from distmlp.training.parts import network_of
+from distmlp.training.preparation import check_arithmetic, scan_all
+from distmlp.training.scores import Scores
 
 #: Rows whose outputs are added up at a time.
 _ROWS = 4096
@@ -57,6 +64,68 @@ def predict(
         if comm.rank == 0:
             shutil.rmtree(made, ignore_errors=True)
     return rows, len(names)
+
+
+def evaluate(
+    place: str | Path,
+    spec: str | None,
+    comm: Communicator,
+    which: str = "best",
+    say: Callable[[str], None] = lambda words: None,
+    names: scoring.Asked = (None, None),
+) -> tuple[Metrics, int] | None:
+    """Metrics of the mean of the complete networks' answers, and how many they are; None where place holds no many.
+
+    The cost is that of the mean, in the targets' own units.  The arguments are those of `scoring.evaluate`.  Collective.
+    Raises InputError.
+    """
+    members = on_rank_0(comm, lambda: _complete(place, say))
+    if members is None:
+        return None
+    check_arithmetic(comm)
+    loaded = [scoring.load(Path(place) / name, comm, which, lambda words: None) for name in members]
+    _check_alike(str(place), members, loaded)
+    (first, config), *_ = loaded
+    if config.data.fold and not spec:
+        raise InputError(
+            f"{place}: each of its networks left out a fold that the others were trained on; --data FILE.h5:/group names a set "
+            f"that none has seen, and distmlp evaluate {place}/{members[0]} takes that network's fold"
+        )
+    with contextlib.ExitStack() as stack:
+        data = scoring.open_asked(spec, names, first.facts, comm, stack)
+        if data is None:
+            raise InputError(
+                f"{place}: its config names no data.validation; --data FILE.h5:/group says what to evaluate on"
+            )
+        scan_all(config, comm, data)
+        networks = [
+            (network_of(own), found.v, transform_of(own.data, found.data)) for found, own in loaded
+        ]
+        return evaluate_mean(networks, data, comm, Scores(networks[0][0], data)), len(networks)
+
+
+def _check_alike(
+    place: str, names: list[str], loaded: list[tuple[Checkpoint, Config]]
+) -> None:
+    """Raises InputError where the networks' answers are of different kinds, so that they have no mean."""
+
+    def kind(found: Checkpoint, config: Config) -> dict[str, object]:
+        network, data = config.network, config.data
+        return {
+            "the inputs": (data.inputs, found.facts.get("columns")),
+            "the targets": (data.targets, found.facts.get("targets"), found.facts["classes"]),
+            "the number of outputs": network.layers[-1],
+            "network.output": network.output,
+            "network.cost": network.cost,
+        }
+
+    first = kind(*loaded[0])
+    for name, one in zip(names, loaded, strict=True):
+        for what, value in kind(*one).items():
+            if value != first[what]:
+                raise InputError(
+                    f"{place}: network {name} differs from network {names[0]} in {what}; a mean needs the same of all"
+                )
 
 
 def _complete(place: str | Path, say: Callable[[str], None]) -> list[str] | None:

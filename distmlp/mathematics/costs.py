@@ -73,6 +73,18 @@ COSTS = {
 MATCHED = {("mse", "identity"), ("cross-entropy", "sigmoid"), ("cross-entropy", "softmax")}
 
 
+def z_of(output: str, a: np.ndarray) -> np.ndarray:
+    """A z whose output is a, for costs that look at it: of softmax and sigmoid; elsewhere a itself."""
+    z = np.ascontiguousarray(a).copy()
+    if output in ("softmax", "sigmoid"):
+        choice.function(numbers.Function.LOG, z)
+    if output == "sigmoid":
+        rest = np.ascontiguousarray(1 - a)
+        choice.function(numbers.Function.LOG, rest)
+        z -= rest
+    return z
+
+
 def spread_of(a: np.ndarray) -> np.ndarray:
     """σ of each number of a target, (n, k), from the outputs (n, 2k) of a network trained with gaussian-nll."""
     spread = np.ascontiguousarray(a[..., a.shape[-1] // 2 :] * a.dtype.type(0.5))

@@ -29,7 +29,9 @@ _SINGLE = {
 def text(metrics: Metrics) -> str:
     """All that is known of a set: single numbers, then a table by class or output, then the confusion matrix."""
     found: dict[str, Any] = metrics.scores or {}
-    lines = [f"samples  {metrics.samples}", f"cost     {metrics.cost:.9g}"]
+    is_cost = {"": "", "mse": "  (mse, half of the squared error)"}
+    cost = is_cost.get(metrics.cost_name, f"  ({metrics.cost_name})")
+    lines = [f"samples  {metrics.samples}", f"cost     {metrics.cost:.9g}{cost}"]
     if metrics.accuracy is not None:
         lines.append(f"accuracy {100 * metrics.accuracy:.2f} %")
     single = [

@@ -4,7 +4,7 @@ A set is cut into blocks of BLOCK rows, whatever the number of ranks; a rank tak
 of blocks.  Costs and hits are summed exactly, so the metrics are the same bits for any rank count.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from distmlp.data.dataset import DataSet
 from distmlp.data.transform import Transform
 from distmlp.mathematics import exact
+from distmlp.mathematics.costs import z_of
 from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Pass, Workspace, forward
 from distmlp.mathematics.shards import deal
@@ -26,19 +27,24 @@ from distmlp.training.state import State
 #: Rows of one forward pass: a constant, since the costs of a block are added up in float64 before they are exact.
 BLOCK = 256
 
+#: A trained network: what it is, its v, and what is done to its inputs and answers.
+Member = tuple[Network, np.ndarray, Transform]
+
 
 @dataclass(frozen=True)
 class Metrics:
     """What a set says of a v.
 
     cost: the mean over the samples.  accuracy: the share of right classes, None without classes.
-    scores: further metrics by name, where they were asked for.
+    scores: further metrics by name, where they were asked for.  cost_name: which cost it is; "mse" is half of the squared
+    error.
     """
 
     samples: int
     cost: float
     accuracy: float | None
     scores: dict[str, Any] | None = None
+    cost_name: str = ""
 
 
 def _blocks(rows: int, comm: Communicator) -> range:
@@ -78,14 +84,56 @@ def evaluate(
 
     scores: is given the set, where more is to be told of it.  names: which of training.metrics; None is all there are.
     """
-    totals = exact.no_totals()
-    outputs = network.layers[-1]
-    workspace = Workspace(network.layers, v.dtype)
-    not_finite = 0
-    for p, y in _outputs(network, v, data, transform, _blocks(data.rows, comm), workspace):
+    blocks, workspace = _blocks(data.rows, comm), Workspace(network.layers, v.dtype)
+    outputs = _outputs(network, v, data, transform, blocks, workspace)
+    return _measured(outputs, network, data, transform, comm, scores, names)
+
+
+def evaluate_mean(
+    members: Sequence[Member], data: DataSet, comm: Communicator, scores: Scores
+) -> Metrics:
+    """The same of the mean of several networks' answers, float64 in the targets' own units; collective.
+
+    members: networks with the same output and cost.
+    """
+    blocks = _blocks(data.rows, comm)
+    outputs = [
+        _outputs(network, v, data, transform, blocks, Workspace(network.layers, v.dtype))
+        for network, v, transform in members
+    ]
+    network = members[0][0]
+    return _measured(_means(members, outputs), network, data, Transform(), comm, scores, None)
+
+
+def _means(
+    members: Sequence[Member], outputs: list[Iterator[tuple[Pass, np.ndarray | None]]]
+) -> Iterator[tuple[Pass, np.ndarray | None]]:
+    """Yields (pass of the mean answers, stored targets) of each block, added up from the first network to the last."""
+    output = members[0][0].output
+    for passes in zip(*outputs, strict=True):
+        a = np.zeros(passes[0][0].z.shape)
+        for (p, _), (_, _, transform) in zip(passes, members, strict=True):
+            a += transform.answers(p.a[-1])
+        a /= len(members)
+        yield Pass([a], [None], z_of(output, a), [None], [None]), passes[0][1]
+
+
+def _measured(
+    outputs: Iterator[tuple[Pass, np.ndarray | None]],
+    network: Network,
+    data: DataSet,
+    transform: Transform,
+    comm: Communicator,
+    scores: Scores | None,
+    names: tuple[str, ...] | None,
+) -> Metrics:
+    """What blocks of outputs say, added up over the ranks; see `evaluate`."""
+    totals, not_finite = exact.no_totals(), 0
+    for p, y in outputs:
         assert y is not None  # it is None in a set that is opened without its targets
         a = p.a[-1]
-        cost = float(network.C.value(p.z, a, transform.desired(data, y, outputs, v.dtype)[None])[0])
+        desired = transform.desired(data, y, network.layers[-1], a.dtype)[None]
+        cost = float(network.C.value(p.z, a, desired)[0])
         finite = abs(cost) < exact.LARGEST_COST
         not_finite += not finite
         totals[0] += len(y)
@@ -104,6 +152,7 @@ def evaluate(
         exact.mean_cost(everything[:-1]) if everything[-1] == 0 else float("inf"),
         hits / samples if data.classes else None,
         more,
+        network.cost,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from example import lawful, log, write_config, write_set
+from example import lawful, log, rows, write_config, write_set
 from launching import distmlp, started
 
 
@@ -61,6 +61,24 @@ def test_an_ensemble_on_groups_of_ranks_is_that_of_single_runs(home, openmpi, mp
     assert outputs[3]["a"] == pytest.approx(a.mean(axis=0), rel=1e-12)
     assert outputs[3]["spread"] == pytest.approx(a.std(axis=0, ddof=1), rel=1e-9, abs=1e-15)
     assert np.array_equal(outputs[3]["class"], a.mean(axis=0).argmax(axis=1))
+
+    # evaluate is of that mean, to the same bits at any rank count
+    told = [
+        json.loads(distmlp("evaluate", "a", "--json", cwd=home, mpi=mpi, ranks=ranks).out)
+        for mpi, ranks in ((None, 1), (openmpi, 3), (mpich, 2))
+    ]
+    assert told[0] == told[1] == told[2]
+    with h5py.File(home / "set.h5") as file:
+        y = file["test/y"][...]
+    mean = outputs[3]["a"]
+    assert (told[0]["networks"], told[0]["samples"]) == (3, 301)
+    assert told[0]["accuracy"] == np.mean(mean.argmax(axis=1) == y)
+    log_loss = -np.log(mean[np.arange(301), y]).mean()
+    assert told[0]["cost"] == pytest.approx(log_loss, rel=1e-9)
+    assert told[0]["log_loss"] == pytest.approx(log_loss, rel=1e-9)
+    said = distmlp("evaluate", "a", cwd=home).out.splitlines()
+    assert said[0] == "networks 3, of whose outputs the mean is taken"
+    assert said[2].endswith("  (cross-entropy)")
 
 
 SETS = ["1", "2", "3", "many.json", "members.csv", "members.txt"]
@@ -141,6 +159,38 @@ def test_folds_are_evaluated_on_what_they_were_not_trained_on(home, openmpi):
     found, last = json.loads(done.out), log(home / "many" / "2")[-1]
     assert (found["samples"], found["cost"]) == (336, last["validation_cost"])
     assert found["f1"] == last["f1"]
+    done = distmlp("evaluate", "many", cwd=home)
+    assert done.status == 2 and "--data FILE.h5:/group names a set that none has seen" in done.err
+    assert distmlp("evaluate", "many", "--data", "set.h5:/test", cwd=home).status == 0
+
+
+def test_the_mean_of_answers_is_evaluated_in_the_targets_own_units(home):
+    x, _ = rows(400)
+    y = 1000 + 50 * x[:, :2]
+    write_set(home / "set.h5", train=(x, y), test=(x[:97], y[:97]))
+    changes = {
+        "network": {"layers": [20, 8, 2], "activation": "tanh", "output": "identity"},
+        "data.scale_targets": "standardise",
+        "run.directory": "many",
+    }
+    write_config(home / "config.toml", changes)
+    assert distmlp("many", "config.toml", "--seeds", 2, cwd=home).status == 0
+    found = json.loads(distmlp("evaluate", "many", "--json", cwd=home).out)
+    distmlp("predict", "many", "--data", "set.h5:/test", "--output", "out.h5", cwd=home)
+    with h5py.File(home / "out.h5") as file:
+        error = file["a"][...] - y[:97]
+    assert found["cost_name"] == "mse"
+    assert found["cost"] == pytest.approx((error**2).sum(axis=1).mean() / 2, rel=1e-6)
+    assert found["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-6)
+    assert "(mse, half of the squared error)" in distmlp("evaluate", "many", cwd=home).out
+
+
+def test_networks_of_different_kinds_have_no_mean(home):
+    words = ["--grid", 'network.cost=["mse","cross-entropy"]', "--set", "training.epochs=1"]
+    assert distmlp("many", "config.toml", *words, cwd=home).status == 0
+    done = distmlp("evaluate", "many", cwd=home)
+    assert done.status == 2
+    assert "many: network 2 differs from network 1 in network.cost" in done.err
 
 
 @pytest.mark.parametrize(
