@@ -14,9 +14,11 @@ __all__ = [
     "InputError",
     "MLPClassifier",
     "MLPRegressor",
+    "Report",
     "evaluate",
     "load",
     "load_config",
+    "plot",
     "train",
 ]
 
@@ -30,10 +32,11 @@ from distmlp.errors import InputError
 if TYPE_CHECKING:
     from distmlp.config.sections import Config
     from distmlp.estimator import MLPClassifier, MLPRegressor
+    from distmlp.results.plots import Figures
     from distmlp.results.trained import TrainedNetwork
     from distmlp.training.evaluation import Metrics
     from distmlp.training.loop import Result
-    from distmlp.training.reporting import Silent
+    from distmlp.training.reporting import Silent as Report
 
 
 def train(
@@ -41,15 +44,17 @@ def train(
     comm: Any = None,
     *,
     resume: str = "auto",
-    report: "Silent | None" = None,
+    report: "Report | None" = None,
     should_stop: Callable[[], bool] = lambda: False,
+    progress: bool = False,
 ) -> "Result":
     """Trains a network, on every rank of comm, and returns a `distmlp.training.loop.Result` on each.
 
     config: a `Config`, a dictionary like its TOML, or the path of a TOML file.  comm: an mpi4py
     communicator; None is all ranks that a launcher started, or this process alone.  resume: "auto",
-    "never" or a checkpoint's path.  report: a `distmlp.training.reporting.Report` to hear and log progress; by
-    default there is a log and no output.  should_stop: asked after each step on each rank.
+    "never" or a checkpoint's path.  report: a `distmlp.Report`, whose methods rank 0 calls as the training goes on; the run's
+    log is kept besides.  should_stop: asked after each step on each rank.  progress: show a bar, which is a widget in a
+    notebook, tables and a line an epoch; by default nothing is printed.
 
     Raises InputError for a config or data that cannot be trained, `distmlp.errors.Diverged` for a NaN
     or infinity, each on every rank.
@@ -64,12 +69,13 @@ def train(
         config = from_tables(config)
     elif not isinstance(config, Config):
         config = load_config(config)
+    own = reporting.Report(bar=True) if progress else reporting.LogOnly()
+    if report is None:
+        report = own
+    elif not isinstance(report, reporting.LogOnly):  # which keeps the log itself
+        report = reporting.Together(own, report)
     return training.train(
-        config,
-        launchers.of(comm),
-        resume=resume,
-        report=report or reporting.LogOnly(),
-        should_stop=should_stop,
+        config, launchers.of(comm), resume=resume, report=report, should_stop=should_stop
     )
 
 
@@ -104,8 +110,24 @@ def load(place: str | Path, *, which: str = "best") -> "TrainedNetwork":
     return trained.load(place, which)
 
 
+def plot(
+    *runs: str | Path, which: str = "best", data: str | None = None
+) -> "Figures":
+    """The figures of a run, or those that compare several, by name: matplotlib's, which a notebook shows.
+
+    which, data: the checkpoint and the set that a single run is looked at with, as for `evaluate`.  Raises InputError.
+    """
+    from distmlp.results import plots
+
+    return plots.figures([Path(run) for run in runs], which, data)
+
+
 def __getattr__(name: str) -> Any:
-    """The scikit-learn estimators, which are imported when they are asked for."""
+    """What is imported when it is asked for: the scikit-learn estimators, and what a training tells."""
+    if name == "Report":
+        from distmlp.training.reporting import Silent
+
+        return Silent
     if name not in ("MLPClassifier", "MLPRegressor"):
         raise AttributeError(f"module 'distmlp' has no attribute {name!r}")
     try:

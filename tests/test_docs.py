@@ -4,6 +4,7 @@ import doctest
 import importlib
 import re
 import string
+import warnings
 from pathlib import Path
 
 import pytest
@@ -79,15 +80,18 @@ def test_commands_are_found(commands):
     assert {"train", "evaluate", "verify"} <= commands
 
 
-def test_the_examples_in_python_run(tmp_path, monkeypatch):
-    """Each ```python block of README, twice, where config.toml is a small one."""
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_examples_in_python_run(page, tmp_path, monkeypatch):
+    """Each ```python block, twice and without a warning, where config.toml is a small one."""
     write_set(tmp_path / "set.h5")
     write_config(tmp_path / "config.toml", {"run.directory": "runs/mine"})
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
     assert blocks
-    for block in blocks * 2:
-        exec(compile(block, "README.md", "exec"), {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for block in blocks * 2:
+            exec(compile(block, page, "exec"), {})
 
 
 def test_the_examples_in_docstrings_run():

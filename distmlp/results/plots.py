@@ -1,7 +1,11 @@
 """Figures of runs as files: learning curves, and what a set says of a trained network."""
 
+import base64
+import io
 import os
+from html import escape
 from pathlib import Path
+from typing import Any
 
 from distmlp.errors import InputError
 from distmlp.results.figures import scores, style
@@ -27,30 +31,53 @@ def plot(
     directory: where; None is the run's `figures/`, or `figures/` here for several.  which, spec: the checkpoint and the
     set that a single run is looked at with, as `looking.look` has them.  Raises InputError.
     """
-    with style.styled():
-        courses = courses_of(runs)
-        figures = {"curves": style.drawn(list(drawings_of(courses).values()))}
-        view = look(runs[0], which, spec) if len(runs) == 1 else None
-        if view is not None:
-            figures |= {name: style.drawn(some) for name, some in _of_outputs(view).items()}
-            pictures = pictures_of(view)
-            if pictures:
-                figures["worst"] = style.drawn(pictures, 6, (1.2, 1.45))
-            if view.metrics.scores and view.metrics.scores.get("confusion"):
-                figures["confusion"] = style.drawn([confusion_of(view)], 1, confusion_size(view))
-        place = directory or (runs[0] / "figures" if len(runs) == 1 else Path("figures"))
-        written = []
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            for name, figure in figures.items():
+    made = figures(runs, which, spec)
+    place = directory or (runs[0] / "figures" if len(runs) == 1 else Path("figures"))
+    written = []
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with style.styled():
+            for name, figure in made.items():
                 for ending in formats:
                     style.save(figure, place / f"{name}.{ending}")
                     written.append(place / f"{name}.{ending}")
-        except OSError as error:
-            raise InputError(
-                f"{place}: the figures cannot be written: {error.strerror or error}; --output names another directory"
-            ) from None
-        return written
+    except OSError as error:
+        raise InputError(
+            f"{place}: the figures cannot be written: {error.strerror or error}; --output names another directory"
+        ) from None
+    return written
+
+
+class Figures(dict[str, Any]):
+    """matplotlib's figures by name; a notebook shows them one below the other."""
+
+    def _repr_html_(self) -> str:
+        parts = []
+        with style.styled():
+            for name, figure in self.items():
+                image = io.BytesIO()
+                figure.savefig(image, format="png", facecolor="white", dpi=100)
+                content = base64.b64encode(image.getvalue()).decode()
+                parts.append(f'<img alt="{escape(name)}" src="data:image/png;base64,{content}">')
+        return "<br>".join(parts)
+
+
+def figures(runs: list[Path], which: str = "best", spec: str | None = None) -> Figures:
+    """The figures of a run, or one that compares several, by name; the arguments are those of `plot`.  Raises InputError."""
+    if not runs:
+        raise InputError("no run is named; expected one run directory or more")
+    with style.styled():
+        courses = courses_of(runs)
+        found = Figures(curves=style.drawn(list(drawings_of(courses).values())))
+        view = look(runs[0], which, spec) if len(runs) == 1 else None
+        if view is not None:
+            found |= {name: style.drawn(some) for name, some in _of_outputs(view).items()}
+            pictures = pictures_of(view)
+            if pictures:
+                found["worst"] = style.drawn(pictures, 6, (1.2, 1.45))
+            if view.metrics.scores and view.metrics.scores.get("confusion"):
+                found["confusion"] = style.drawn([confusion_of(view)], 1, confusion_size(view))
+        return found
 
 
 def courses_of(runs: list[Path]) -> list[Course]:

@@ -15,16 +15,20 @@ from distmlp.training.terminal import Sight, epoch_line, text_of
 
 
 class Silent:
-    """Says nothing; what a report can be told."""
+    """What a training tells whoever gives it a report: override what you want to hear; `distmlp.Report` is this class.
+
+    Rank 0 calls the methods, one at a time and between steps, so what they do is waited for; only `close` is called on every
+    rank.  Nothing that they do changes v.  An exception in one of them ends the training.
+    """
 
     def warn(self, text: str) -> None:
         """Something is wrong, and the training goes on."""
 
     def say(self, text: str) -> None:
-        """Something that the user waits for."""
+        """Something that the user waits for, such as which checkpoint the run resumes from."""
 
     def note(self, text: str) -> None:
-        """Something that the user may want to know."""
+        """Something that the user may want to know, such as how the data was read."""
 
     def begin(self, rows: list[tuple[str, str]]) -> None:
         """What is about to be trained, as labels and what is said of them; steps are taken soon."""
@@ -32,17 +36,18 @@ class Silent:
     def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
         """Steps are taken from this one on; the log's records after it will be made again.
 
-        record: of the last epoch settled, put in where the log has lost it.
+        It comes again where ranks were lost or a wrong bit was found.  log: the run's log.jsonl.  record: of the last epoch
+        settled, put in where the log has lost it.
         """
 
     def advance(self) -> None:
         """A step has been taken."""
 
     def epoch(self, record: dict, epochs: int) -> None:
-        """An epoch has ended, of so many."""
+        """An epoch has ended, of so many; record: its object of log.jsonl (`epoch`, `step`, `cost`, `validation_cost` …)."""
 
     def event(self, event: Event) -> None:
-        """Something that programs outside may watch for."""
+        """Something that programs outside may watch for: an object of events.jsonl."""
 
     def doubt(self, text: str, step: int) -> None:
         """Something makes it doubtful that the training comes to anything."""
@@ -50,7 +55,54 @@ class Silent:
         self.event(events.doubt(step, text))
 
     def close(self) -> None:
-        """The training has ended."""
+        """The training has ended, however it did."""
+
+
+class Together(Silent):
+    """Several reports, each of which is told everything, in their order."""
+
+    def __init__(self, *reports: Silent) -> None:
+        self._reports = reports
+
+    def warn(self, text: str) -> None:
+        for report in self._reports:
+            report.warn(text)
+
+    def say(self, text: str) -> None:
+        for report in self._reports:
+            report.say(text)
+
+    def note(self, text: str) -> None:
+        for report in self._reports:
+            report.note(text)
+
+    def begin(self, rows: list[tuple[str, str]]) -> None:
+        for report in self._reports:
+            report.begin(rows)
+
+    def start(self, log: Path, step: int, last_step: int, record: dict | None = None) -> None:
+        for report in self._reports:
+            report.start(log, step, last_step, record)
+
+    def advance(self) -> None:
+        for report in self._reports:
+            report.advance()
+
+    def epoch(self, record: dict, epochs: int) -> None:
+        for report in self._reports:
+            report.epoch(record, epochs)
+
+    def event(self, event: Event) -> None:
+        for report in self._reports:
+            report.event(event)
+
+    def doubt(self, text: str, step: int) -> None:
+        for report in self._reports:
+            report.doubt(text, step)
+
+    def close(self) -> None:
+        for report in self._reports:
+            report.close()
 
 
 class OnRank0(Silent):
@@ -90,6 +142,10 @@ class OnRank0(Silent):
     def event(self, event: Event) -> None:
         if self._comm.rank == 0:
             self._report.event(event)
+
+    def doubt(self, text: str, step: int) -> None:
+        if self._comm.rank == 0:
+            self._report.doubt(text, step)
 
     def close(self) -> None:
         self._report.close()

@@ -1,5 +1,6 @@
 """What people see on a terminal: a progress bar, lines that do not run into it, tables of two columns."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -38,9 +39,8 @@ class Sight:
     def open(self, step: int, last_step: int) -> None:
         """Shows the bar, at a step of so many."""
         if self._wanted:
-            from tqdm import tqdm
-
-            self.bar = tqdm(
+            bar, how = _bar()
+            self.bar = bar(
                 total=last_step,
                 initial=step,
                 unit="step",
@@ -48,7 +48,7 @@ class Sight:
                 dynamic_ncols=True,
                 leave=False,
                 file=sys.stderr,
-                bar_format=_BAR,
+                bar_format=how,
             )
 
     def epoch(self, record: dict, epochs: int) -> None:
@@ -66,6 +66,17 @@ class Sight:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+def _bar() -> tuple[Any, str]:
+    """tqdm's bar and how it looks; in a notebook the widget, which is as wide as the cell, where there are widgets."""
+    if "ipykernel" in sys.modules and importlib.util.find_spec("ipywidgets") is not None:
+        from tqdm import notebook
+
+        return notebook.tqdm, _BAR.replace("{bar:20}", "{bar}")
+    from tqdm import tqdm
+
+    return tqdm, _BAR
 
 
 def words_of(record: dict) -> str:

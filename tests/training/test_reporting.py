@@ -1,10 +1,14 @@
 """What is said: by rank 0 alone, and in which words."""
 
+import re
 from types import SimpleNamespace
 
-from preparing import Heard
+from example import log
+from launching import ROOT
+from preparing import Heard, config_in
 
-from distmlp.training.reporting import OnRank0, Report
+import distmlp
+from distmlp.training.reporting import OnRank0, Report, Together
 
 RECORD = {
     "epoch": 3,
@@ -40,6 +44,36 @@ def test_only_rank_0_is_heard_also_one_that_becomes_rank_0(tmp_path):
         ("note", "a note"),
         ("epoch", 3, 30),
     ]
+
+
+def test_together_each_is_told_everything(tmp_path):
+    heard = Heard(), Heard()
+    report = Together(*heard)
+    tell_everything(report, tmp_path / "log.jsonl")
+    report.doubt("a doubt", 7)
+    report.close()
+    assert heard[0].said == heard[1].said
+    assert heard[0].said[-3:] == [("epoch", 3, 30), ("warn", "a doubt"), ("close",)]
+
+
+def test_a_report_of_ones_own_hears_the_run_and_the_log_is_kept(tmp_path):
+    """Every method that the docs name is called, on rank 0 of a training that resumes."""
+    names = re.findall(r"^\| (`\w+\(.*`) \|", (ROOT / "docs/python.md").read_text(), re.M)
+    methods = re.findall(r"(\w+)\(", " ".join(names))
+    assert set(methods) == {name for name in vars(distmlp.Report) if not name.startswith("_")}
+    called = []
+
+    def noting(name):
+        return lambda self, *_, **__: called.append(name)
+
+    Noting = type("Noting", (distmlp.Report,), {name: noting(name) for name in methods})
+    config = config_in(tmp_path, {"training.epochs": 1})
+    distmlp.train(config, report=Noting())
+    assert called[0] == "begin" and called[-1] == "close"
+    assert called.count("advance") == 21 and called.count("epoch") == 1
+    distmlp.train(config_in(tmp_path, {"training.epochs": 2}), report=Noting())
+    assert {"begin", "start", "advance", "epoch", "say", "event", "close"} <= set(called)
+    assert len(log(tmp_path / "run")) == 2
 
 
 def test_every_rank_closes_its_own(tmp_path):
