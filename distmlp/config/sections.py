@@ -18,6 +18,7 @@ ACTIVATIONS = (
 )
 COSTS = ("mse", "cross-entropy", "mae", "huber", "log-cosh", "gaussian-nll", "hinge")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "lbfgs")
+TRACKERS = ("tensorboard", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,12 @@ class RunConfig:
     on_corruption: str = keys.choice("repair", "repair", "stop", free=True)
     audit_every: int = keys.count(0, least=0, free=True)
     stall_timeout: str = keys.duration("10 minutes", free=True)
+    trackers: tuple[str, ...] = keys.key(
+        (),
+        'a list of some of "tensorboard", "mlflow"',
+        lambda x: isinstance(x, list) and all(name in TRACKERS for name in x),
+        free=True,
+    )
 
     @property
     def time_limit_seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distmlp.config.reading import from_json, with_run_directory
@@ -49,6 +49,7 @@ def verify(run: Path, comm: Communicator, whole: bool = False) -> Verdict:
     start, end, scratch = on_rank_0(comm, prepare)
     try:
         config = with_run_directory(from_json(end.facts["config"]), scratch)
+        config = replace(config, run=replace(config.run, trackers=()))  # it is no new run
         train(
             config,
             comm,

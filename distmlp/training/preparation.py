@@ -37,9 +37,10 @@ from distmlp.training.parts import (
     shaping_of,
     smoothing_of,
 )
-from distmlp.training.reporting import OnRank0, Silent
+from distmlp.training.reporting import OnRank0, Silent, Together
 from distmlp.training.scores import check_metrics
 from distmlp.training.step import Step
+from distmlp.training.trackers import trackers_of
 from distmlp.training.witness import Witness
 
 #: A validation set is kept in memory where it takes this part of data.window at most.
@@ -130,7 +131,7 @@ def prepare(
     metric = metric_of(config, data, validation)
     seen = scan_all(config, comm, data) if config.data.scan else None
     also = scan_all(config, comm, validation) if config.data.scan and validation else None
-    report = OnRank0(report, comm)
+    report = OnRank0(Together(report, *trackers_of(config, report.warn)), comm)
     if is_held(data, config.data):
         hold(data, comm, chunk_rows(data, config.data), report)
     if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
