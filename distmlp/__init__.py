@@ -110,9 +110,7 @@ def load(place: str | Path, *, which: str = "best") -> "TrainedNetwork":
     return trained.load(place, which)
 
 
-def plot(
-    *runs: str | Path, which: str = "best", data: str | None = None
-) -> "Figures":
+def plot(*runs: str | Path, which: str = "best", data: str | None = None) -> "Figures":
     """The figures of a run, or those that compare several, by name: matplotlib's, which a notebook shows.
 
     which, data: the checkpoint and the set that a single run is looked at with, as for `evaluate`.  Raises InputError.

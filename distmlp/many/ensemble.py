@@ -104,9 +104,7 @@ def evaluate(
         return evaluate_mean(networks, data, comm, Scores(networks[0][0], data)), len(networks)
 
 
-def _check_alike(
-    place: str, names: list[str], loaded: list[tuple[Checkpoint, Config]]
-) -> None:
+def _check_alike(place: str, names: list[str], loaded: list[tuple[Checkpoint, Config]]) -> None:
     """Raises InputError where the networks' answers are of different kinds, so that they have no mean."""
 
     def kind(found: Checkpoint, config: Config) -> dict[str, object]:

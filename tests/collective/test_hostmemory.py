@@ -103,8 +103,8 @@ def test_on_several_hosts_mpi_adds(comm):
 
 
 def test_memory_of_a_host_is_one(comm):
-    hosts = [f"host{rank % 2}" for rank in range(comm.size)]
-    for comm.hosts in (comm.hosts, hosts):
+    for hosts in (comm.hosts, [f"host{rank % 2}" for rank in range(comm.size)]):
+        comm.hosts = hosts
         here = [rank for rank, host in enumerate(comm.hosts) if host == comm.hosts[comm.rank]]
         found = comm.host_memory(10_007)
         if comm.size == 1:

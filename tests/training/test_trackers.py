@@ -21,7 +21,9 @@ EPOCHS = {"training.epochs": 3}
 
 
 def run(place, name, *told, size=1, heard=None, **more):
-    config = config_in(place, {**EPOCHS, "run.trackers": list(told), "run.directory": str(place / name)})
+    config = config_in(
+        place, {**EPOCHS, "run.trackers": list(told), "run.directory": str(place / name)}
+    )
 
     def trained(comm):
         reports = [LogOnly(), heard] if heard else [LogOnly()]
@@ -158,12 +160,14 @@ def test_one_that_does_not_answer_delays_nothing(place, plain, monkeypatch):
 @pytest.mark.parametrize("name, library", [("tensorboard", "tensorboardX"), ("mlflow", "mlflow")])
 def test_a_library_that_is_missing_is_named(name, library, place, plain, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.warns(UserWarning, match=rf'{library} is not installed, pip install "distmlp\[{name}\]"'):
+    with pytest.warns(
+        UserWarning, match=rf'{library} is not installed, pip install "distmlp\[{name}\]"'
+    ):
         assert run(place, f"without-{name}", name).v_sha256 == plain.v_sha256
 
 
 def test_a_tracker_that_there_is_not_is_refused(place):
-    with pytest.raises(distmlp.InputError, match='run.trackers is .*, but expected .*"mlflow"'):
+    with pytest.raises(distmlp.InputError, match=r'run\.trackers is .*, but expected .*"mlflow"'):
         config_in(place, {"run.trackers": ["wandb"]})
 
 
@@ -173,7 +177,9 @@ def test_verify_tells_nobody(place, monkeypatch):
     assert "trackers" in config.read_text()
     asked = []
     monkeypatch.setattr(
-        trackers, "TensorBoard", lambda directory, step: asked.append(step) or Failing(directory, step)
+        trackers,
+        "TensorBoard",
+        lambda directory, step: asked.append(step) or Failing(directory, step),
     )
     with pytest.warns(UserWarning, match="is not told"):
         run(place, "told", "tensorboard")
