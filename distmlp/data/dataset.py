@@ -99,17 +99,10 @@ class DataSet:
         for part in self.parts:
             whole.check_whole(part.stored, self.spec)
 
-    def hold(self) -> None:
-        """Reads the whole set into memory, as stored; later reads come from there."""
+    def hold(self, shared: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
+        """Reads the whole set into memory, as stored, unless ranks have read it into what they share; later reads come from there."""
         if self._held is None:
-            self._held = self.read([(0, self.rows)])
-
-    def hold_shared(self, x: np.ndarray, y: np.ndarray | None) -> None:
-        """Takes all of the set, as stored, from memory that ranks have filled together; nobody may write there any more."""
-        for part in (x, y):
-            if part is not None:
-                part.flags.writeable = False
-        self._held, self.is_shared = (x, y), True
+            self._held, self.is_shared = shared or self.read([(0, self.rows)]), shared is not None
 
     @property
     def column_names(self) -> list[str] | None:

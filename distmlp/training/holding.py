@@ -43,7 +43,9 @@ def hold(data: DataSet, comm: Communicator, chunk_rows: int, report: Silent) -> 
     mine = rows_of_part(data.rows, chunk_rows, shared.ranks)[shared.rank]
     # Once this returns, every rank has read its part.
     on_every_rank(comm, lambda: _fill(data, mine, chunk_rows, held))
-    data.hold_shared(held[0], held[1] if len(held) == 2 else None)
+    for part in held:
+        part.flags.writeable = False
+    data.hold((held[0], held[1] if len(held) == 2 else None))
 
 
 def rows_of_part(rows: int, chunk_rows: int, parts: int) -> list[range]:

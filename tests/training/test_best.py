@@ -130,7 +130,9 @@ def test_less_patience_than_was_had_is_refused(place, whole):
     fewer = {**changes, "training.patience": 3}
     with pytest.raises(InputError, match=r"training\.patience = 3 ends in an earlier epoch"):
         run_alone(place, "more", fewer)
-    back = place / "more" / "checkpoints" / f"step-{best + 2:09d}.h5"
+    # not every one that is due is there: it is left out while the one before is being written
+    there = max(step for step in steps(place / "more") if step <= best + 2 * 2)
+    back = place / "more" / "checkpoints" / f"step-{there:09d}.h5"
     gone_back = run(place, "more", changes=fewer, resume=str(back))
     assert (gone_back.step, gone_back.v_sha256) == (straight.step, straight.v_sha256)
     # within an epoch too: the one before had ended already

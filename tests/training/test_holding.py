@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from example import write_config, write_set
 from launching import run_ranks
-from preparing import prepared
 
 from distmlp.training.holding import rows_of_part
 
@@ -70,12 +69,3 @@ def test_three_ranks_hold_a_set_once(layout, mpi, tmp_path):
 def test_each_part_has_whole_chunks():
     assert rows_of_part(1009, 50, 3) == [range(350), range(350, 700), range(700, 1009)]
     assert rows_of_part(100, 256, 3) == [range(100), range(100, 100), range(100, 100)]
-
-
-def test_what_is_held_cannot_be_written(tmp_path):
-    with prepared(tmp_path) as run:
-        x, y = run.data.held
-        run.data.hold_shared(x, y)
-        for part in run.data.held:
-            with pytest.raises(ValueError, match="read-only"):
-                part[0] = 0
