@@ -9,7 +9,7 @@ from distmlp.parallel.communicator import Communicator
 from distmlp.training.reporting import Silent
 
 #: Bytes that are read at a time on the way to memory that is shared.
-_BLOCK_BYTES = 2**24
+_BLOCK_BYTES = 2**21
 
 #: Bytes of a cache line, at which the targets begin.
 _LINE = 64

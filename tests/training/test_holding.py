@@ -9,7 +9,7 @@ from launching import run_ranks
 
 from distmlp.training.holding import rows_of_part
 
-#: Each rank's own share of memory (Pss) is looked at after every step; pages of the set count as a third on three ranks.
+#: Each rank's share of memory (Pss) before the last step: a page that several ranks have counts once over all of them.
 PROGRAM = """
 import json, os, sys
 import distmlp
@@ -18,18 +18,18 @@ from distmlp.training.reporting import Report
 
 if sys.argv[2] == "each its own":
     del os.memfd_create
-most = 0
+last = 0
 
 def look():
-    global most
+    global last
     with open("/proc/self/smaps_rollup") as file:
         (share,) = [line.split()[1] for line in file if line.startswith("Pss:")]
-    most = max(most, int(share) * 1024)
+    last = int(share) * 1024
     return False
 
 comm = launchers.world()
 result = distmlp.train(sys.argv[1], comm, report=Report(bar=False), should_stop=look)
-shares = comm.all_gather(most)
+shares = comm.all_gather(last)
 if comm.rank == 0:
     print(json.dumps([sum(shares), result.v_sha256]))
 """
