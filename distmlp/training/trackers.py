@@ -188,6 +188,8 @@ class MLflow:
     def __init__(self, directory: Path, step: int, config: Config) -> None:
         # A training tells nobody but whom it was asked to tell.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # Files need no database, which mlflow-skinny does not bring; MLflow 3 wants to be asked for them.
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         from mlflow import MlflowClient
 
         self._place = directory / MLFLOW_RUN
