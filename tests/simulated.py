@@ -34,13 +34,17 @@ def gradients(network, p):
     return found
 
 
+def sizes_of(cut, last=False):
+    """Samples of each shard's micro-batch in a full step, or in the epoch's smaller last one."""
+    return [(cut.last_size if last else cut.size)(shard) for shard in range(cut.count)]
+
+
 def micro_batches(cut, shards, x, y, last=False):
     """The stacks of one step for these shards; shard 0 has the first rows of x and y, and so on.
 
     last: the epoch's smaller last step.
     """
-    sizes = cut.last_sizes if last else cut.sizes
-    ends = np.cumsum([0, *sizes]).tolist()
+    ends = np.cumsum([0, *sizes_of(cut, last)]).tolist()
     stacks = []
     for group in cut.groups(shards):
         M = group.last if last else group.size

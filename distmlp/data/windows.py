@@ -1,7 +1,7 @@
 """A set's rows window by window: which rows a window has, and a thread that reads the next one ahead."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -10,7 +10,7 @@ from distmlp.data.dataset import DataSet
 from distmlp.data.digest import RowHash, added
 from distmlp.mathematics.shards import EpochOrder, Group, Shards, rows_of
 
-#: Inputs and targets of a group's rows, as stored; the targets are there, since a set that trains has them.
+#: Inputs and targets of a window's rows, as stored; the targets are there, since a set that trains has them.
 _Memory = tuple[np.ndarray, np.ndarray]
 
 
@@ -30,32 +30,34 @@ class Window:
 
 
 class Windows:
-    """The windows of some groups of shards.
+    """The windows of some shards.
 
-    steps: of an epoch, so many to a window.  The thread makes the window after the one in use: its order
-    and, where the set is not held in memory, its rows.
+    parts: these shards in groups, so many of them to a window as belong to one part.  steps: of an epoch, so many to a
+    window; where there are several parts, each step's or steps' windows follow one another.  The thread makes the window
+    after the one in use: its order and, where the set is not held in memory, its rows.
     """
 
     def __init__(
         self,
         data: DataSet,
         sharding: Shards,
-        groups: list[Group],
+        parts: list[list[Group]],
         steps: int,
         seed: int,
         chunk_rows: int,
         dtype: DTypeLike,
     ) -> None:
-        self._data, self._sharding, self._groups = data, sharding, groups
-        self._steps, self._seed, self._chunk_rows, self._dtype = steps, seed, chunk_rows, dtype
-        self._windows = -(-sharding.steps_per_epoch // steps)
+        self._data, self._sharding, self._parts = data, sharding, parts
+        self._steps, self._dtype = steps, dtype
+        self._windows = -(-sharding.steps_per_epoch // steps) * len(parts)
+        self._order = EpochOrder(seed, 0, data.rows, chunk_rows)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
-        self._coming: dict[tuple[int, int], Future[tuple[list[Window], list[_Memory]]]] = {}
+        self._coming: dict[tuple[int, int], Future[tuple[list[Window], _Memory]]] = {}
         self._hashes = RowHash(*data.memory(0, dtype))
         self._memory, self._spare = self._new_memory(), [self._new_memory()]
 
     def load(self, epoch: int, number: int) -> list[Window]:
-        """A window of each group, which lasts until the next is loaded; that after it is read from now on."""
+        """A window of each group of a part, which lasts until the next is loaded; that after it is read from now on."""
         coming = self._coming.pop((epoch, number), None)
         # The window in use is let go of: its memory is the next one's.
         self._spare.append(self._memory)
@@ -73,25 +75,29 @@ class Windows:
         """Ends the thread, once it has read the window that it is at; nothing more can be loaded."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _new_memory(self) -> list[_Memory]:
-        """Memory for each group's rows of the longest window; the set's own where that is held."""
-        found = []
-        for group in self._groups:
-            rows = len(group.shards) * self._steps * group.size
-            x, y = self._data.held or self._data.memory(rows, self._dtype)
-            assert y is not None
-            found.append((x, y))
-        return found
+    def _new_memory(self) -> _Memory:
+        """Memory for the rows of the longest window; the set's own where that is held."""
+        rows = (
+            self._steps * sum(len(group.shards) * group.size for group in part)
+            for part in self._parts
+        )
+        x, y = self._data.held or self._data.memory(max(rows), self._dtype)
+        assert y is not None
+        return x, y
 
-    def _load(
-        self, epoch: int, number: int, memory: list[_Memory]
-    ) -> tuple[list[Window], list[_Memory]]:
-        """A window of each group, read into memory; and that memory."""
-        order = EpochOrder(self._seed, epoch, self._data.rows, self._chunk_rows)
-        return [
-            self._load_group(order, group, number, here)
-            for group, here in zip(self._groups, memory, strict=True)
-        ], memory
+    def _load(self, epoch: int, number: int, memory: _Memory) -> tuple[list[Window], _Memory]:
+        """A window of each group of a part, read into memory; and that memory."""
+        if epoch != self._order.epoch:
+            self._order = replace(self._order, epoch=epoch)
+        place, part = divmod(number, len(self._parts))
+        windows, start = [], 0
+        for group in self._parts[part]:
+            here = memory
+            if self._data.held is None:
+                rows = slice(start, start + self._steps * len(group.shards) * group.size)
+                start, here = rows.stop, (memory[0][rows], memory[1][rows])
+            windows.append(self._load_group(self._order, group, place, here))
+        return windows, memory
 
     def _load_group(self, order: EpochOrder, group: Group, number: int, memory: _Memory) -> Window:
         first = number * self._steps
@@ -104,7 +110,7 @@ class Windows:
         for i, shard in enumerate(group.shards):
             if not rows:
                 continue
-            start = self._sharding.starts[shard] + first * group.size
+            start = self._sharding.start(shard) + first * group.size
             pieces, shuffle = order.pieces(start, start + rows), order.shuffle(shard, number, rows)
             window.rows[i] = rows_of(pieces)[shuffle]
             if self._data.held is not None:

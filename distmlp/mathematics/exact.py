@@ -59,9 +59,18 @@ class NotFinite(ArithmeticError):
     """A cost, an activation or an error δ became a NaN or an infinity (on every rank alike)."""
 
 
+def whole_cost(costs: list[float]) -> int:
+    """Σ of finite costs, each cut to a whole number of 2^-128, as so many of them."""
+    return sum(int(math.ldexp(c, COST_FRACTION)) for c in costs)
+
+
 def cost_limbs(costs: list[float]) -> np.ndarray:
-    """Σ of finite costs, each cut to a whole number of 2^-128, as (COST_LIMBS,) 16-bit limbs; all negative where Σ is."""
-    total = sum(int(math.ldexp(c, COST_FRACTION)) for c in costs)
+    """Σ of finite costs as `limbs_of` gives it."""
+    return limbs_of(whole_cost(costs))
+
+
+def limbs_of(total: int) -> np.ndarray:
+    """Σ of costs, as `whole_cost` gives it, as (COST_LIMBS,) 16-bit limbs; all negative where Σ is."""
     limbs = np.frombuffer(abs(total).to_bytes(2 * COST_LIMBS, "little"), "<u2").astype(np.int32)
     return -limbs if total < 0 else limbs
 

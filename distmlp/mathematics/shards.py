@@ -3,7 +3,7 @@
     n samples ──▶ S logical shards ──▶ one micro-batch a shard a step ──▶ ranks
 
 S and every size follow from (n, batch size, micro-batch size) alone, the order from (seed, epoch)
-alone.  The rank count appears in one function, `deal`, which hands out whole shards.
+alone.  The rank count appears in one function, `share`, which hands out whole shards.
 
 In an epoch the set's chunks (runs of neighbouring rows, the unit that a file is read in) are put in
 random order, end to end; the stream of rows so made is cut into S runs, one a shard.  A shard reads
@@ -12,10 +12,9 @@ long pieces, each sample is met exactly once an epoch, and a set of any size nee
 windows only.
 """
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,18 +39,27 @@ def split(total: int, parts: int) -> list[int]:
     >>> split(11, 4)
     [3, 3, 3, 2]
     """
+    return [len(part) for part in deal(total, parts)]
+
+
+def share(total: int, parts: int, number: int) -> range:
+    """Part `number` of 0 … total − 1: contiguous, as even as can be; parts beyond the total get nothing.
+
+    >>> share(8, 3, 2)
+    range(6, 8)
+    """
     quotient, remainder = divmod(total, parts)
-    return [quotient + (i < remainder) for i in range(parts)]
+    start = number * quotient + min(number, remainder)
+    return range(start, start + quotient + (number < remainder))
 
 
 def deal(shards: int, ranks: int) -> list[range]:
-    """The shards of each rank: contiguous, as even as can be; ranks beyond the shards get none.
+    """The shards of each rank.
 
     >>> deal(8, 3)
     [range(0, 3), range(3, 6), range(6, 8)]
     """
-    stops = list(accumulate(split(shards, ranks)))
-    return [range(start, stop) for start, stop in pairwise([0, *stops])]
+    return [share(shards, ranks, rank) for rank in range(ranks)]
 
 
 @dataclass(frozen=True)
@@ -92,35 +100,31 @@ class Shards:
         """Steps an epoch; the last is smaller where the batch size does not divide n."""
         return -(-self.samples // self.batch_size)
 
-    @cached_property
-    def sizes(self) -> list[int]:
-        """Samples of each shard's micro-batch in a full step."""
-        return split(self.batch_size, self.count)
+    def size(self, shard: int) -> int:
+        """Samples of a shard's micro-batch in a full step."""
+        return len(share(self.batch_size, self.count, shard))
 
-    @cached_property
-    def last_sizes(self) -> list[int]:
-        """Samples of each shard's micro-batch in the smaller last step; all 0 where there is none."""
-        return split(self.samples % self.batch_size, self.count)
+    def last_size(self, shard: int) -> int:
+        """Samples of a shard's micro-batch in the smaller last step; 0 where there is none."""
+        return len(share(self.samples % self.batch_size, self.count, shard))
 
-    def length(self, shard: int) -> int:
-        """Samples of a shard an epoch."""
-        return self.full_steps * self.sizes[shard] + self.last_sizes[shard]
-
-    @cached_property
-    def starts(self) -> list[int]:
-        """Where each shard's run begins in the epoch's stream of rows, and where the last one ends."""
-        return list(accumulate((self.length(i) for i in range(self.count)), initial=0))
+    def start(self, shard: int) -> int:
+        """Where a shard's run begins in the epoch's stream of rows; of S, where the last one ends."""
+        full, last = (
+            share(samples, self.count, shard).start
+            for samples in (self.batch_size, self.samples % self.batch_size)
+        )
+        return self.full_steps * full + last
 
     def groups(self, shards: range) -> list[Group]:
         """These shards as at most three groups of equal micro-batches."""
-        groups: list[Group] = []
-        for i in shards:
-            size, last = self.sizes[i], self.last_sizes[i]
-            if groups and (groups[-1].size, groups[-1].last) == (size, last):
-                groups[-1] = Group(range(groups[-1].shards.start, i + 1), size, last)
-            else:
-                groups.append(Group(range(i, i + 1), size, last))
-        return groups
+        larger = self.batch_size % self.count, self.samples % self.batch_size % self.count
+        ends = [*sorted({i for i in larger if shards.start < i < shards.stop}), shards.stop]
+        return [
+            Group(range(start, stop), self.size(start), self.last_size(start))
+            for start, stop in pairwise([shards.start, *ends])
+            if start < stop
+        ]
 
 
 def rows_of(pieces: list[tuple[int, int]]) -> np.ndarray:
@@ -150,17 +154,17 @@ class EpochOrder:
         return permutation(stream(self.seed, Purpose.ORDER_CHUNKS, self.epoch), count)
 
     @cached_property
-    def _ends(self) -> list[int]:
-        """Where each chunk, in the epoch's order, ends in the stream."""
+    def _ends(self) -> np.ndarray:
+        """Where each chunk, in the epoch's order, ends in the stream, (chunks,)."""
         starts = self._chunks * self.chunk_rows
-        return np.cumsum(np.minimum(starts + self.chunk_rows, self.rows) - starts).tolist()
+        return np.cumsum(np.minimum(starts + self.chunk_rows, self.rows) - starts)
 
     def pieces(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Rows start … stop of the stream as runs (first row, row after the last) of the file, in the stream's order."""
         pieces = []
-        place = bisect_right(self._ends, start)
+        place = int(np.searchsorted(self._ends, start, "right"))
         while start < stop:
-            end = self._ends[place]
+            end = int(self._ends[place])
             first = int(self._chunks[place]) * self.chunk_rows
             length = min(first + self.chunk_rows, self.rows) - first
             inside = start - (end - length)

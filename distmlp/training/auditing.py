@@ -5,6 +5,7 @@ All ranks hold the same state between steps.  A rank whose state differs is ther
 
 import zlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -106,7 +107,7 @@ class Auditor:
         return True
 
     def gradient(
-        self, step: Step, state: State, batches: list[MicroBatches], stop: int, save: bool
+        self, step: Step, state: State, batches: Iterable[MicroBatches], stop: int, save: bool
     ) -> Grid | None:
         """What `Step.gradient` returns; where an audit is due, a second rank checks the sum.
 

@@ -16,7 +16,7 @@ from distmlp.mathematics import exact
 from distmlp.mathematics.costs import z_of
 from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Pass, Workspace, forward
-from distmlp.mathematics.shards import deal
+from distmlp.mathematics.shards import share
 from distmlp.parallel import progress
 from distmlp.parallel.communicator import Communicator
 from distmlp.runs import checkpoint
@@ -49,7 +49,7 @@ class Metrics:
 
 def _blocks(rows: int, comm: Communicator) -> range:
     """This rank's blocks."""
-    return deal(-(-rows // BLOCK), comm.size)[comm.rank]
+    return share(-(-rows // BLOCK), comm.size, comm.rank)
 
 
 def _outputs(
@@ -212,7 +212,7 @@ def predict(
     blocks = _blocks(data.rows, comm)
     workspace = Workspace(network.layers, v.dtype)
     outputs = _outputs(network, v, data, transform, blocks, workspace)
-    most = len(deal(-(-data.rows // BLOCK), comm.size)[0])
+    most = len(share(-(-data.rows // BLOCK), comm.size, 0))
     for turn in range(most):
         mine = None
         if turn < len(blocks):

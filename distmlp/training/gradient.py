@@ -1,6 +1,6 @@
 """Σ ∇C_i over this rank's micro-batches: forward pass, backward pass and gradient, added to a message."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,29 +10,44 @@ from distmlp.data.feed import MicroBatches
 from distmlp.mathematics import exact
 from distmlp.mathematics.dropout import Drawn, Dropout
 from distmlp.mathematics.metrics import count_hits
-from distmlp.mathematics.network import Network, Workspace, accumulate, backward, forward
+from distmlp.mathematics.network import Network, Pass, Workspace, accumulate, backward, forward
+from distmlp.mathematics.shards import deal
+from distmlp.parallel import progress
 
 #: Bytes of activations and errors that one pass makes, which then stay in a cache that cores share.
 PASS_BYTES = 8 * 2**20
+
+
+#: Passes whose largest entries are kept one by one.
+_KEPT = 64
 
 
 @dataclass
 class Seen:
     """What a rank has seen of its micro-batches in a step, beside their gradients.
 
-    largest: (2N, s), the largest |entry| of each micro-batch's gradient, tensor by tensor, in units of
-    the grid.  costs: of each micro-batch.
+    largest: arrays (2N, …), the largest |entry| of each tensor of gradients, in units of the grid, of one or of several
+    micro-batches.  cost: their sum, as exact.whole_cost gives it.  not_finite: micro-batches that have a cost or a
+    gradient that is a NaN, an infinity or beyond a message; their costs are left out.
     """
 
-    largest: np.ndarray
-    costs: list[float]
+    largest: list[np.ndarray]
+    cost: int = 0
     samples: int = 0
     hits: int = 0
+    not_finite: int = 0
 
-    def count_not_finite(self) -> int:
-        """How many micro-batches have a cost or a gradient that is a NaN, an infinity or beyond a message."""
-        finite = np.isfinite(self.largest).all(axis=0)
-        return int(np.count_nonzero(~(finite & (np.abs(self.costs) < exact.LARGEST_COST))))
+    def add_costs(self, costs: list[float], largest: np.ndarray, finite: bool) -> None:
+        """Adds those of a pass.  largest: (2N, s), of each micro-batch; finite: whether all of them are."""
+        # costs have either sign; False for a NaN as well
+        if finite and sum(map(abs, costs)) < exact.LARGEST_COST:
+            self.cost += exact.whole_cost(costs)
+        else:
+            good = np.isfinite(largest).all(axis=0) & (np.abs(costs) < exact.LARGEST_COST)
+            self.not_finite += int(np.count_nonzero(~good))
+        self.largest.append(largest)
+        if len(self.largest) > _KEPT:  # of millions of micro-batches no number each is kept
+            self.largest = [np.concatenate(self.largest, axis=1).max(axis=1, keepdims=True)]
 
 
 class GradientSum:
@@ -54,53 +69,64 @@ class GradientSum:
         self,
         w: Sequence,
         b: Sequence,
-        batches: list[MicroBatches],
+        batches: Iterable[MicroBatches],
         grid: exact.Grid | None,
         message: exact.Message,
         step: int = 0,
     ) -> Seen:
         """message.gradient = Σ ∇C_i over the micro-batches, in the grid's units; as plain floats without a grid.
 
-        step: of the training, from which follows what is dropped.
+        The message's units are filled in as well.  step: of the training, from which follows what is dropped.
         """
-        passes = list(self._passes(batches))
-        micro_batches = sum(len(batch.y) for batch in passes)
-        seen = Seen(np.zeros((message.units.size, micro_batches), self._workspace.dtype), [])
-        if not passes:
-            message.gradient.fill(0)
-        counted = 0
-        for number, batch in enumerate(passes):
-            s, M = batch.y.shape[:2]
-            p = self._workspace.view(s, M, batch.x)
-            drawn = None
-            if self._dropout is not None:
-                layers = self._network.layers
-                drawn = Drawn(self._dropout, layers, step, batch.shard, s, M)
-            forward(self._network, w, b, p, drawn)  # 1. forward pass
-            backward(self._network, w, p, batch.y, drawn)  # 2. backward pass
+        seen = Seen([])
+        for batch in self._passes(batches):
+            p = self._errors(w, b, batch, step)
+            first = not seen.samples
+            largest = np.zeros((message.units.size, len(batch.y)), self._workspace.dtype)
             accumulate(  # 3. gradient calculation
                 self._network,
                 p,
                 grid.scales if grid else None,
                 message.gradient,
-                seen.largest[:, counted : counted + s],
-                first=number == 0,
-                last=number == len(passes) - 1,
+                largest,
+                first=first,
+                last=batch.ends,
                 kept=self._kept,
             )
-            counted += s
-            seen.samples += s * M
-            seen.costs += self._network.C.value(p.z, p.a[-1], batch.y).tolist()
+            finite = True
+            if grid is not None:
+                units = message.units if first else np.empty_like(message.units)
+                finite = grid.units(largest, units)
+                if not first:
+                    message.units += units
+            seen.add_costs(self._network.C.value(p.z, p.a[-1], batch.y).tolist(), largest, finite)
+            seen.samples += batch.y.shape[0] * batch.y.shape[1]
             if batch.labels is not None:
                 seen.hits += count_hits(p.a[-1], batch.labels)
+        if not seen.samples:
+            message.gradient.fill(0)
+            message.units.fill(0)
         return seen
 
-    def _passes(self, batches: list[MicroBatches]) -> Iterator[MicroBatches]:
-        """The stacks, cut into parts that fit a pass; a micro-batch stays whole."""
+    def _errors(self, w: Sequence, b: Sequence, batch: MicroBatches, step: int) -> Pass:
+        """a and δ of every layer."""
+        progress.made()
+        s, M = batch.y.shape[:2]
+        p = self._workspace.view(s, M, batch.x)
+        drawn = None
+        if self._dropout is not None:
+            drawn = Drawn(self._dropout, self._network.layers, step, batch.shard, s, M)
+        forward(self._network, w, b, p, drawn)  # 1. forward pass
+        backward(self._network, w, p, batch.y, drawn)  # 2. backward pass
+        return p
+
+    def _passes(self, batches: Iterable[MicroBatches]) -> Iterator[MicroBatches]:
+        """The stacks, cut into equal parts that fit a pass; a micro-batch stays whole."""
         for batch in batches:
             s, M = batch.y.shape[:2]
-            size = max(1, self._samples_a_pass // M)
-            if s <= size:
+            parts = -(-s // max(1, self._samples_a_pass // M))
+            if parts == 1:
                 yield batch
             else:
-                yield from (batch.part(i, min(i + size, s)) for i in range(0, s, size))
+                for some in deal(s, parts):
+                    yield batch.part(some.start, some.stop)

@@ -5,7 +5,7 @@ sum.  So no rank ever waits for a rank that has gone a different way.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,10 +223,12 @@ class Loop:
             grid = self._auditor.gradient(step, state, batches, stop, self._saver.asks())
         except exact.NotFinite as error:
             raise Diverged(self._divergence(str(error), 1)) from None
+        except InputError as error:  # a large batch is read while it is computed
+            raise RankFault(str(error)) from None
         step.update(state, grid, alpha)  # 4. parameter update
         self._run.report.advance()
 
-    def _next_batch(self) -> list[MicroBatches]:
+    def _next_batch(self) -> Iterable[MicroBatches]:
         """This rank's micro-batches of the next step; a RankFault where it cannot read them."""
         self._watch.beat(f"the reading for step {self._state.step + 1}")
         place = divmod(self._state.step, self._run.steps_per_epoch)

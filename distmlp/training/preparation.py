@@ -22,7 +22,7 @@ from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import Optimizer
 from distmlp.mathematics.schedules import learning_rate
-from distmlp.mathematics.shards import Shards, deal, default_micro_batch_size
+from distmlp.mathematics.shards import Shards, default_micro_batch_size, share
 from distmlp.parallel.alike import check_same, on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
@@ -92,7 +92,7 @@ class Prepared:
 
     def shards_of(self, rank: int) -> range:
         """The shards that a rank computes."""
-        return deal(self.sharding.count, self.comm.size)[rank]
+        return share(self.sharding.count, self.comm.size, rank)
 
     def feed(self, shards: range) -> Feed:
         """The micro-batches of some shards, step after step; to be closed."""

@@ -8,6 +8,7 @@ the optimizer and the grid as they were on every rank.
 
 import functools
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -71,12 +72,12 @@ class Step:
         self.contribution: int | None = None
 
     def gradient(
-        self, state: State, batches: list[MicroBatches], stop: int = 0, save: bool = False
+        self, state: State, batches: Iterable[MicroBatches], stop: int = 0, save: bool = False
     ) -> exact.Grid | None:
         """Σ ∇C_i over all ranks' micro-batches, left in `total`; returns the grid that it is counted on.
 
-        batches: this rank's, none where it is idle.  stop, save: this rank asks all to stop (ASKED or
-        TIME_IS_UP), or for a checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
+        batches: this rank's, none where it is idle; gone through again where the grid was too fine.  stop, save: this
+        rank asks all to stop (ASKED or TIME_IS_UP), or for a checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
         """
         w, b = self._views(self.optimizer.point(state.v, state.arrays, state.scalars))
         grid = state.grid
@@ -88,7 +89,7 @@ class Step:
         again = False
         while True:
             seen = self._gradient.add_up(w, b, batches, grid, self.message, state.step)
-            self._fill_header(seen, grid, stop, save)
+            self._fill_header(seen, stop, save)
             self.comm.add_up(self._addends)
             if self.total.alarms[0] and grid is not None and not again and grid.is_fine:
                 # After zeros the unit is so fine that δ overflows in it, where the gradient does not.
@@ -142,19 +143,16 @@ class Step:
 
     def _fitting_grid(self, grid: exact.Grid, seen: Seen) -> exact.Grid:
         """The grid that this step's own gradients ask for, agreed on by all ranks; they were made on `grid`."""
-        exponents = grid.largest_exponents(seen.largest)
+        largest = seen.largest or [np.zeros((len(grid.exponents), 0), self.dtype)]
+        exponents = grid.largest_exponents(np.concatenate(largest, axis=1))
         self.comm.max(exponents)
         return exact.Grid.fitting((exponents + self._log2_micro_batches).tolist(), self.dtype)
 
-    def _fill_header(self, seen: Seen, grid: exact.Grid | None, stop: int, save: bool) -> None:
-        """What the message says beside the gradient."""
+    def _fill_header(self, seen: Seen, stop: int, save: bool) -> None:
+        """What the message says beside the gradient and its units."""
         message = self.message
-        all_finite = grid is None or grid.units(seen.largest, message.units)
-        # costs have either sign; False for a NaN as well
-        all_finite = all_finite and sum(map(abs, seen.costs)) < exact.LARGEST_COST
-        not_finite = 0 if all_finite else seen.count_not_finite()
-        message.facts[:] = not_finite, stop, save, seen.samples, seen.hits
-        message.totals[2:] = exact.cost_limbs([] if not_finite else seen.costs)
+        message.facts[:] = seen.not_finite, stop, save, seen.samples, seen.hits
+        message.totals[2:] = exact.limbs_of(seen.cost)
         if self.audited:
             parts = message.gradient, message.units, message.totals
             self.contribution = functools.reduce(

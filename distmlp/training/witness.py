@@ -6,7 +6,7 @@ from distmlp.data import digest
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed
 from distmlp.errors import InputError
-from distmlp.mathematics.shards import deal
+from distmlp.mathematics.shards import share
 from distmlp.parallel.communicator import Communicator
 
 _LIMBS = 4
@@ -26,7 +26,7 @@ class Witness:
         held = self._data.held
         if held is None:
             return
-        rows = deal(self._data.rows, comm.size)[comm.rank]
+        rows = share(self._data.rows, comm.size, comm.rank)
         x, y = held[0][rows.start : rows.stop], held[1]
         y = None if y is None else y[rows.start : rows.stop]
         x, y = feed.as_read(x, y)

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from simulated import sizes_of
 
 from distmlp.mathematics.shards import EpochOrder, Shards, deal, default_micro_batch_size, split
 
@@ -46,10 +47,10 @@ def epoch_rows(cut, order, window=3):
     """The rows of each (step, shard) of an epoch, shards read by windows of so many steps and shuffled in them."""
     steps = {}
     for shard in range(cut.count):
-        sizes = [cut.sizes[shard]] * cut.full_steps + [cut.last_sizes[shard]] * (
+        sizes = [cut.size(shard)] * cut.full_steps + [cut.last_size(shard)] * (
             cut.steps_per_epoch - cut.full_steps
         )
-        place = cut.starts[shard]
+        place = cut.start(shard)
         for number, first in enumerate(range(0, cut.steps_per_epoch, window)):
             rows = sum(sizes[first : first + window])
             stream = rows_of(order.pieces(place, place + rows))
@@ -58,7 +59,7 @@ def epoch_rows(cut, order, window=3):
                 steps[step, shard], taken = taken[:size], taken[size:]
             assert not taken
             place += rows
-        assert place == cut.starts[shard + 1]
+        assert place == cut.start(shard + 1)
     return steps
 
 
@@ -77,22 +78,23 @@ def test_each_sample_is_met_exactly_once_an_epoch(n, batch, micro, chunk):
 @pytest.mark.parametrize("n, batch, micro, chunk", CASES)
 def test_sizes(n, batch, micro, chunk):
     cut = Shards(n, batch, micro)
-    assert cut.count == -(-batch // micro) == len(cut.sizes) == len(cut.last_sizes)
-    assert sum(cut.sizes) == batch and sum(cut.last_sizes) == n % batch
-    for sizes in (cut.sizes, cut.last_sizes):
+    full, last = sizes_of(cut), sizes_of(cut, last=True)
+    assert cut.count == -(-batch // micro)
+    assert sum(full) == batch and sum(last) == n % batch
+    for sizes in (full, last):
         assert max(sizes) <= micro and max(sizes) - min(sizes) <= 1
         assert sizes == sorted(sizes, reverse=True)
-    assert min(cut.sizes) >= 1
-    assert cut.starts[0] == 0 and cut.starts[-1] == n
+    assert min(full) >= 1
+    assert cut.start(0) == 0 and cut.start(cut.count) == n
     assert cut.steps_per_epoch == cut.full_steps + (n % batch > 0)
 
 
 def test_sizes_worked_by_hand():
     cut = Shards(samples=53, batch_size=20, micro_batch_size=6)
     assert cut.count == 4 and cut.full_steps == 2 and cut.steps_per_epoch == 3
-    assert cut.sizes == [5, 5, 5, 5]
-    assert cut.last_sizes == [4, 3, 3, 3]
-    assert cut.starts == [0, 14, 27, 40, 53]
+    assert sizes_of(cut) == [5, 5, 5, 5]
+    assert sizes_of(cut, last=True) == [4, 3, 3, 3]
+    assert [cut.start(shard) for shard in range(5)] == [0, 14, 27, 40, 53]
     assert split(11, 3) == [4, 4, 3] and split(2, 3) == [1, 1, 0]
 
 
@@ -105,7 +107,7 @@ def test_groups_are_stacks_of_equal_micro_batches(n, batch, micro, chunk):
             assert [i for group in groups for i in group.shards] == list(mine)
             assert len(groups) <= 3
             for group in groups:
-                assert {(cut.sizes[i], cut.last_sizes[i]) for i in group.shards} == {
+                assert {(cut.size(i), cut.last_size(i)) for i in group.shards} == {
                     (group.size, group.last)
                 }
 
@@ -153,7 +155,7 @@ def test_pieces_are_whole_chunks_in_the_order_of_the_file(n, batch, micro, chunk
     pieces = EpochOrder(1, 0, n, chunk).pieces(0, n)
     assert sorted(pieces) == [(start, min(start + chunk, n)) for start in range(0, n, chunk)]
     cut, order = Shards(n, batch, micro), EpochOrder(1, 0, n, chunk)
-    for start, stop in pairwise(cut.starts):
+    for start, stop in pairwise(map(cut.start, range(cut.count + 1))):
         run = order.pieces(start, stop)
         assert sum(b - a for a, b in run) == stop - start
         assert all(a // chunk == (b - 1) // chunk for a, b in run)
