@@ -6,6 +6,7 @@ from example import lawful, log, steps
 from preparing import Heard, config_in
 from simulated import on_ranks
 
+from distmlp.data import feed
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.training import auditing, loop
 from distmlp.training.loop import train
@@ -104,3 +105,34 @@ def test_the_clock_begins_anew_with_every_epoch(place, monkeypatch):
     (result,) = run(place, "ticks", 1, {"training.epochs": 3})
     assert [record["seconds"] for record in log(place / "ticks")] == [1.0, 1.0, 1.0]
     assert result.record["samples_per_second"] == 1009
+
+
+#: 73 micro-batches a step, the epoch's last one smaller by a sample, and 145 in one step an epoch.
+LARGE = {
+    "steps": {"training.batch_size": 505, "training.epochs": 3},
+    "all": {"training.batch_size": "all", "training.epochs": 5, "optimizer.learning_rate": 2.0},
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_batch_that_fits_no_window_has_the_v_of_one_that_does(name, place, monkeypatch):
+    """Windows of one step, of a few micro-batches and of less than one; pieces of one; the set held, or read again."""
+    one_step = {"steps": "130 kB", "all": "300 MB"}[name]
+    changes = {**LARGE[name], "data.window": one_step}
+    (expected,) = run(place, f"{name}-fits", 1, changes)
+    first, *_, last = lawful(place / f"{name}-fits")
+    assert expected.complete and last["cost"] < first["cost"]
+    monkeypatch.setattr(feed, "PIECE_BYTES", 5000)
+    for window, ranks in (("100 kB", 1), ("20 kB", 3), ("1 kB", 2)):
+        here = f"{name}-{window}-{ranks}"
+        found = run(place, here, ranks, {**changes, "data.window": window})
+        assert lawful(place / here) == lawful(place / f"{name}-fits")
+        assert {result.v_sha256 for result in found} == {expected.v_sha256}
+
+
+def test_a_batch_that_fits_no_window_goes_on_from_an_odd_step(place):
+    changes = {**LARGE["steps"], "data.window": "20 kB"}
+    (expected,) = run(place, "large", 1, changes)
+    run(place, "large-halted", 3, changes, until=5)
+    for result in run(place, "large-halted", 2, changes):
+        assert result.complete and result.v_sha256 == expected.v_sha256
