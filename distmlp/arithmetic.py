@@ -10,4 +10,15 @@ import hashlib
 #: had no number.  Whatever changes a bit of any v raises it.
 DEFINITION = 1
 
-FINGERPRINT = hashlib.sha256(f"distmlp arithmetic {DEFINITION}".encode()).hexdigest()
+#: That of batches of more than 64 micro-batches, which until then were counted as smaller ones are.
+DEFINITION_OF_MANY = 2
+
+
+def definition(many: bool) -> int:
+    """That of a run.  many: whether its batches have more than 64 micro-batches, whose counts are added up."""
+    return DEFINITION_OF_MANY if many else DEFINITION
+
+
+def fingerprint(many: bool) -> str:
+    """What a checkpoint keeps of the definition; many: as for `definition`."""
+    return hashlib.sha256(f"distmlp arithmetic {definition(many)}".encode()).hexdigest()

@@ -29,11 +29,27 @@ def fresh(v):
     return State(v.copy(), {}, {})
 
 
-def content(network, buffer):
-    """What a message says.  Its cost as a number: limbs may carry or not, as the ranks added up their own."""
-    message = exact.Message(network.layout, buffer)
+def content(network, buffer, counting=None):
+    """What a message says.  Its cost as a number: limbs may carry or not, as the ranks added up their own.
+
+    A gradient of two numbers an entry as the whole numbers that they are, since their lower parts may carry or not as well.
+    """
+    message = exact.Message(network.layout, buffer, counting)
     numbers = [part.tolist() for part in (message.units, message.alarms, message.totals[:2])]
-    return message.gradient.tobytes(), numbers, exact.mean_cost(message.totals)
+    gradient = message.gradient.tobytes()
+    if counting is not None and counting.lanes == 2:
+        gradient = whole_numbers(message.gradient, network.layout.size)
+    return gradient, numbers, exact.mean_cost(message.totals)
+
+
+def whole_numbers(total, k):
+    """What a gradient of k entries counts, as Python's whole numbers."""
+    numbers = total.tolist()
+    return (
+        numbers
+        if len(numbers) == k
+        else [a + (b << 32) for a, b in zip(numbers[:k], numbers[k:], strict=True)]
+    )
 
 
 def state_bytes(state):

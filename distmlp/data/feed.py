@@ -51,9 +51,7 @@ class MicroBatches:
         )
 
 
-def _stack(
-    made: Block, start: int, s: int, M: int, shard: int, ends: bool = True
-) -> MicroBatches:
+def _stack(made: Block, start: int, s: int, M: int, shard: int, ends: bool = True) -> MicroBatches:
     """s micro-batches of M rows, from row `start` of a block on; shard: the first one's."""
     here = slice(start, start + s * M)
     labels = None if made.labels is None else made.labels[here].reshape(s, M)
@@ -237,7 +235,7 @@ def _cut(groups: list[Group], rows: int) -> list[list[Group]]:
         first, stop = group.shards.start, group.shards.stop
         while first < stop:
             s = min(left // group.size, stop - first)
-            if s == 0 and parts[-1]:
+            if s < 1 and parts[-1]:
                 parts.append([])
                 left = rows
                 continue

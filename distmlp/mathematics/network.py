@@ -87,6 +87,14 @@ class Pass:
         """What the slope of a hidden layer l is taken from."""
         return self.a[l] if self.kept[l] is None else self.kept[l]
 
+    def part(self, first: int, last: int) -> "Pass":
+        """The micro-batches first … last − 1 of the pass."""
+
+        def of(arrays: list) -> list:
+            return [None if array is None else array[first:last] for array in arrays]
+
+        return Pass(of(self.a), of(self.delta), self.z[first:last], of(self.kept), of(self.dropped))
+
 
 class Workspace:
     """Memory for passes, which grows with the largest of them and is viewed in any (s, M).

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.data.feed import MicroBatches
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact, wide
 from distmlp.mathematics.dropout import Drawn, Dropout
 from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Pass, Workspace, accumulate, backward, forward
@@ -28,7 +28,7 @@ class Seen:
 
     largest: arrays (2N, …), the largest |entry| of each tensor of gradients, in units of the grid, of one or of several
     micro-batches.  cost: their sum, as exact.whole_cost gives it.  not_finite: micro-batches that have a cost or a
-    gradient that is a NaN, an infinity or beyond a message; their costs are left out.
+    gradient that is a NaN, an infinity or beyond a message; then the cost means nothing.
     """
 
     largest: list[np.ndarray]
@@ -39,27 +39,90 @@ class Seen:
 
     def add_costs(self, costs: list[float], largest: np.ndarray, finite: bool) -> None:
         """Adds those of a pass.  largest: (2N, s), of each micro-batch; finite: whether all of them are."""
+        bad = 0
         # costs have either sign; False for a NaN as well
-        if finite and sum(map(abs, costs)) < exact.LARGEST_COST:
-            self.cost += exact.whole_cost(costs)
-        else:
+        if not (finite and sum(map(abs, costs)) < exact.LARGEST_COST):
             good = np.isfinite(largest).all(axis=0) & (np.abs(costs) < exact.LARGEST_COST)
-            self.not_finite += int(np.count_nonzero(~good))
+            bad = int(np.count_nonzero(~good))
+        self.not_finite += bad
+        self.cost += 0 if bad else exact.whole_cost(costs)
         self.largest.append(largest)
         if len(self.largest) > _KEPT:  # of millions of micro-batches no number each is kept
             self.largest = [np.concatenate(self.largest, axis=1).max(axis=1, keepdims=True)]
 
 
-class GradientSum:
-    """Adds up the gradients of stacks of micro-batches, a pass over as many as fit PASS_BYTES at a time.
+class _Counts:
+    """What the gradients of a rank's micro-batches are added to: the message itself, or a few at a time before that.
 
     kept: the entries of the message that this rank itself reads next.
     """
 
+    def __init__(self, network: Network, counting: exact.Counting, kept: slice) -> None:
+        self._network, self._kept, self._together = network, kept, counting.together
+        self._few = np.empty(network.layout.size if self._together else 0, counting.counted)
+        self.micro_batches = 0
+
+    def begin(self, message: exact.Message) -> None:
+        """What is added from now on makes a new sum in this message."""
+        self._message, self.micro_batches = message, 0
+
+    def add(self, p: Pass, scales: list[float] | None, largest: np.ndarray, ends: bool) -> None:
+        """Adds the gradients of a pass.  ends: whether none comes after it; the others as for `network.accumulate`."""
+        if not self._together:
+            first, total = self.micro_batches == 0, self._message.gradient
+            accumulate(
+                self._network, p, scales, total, largest, first=first, last=ends, kept=self._kept
+            )
+            self.micro_batches += len(p.z)
+            return
+        start, s, everything = 0, len(p.z), slice(0, len(self._few))
+        while start < s:
+            before = self.micro_batches % self._together
+            stop = min(start + self._together - before, s)
+            part, of_part = p.part(start, stop), largest[:, start:stop]
+            accumulate(
+                self._network,
+                part,
+                scales,
+                self._few,
+                of_part,
+                first=before == 0,
+                last=False,
+                kept=everything,
+            )
+            self.micro_batches += stop - start
+            start = stop
+            if self.micro_batches % self._together == 0:
+                self._pass_on()
+
+    def end(self) -> None:
+        """The message has the sum of all that was added."""
+        if not self.micro_batches:
+            self._message.gradient.fill(0)
+        elif self._together and self.micro_batches % self._together:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Adds the last few to the message, or stores them there where they are the first."""
+        wide.add(self._few, self._message.gradient, self.micro_batches <= self._together)
+
+
+class GradientSum:
+    """Adds up the gradients of stacks of micro-batches, a pass over as many as fit PASS_BYTES at a time.
+
+    counting: how they are counted.  kept: the entries of the message that this rank itself reads next.
+    """
+
     def __init__(
-        self, network: Network, dtype: DTypeLike, kept: slice, dropout: Dropout | None = None
+        self,
+        network: Network,
+        dtype: DTypeLike,
+        counting: exact.Counting,
+        kept: slice,
+        dropout: Dropout | None = None,
     ) -> None:
-        self._network, self._kept, self._dropout = network, kept, dropout
+        self._network, self._dropout = network, dropout
+        self._counts = _Counts(network, counting, kept)
         sample_bytes = 2 * sum(network.layers[1:]) * np.dtype(dtype).itemsize
         self._samples_a_pass = max(1, PASS_BYTES // sample_bytes)
         dropped = dropout.layers(network.layout.N) if dropout else ()
@@ -78,21 +141,14 @@ class GradientSum:
 
         The message's units are filled in as well.  step: of the training, from which follows what is dropped.
         """
-        seen = Seen([])
+        seen, counts = Seen([]), self._counts
+        scales, tensors = grid.scales if grid else None, 2 * self._network.layout.N
+        counts.begin(message)
         for batch in self._passes(batches):
+            first = counts.micro_batches == 0
             p = self._errors(w, b, batch, step)
-            first = not seen.samples
-            largest = np.zeros((message.units.size, len(batch.y)), self._workspace.dtype)
-            accumulate(  # 3. gradient calculation
-                self._network,
-                p,
-                grid.scales if grid else None,
-                message.gradient,
-                largest,
-                first=first,
-                last=batch.ends,
-                kept=self._kept,
-            )
+            largest = np.zeros((tensors, len(batch.y)), self._workspace.dtype)
+            counts.add(p, scales, largest, batch.ends)  # 3. gradient calculation
             finite = True
             if grid is not None:
                 units = message.units if first else np.empty_like(message.units)
@@ -103,13 +159,13 @@ class GradientSum:
             seen.samples += batch.y.shape[0] * batch.y.shape[1]
             if batch.labels is not None:
                 seen.hits += count_hits(p.a[-1], batch.labels)
-        if not seen.samples:
-            message.gradient.fill(0)
+        counts.end()
+        if not counts.micro_batches:
             message.units.fill(0)
         return seen
 
     def _errors(self, w: Sequence, b: Sequence, batch: MicroBatches, step: int) -> Pass:
-        """a and δ of every layer."""
+        """a and δ of every layer; they last until the next pass."""
         progress.made()
         s, M = batch.y.shape[:2]
         p = self._workspace.view(s, M, batch.x)

@@ -5,10 +5,12 @@ import numpy as np
 from distmlp.config.sections import Config
 from distmlp.mathematics.adaptive import Adagrad, NAdam, RMSprop
 from distmlp.mathematics.dropout import Dropout
+from distmlp.mathematics.exact import Counting
 from distmlp.mathematics.lbfgs import LBFGS
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam, Optimizer
 from distmlp.mathematics.penalties import Shaping
+from distmlp.mathematics.shards import default_micro_batch_size
 from distmlp.runs.checkpoint import AVERAGE
 
 
@@ -41,8 +43,18 @@ def state_arrays(config: Config) -> tuple[str, ...]:
 
 
 def memory_of(config: Config, parameters: int) -> int:
-    """Bytes that a rank needs for v, its own gradient and that of all ranks, and the state's arrays."""
-    return parameters * np.dtype(config.dtype).itemsize * (3 + len(state_arrays(config)))
+    """Bytes that a rank needs for v, its own gradient and that of all ranks, and the state's arrays.
+
+    Of a batch of "all" samples nobody knows the micro-batches yet; they are taken for few.
+    """
+    batch, size = config.training.batch_size, config.training.micro_batch_size
+    micro_batches = (
+        -(-batch // (size or default_micro_batch_size(batch))) if isinstance(batch, int) else 1
+    )
+    counting = Counting.of(config.dtype, micro_batches, config.reduction == "exact")
+    floats = 1 + len(state_arrays(config)) + 2 * counting.many
+    gradients = 2 * counting.lanes * counting.carrier.itemsize
+    return parameters * (floats * np.dtype(config.dtype).itemsize + gradients)
 
 
 def shaping_of(config: Config) -> Shaping | None:

@@ -80,6 +80,12 @@ class Prepared:
         return self.sharding.steps_per_epoch
 
     @property
+    def counting(self) -> exact.Counting:
+        """How the gradients of a step are counted."""
+        c = self.config
+        return exact.Counting.of(c.dtype, self.sharding.count, c.reduction == "exact")
+
+    @property
     def chunk_rows(self) -> int:
         """Rows that stay together in an epoch's order."""
         return chunk_rows(self.data, self.config.data)

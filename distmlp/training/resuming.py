@@ -10,7 +10,6 @@ from distmlp.config.reading import from_json
 from distmlp.data import digest
 from distmlp.errors import InputError
 from distmlp.kernels import choice
-from distmlp.mathematics import exact
 from distmlp.mathematics.initializers import initialize
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint, events
@@ -74,12 +73,12 @@ def new_state(run: Prepared) -> State:
 
 def restored(run: Prepared, found: Checkpoint) -> State:
     """The state that a checkpoint keeps; `saving.facts_of` says how."""
-    facts = found.facts
+    facts, grid = found.facts, run.counting.grid
     return State(
         found.v,
         found.arrays,
         facts["scalars"],
-        None if facts["grid"] is None else exact.Grid(facts["grid"], run.config.dtype),
+        None if facts["grid"] is None or grid is None else grid(facts["grid"], run.config.dtype),
         facts["step"],
         np.array(facts["totals"], np.int64),
         facts["last_cost"],
@@ -120,7 +119,7 @@ def _to_resume(run: Prepared, resume: str) -> Checkpoint | None:
 
 def _check_fits(run: Prepared, found: Checkpoint) -> None:
     """InputError where a checkpoint is of a different training."""
-    if found.facts["fingerprint"] != arithmetic.FINGERPRINT:
+    if found.facts["fingerprint"] != arithmetic.fingerprint(run.counting.many):
         raise InputError(
             f"{found.path}: a different version of distmlp made this checkpoint, with a different arithmetic and order of "
             "samples: evaluate, predict and export take it, but training cannot go on from it; --resume never begins anew"

@@ -205,7 +205,7 @@ def facts_of(run: Prepared, state: State) -> dict:
         "columns": run.data.column_names,
         "targets": run.data.target_names,
         "v_sha256": checkpoint.v_sha256(state.v),
-        "fingerprint": arithmetic.FINGERPRINT,
+        "fingerprint": arithmetic.fingerprint(run.counting.many),
         "arithmetic": kernels.describe(),
         "ranks": run.comm.size,
         "mpi": run.comm.mpi,

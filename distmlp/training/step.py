@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.data.feed import MicroBatches
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact, wide
 from distmlp.mathematics.dropout import Dropout
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import Mean, Optimizer
@@ -60,12 +60,14 @@ class Step:
         self.dtype, self.exactly = np.dtype(dtype), exactly
         self._shaping, self._average = shaping, average
         layout = network.layout
-        carrier = exact.carrier(dtype) if exactly else self.dtype
-        self._addends = comm.addends(exact.Message.entries(layout), carrier)
-        self.message = exact.Message(layout, self._addends.mine)
-        self.total = exact.Message(layout, self._addends.total)
-        self._gradient = GradientSum(network, dtype, self._addends.kept, dropout)
-        self._log2_micro_batches = (micro_batches - 1).bit_length()
+        self.counting = exact.Counting.of(dtype, micro_batches, exactly)
+        entries = exact.Message.entries(layout, self.counting)
+        self._addends = comm.addends(entries, self.counting.carrier)
+        self.message = exact.Message(layout, self._addends.mine, self.counting)
+        self.total = exact.Message(layout, self._addends.total, self.counting)
+        self._gradient = GradientSum(network, dtype, self.counting, self._addends.kept, dropout)
+        self._log2_in_one = self.counting.log2_in_one(micro_batches)
+        self._floats = np.empty(layout.size if self.counting.many else 0, self.dtype)
         self._ends = np.array([part.stop for part in layout.slices], np.int64)
         self._viewed: np.ndarray | None = None
         self.audited = False
@@ -77,13 +79,14 @@ class Step:
         """Σ ∇C_i over all ranks' micro-batches, left in `total`; returns the grid that it is counted on.
 
         batches: this rank's, none where it is idle; gone through again where the grid was too fine.  stop, save: this
-        rank asks all to stop (ASKED or TIME_IS_UP), or for a checkpoint, after the step.  Raises exact.NotFinite on every rank alike.
+        rank asks all to stop (ASKED or TIME_IS_UP), or for a checkpoint, after the step.  Raises exact.NotFinite on every
+        rank alike.
         """
         w, b = self._views(self.optimizer.point(state.v, state.arrays, state.scalars))
         grid = state.grid
-        if self.exactly and grid is None:
+        if self.counting.grid is not None and grid is None:
             # The first step: no step before it tells how large its gradients are.
-            ones = exact.Grid([0] * len(self.network.layout.slices), self.dtype)
+            ones = self.counting.grid([0] * len(self.network.layout.slices), self.dtype)
             seen = self._gradient.add_up(w, b, batches, ones, self.message, state.step)
             grid = self._fitting_grid(ones, seen)
         again = False
@@ -111,8 +114,9 @@ class Step:
             units = grid.scales
             state.grid = grid.next(total.units.tolist())
         self.optimizer.advance(state.scalars)
+        gradient = self.sum_in(total)
         # notes: grad C = 1/t sum grad C_i
-        mean = Mean(total.gradient, np.array([1.0 / (t * unit) for unit in units]), self._ends)
+        mean = Mean(gradient, np.array([1.0 / (t * unit) for unit in units]), self._ends)
         if self.optimizer.needs_cost:
             mean = replace(mean, cost=exact.mean_cost(total.totals))
         if self._shaping is not None:
@@ -124,6 +128,13 @@ class Step:
         stop, save = total.alarms[1:].tolist()
         state.stop, state.save = reason_to_stop(int(stop)), save > 0
         np.add(state.totals, total.totals, out=state.totals, casting="unsafe")
+
+    def sum_in(self, message: exact.Message) -> np.ndarray:
+        """Σ ∇C_i of a message in the grid's units, (k,): whole numbers, or floats, which last until the next is asked for."""
+        if not self.counting.many:
+            return message.gradient
+        wide.to_floats(message.gradient, self._floats)
+        return self._floats
 
     def _take_into_average(self, state: State) -> None:
         """average' = d average + (1 − d) v; after the first step it is v."""
@@ -146,7 +157,7 @@ class Step:
         largest = seen.largest or [np.zeros((len(grid.exponents), 0), self.dtype)]
         exponents = grid.largest_exponents(np.concatenate(largest, axis=1))
         self.comm.max(exponents)
-        return exact.Grid.fitting((exponents + self._log2_micro_batches).tolist(), self.dtype)
+        return type(grid).fitting((exponents + self._log2_in_one).tolist(), self.dtype)
 
     def _fill_header(self, seen: Seen, stop: int, save: bool) -> None:
         """What the message says beside the gradient and its units."""

@@ -52,7 +52,7 @@ def start_of(run: Prepared, state: State) -> Rows:
         ("training", f"{_many(t.epochs, 'epoch')} of {o.name}, {_lengths_of_steps(run)}"),
         (
             "arithmetic",
-            f"definition {arithmetic.DEFINITION}, kernels {kernels.name()}, {c.reduction} sums",
+            f"definition {arithmetic.definition(run.counting.many)}, kernels {kernels.name()}, {c.reduction} sums",
         ),
         ("saved in", c.run.directory),
     ]

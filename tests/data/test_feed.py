@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from example import ROWS, rows, tables, write_set
 
-from distmlp.config.reading import from_tables
 from distmlp.config.keys import bytes_of
+from distmlp.config.reading import from_tables
 from distmlp.data import feed as feeding
 from distmlp.data.dataset import DataSet
 from distmlp.data.digest import RowHash

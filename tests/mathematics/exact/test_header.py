@@ -56,12 +56,10 @@ def test_small_and_large_costs():
     assert mean_cost_of([exact.cost_limbs([])]) == 0.0
     assert mean_cost_of([exact.cost_limbs([0.0, 2.0**-128, 2.0**-129])]) == 2.0**-128
     just_below = math.nextafter(exact.LARGEST_COST, 0.0)
-    assert (
-        mean_cost_of(
-            [exact.cost_limbs([just_below] * exact.MOST_MICRO_BATCHES)], exact.MOST_MICRO_BATCHES
-        )
-        == just_below
-    )
+    for S in (exact.MOST_IN_ONE, 2**16, exact.MOST_MICRO_BATCHES):
+        total = S * exact.whole_cost([just_below])
+        assert mean_cost_of([exact.limbs_of(total)], S) == just_below
+        assert mean_cost_of([exact.limbs_of(-total)], S) == -just_below
 
 
 def test_a_step_adds_up_the_cost():
@@ -85,7 +83,7 @@ def _output_of(network, v, batch):
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_header_holds_the_most_micro_batches_with_entries_cut_off(dtype):
     """Each of them one rank, and each largest entry and limb at its most: no count wraps."""
-    most, integers = exact.MOST_MICRO_BATCHES, np.iinfo(np.int32)
+    most, integers = exact.MOST_IN_ONE, np.iinfo(np.int32)
     grid = exact.Grid.fitting([0, 0], dtype)
     units = units_of(grid, np.full((most, 2), 1e38, dtype))
     assert units.tolist() == [most * 2**exact.ROOM_BITS] * 2
@@ -98,14 +96,15 @@ def test_header_holds_the_most_micro_batches_with_entries_cut_off(dtype):
     assert total.tolist() == units.tolist()
 
 
-def test_message_of_the_most_micro_batches():
+@pytest.mark.parametrize("S", [exact.MOST_IN_ONE, 8191, 10_001])
+def test_message_of_the_most_micro_batches(S):
     """A whole step of them on a grid that is far too fine, and the sum that it is done again with."""
-    network, S = Network((1, 1), "identity", "identity"), exact.MOST_MICRO_BATCHES
+    network = Network((1, 1), "identity", "identity")
     cut, state, comm = Shards(S, S, 1), fresh(np.zeros(2, np.float32)), Counting()
     x, y = np.ones((S, 1), np.float32), np.full((S, 1), -3.0, np.float32)
-    state.grid = exact.Grid([90, 90], "float32")
     step = Step(network, SGD(), "float32", True, comm, S)
+    state.grid = step.counting.grid([90, 90], "float32")
     grid = step.gradient(state, micro_batches(cut, range(S), x, y))
     assert comm.sums == 2
-    assert (step.message.gradient * [2.0**-e for e in grid.exponents]).tolist() == [3.0 * S] * 2
+    assert (step.sum_in(step.message) * [2.0**-e for e in grid.exponents]).tolist() == [3.0 * S] * 2
     assert step.message.totals[0] == S and exact.mean_cost(step.message.totals) == 4.5

@@ -60,8 +60,9 @@ def test_sum_has_the_same_bits_for_1_to_4096_ranks_in_any_order(dtype):
     state = fresh(v)
     alone = Step(network, SGD(), dtype, True, SingleProcess(), cut.count)
     state.grid = alone.gradient(state, micro_batches(cut, range(cut.count), x, y))
-    expected = content(network, alone.message.buffer)
-    assert alone.message.buffer.dtype == INTEGERS[dtype] and alone.message.gradient.all()
+    counting = alone.counting
+    expected = content(network, alone.message.buffer, counting)
+    assert alone.message.buffer.dtype == np.int64 and alone.sum_in(alone.message).all()
     assert alone.message.totals[0] == 6001
     step, random = (
         Step(network, SGD(), dtype, True, Part(), cut.count),
