@@ -146,6 +146,18 @@ def test_several_windows_an_epoch(name, ranks, train, launcher, home):
     )
 
 
+@pytest.mark.parametrize(
+    "name, ranks, kind", [("mpich", 3, "float32-adam"), ("openmpi", 2, "float64-sgd")]
+)
+def test_a_batch_of_the_whole_set_that_fits_no_window(name, ranks, kind, train, launcher):
+    """Of 145 micro-batches, read in parts, whose counts are added up in twice the bits."""
+    changes = {**KINDS[kind], "training.batch_size": "all", "training.epochs": 5}
+    expected = train(f"whole-{kind}", changes)
+    assert expected[-1]["step"] == 5
+    changes["data.window"] = "20 kB"
+    assert train(f"whole-{name}-{ranks}", changes, launcher(name), ranks) == expected
+
+
 def lawful_default(train, home):
     if not (home / "one-window").exists():
         train("one-window", KINDS["float32-sgd"])

@@ -143,7 +143,7 @@ class Grid:
 
     def coarser(self) -> "Grid":
         """The grid with no unit below 1."""
-        return Grid([min(e, 0) for e in self.exponents], self.dtype)
+        return type(self)([min(e, 0) for e in self.exponents], self.dtype)
 
     def next(self, units: list[int]) -> "Grid":
         """The grid of the next step: at once as coarse as this step's units ask, and finer by one bit at most."""

@@ -231,7 +231,7 @@ def test_many_that_are_not_finite_are_an_error(dtype, value):
     step.update(state, step.gradient(state, micro_batches(cut, range(S), x, y)), 0.1)
     y[-1] = value
     before = state_bytes(state)
-    with np.errstate(all="ignore"), pytest.raises(exact.NotFinite, match="1 micro-batches"):
+    with np.errstate(all="ignore"), pytest.raises(exact.NotFinite):
         step.gradient(state, micro_batches(cut, range(S), x, y))
     assert state_bytes(state) == before
 
