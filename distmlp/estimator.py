@@ -142,8 +142,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
 
     Two classes have one sigmoid output, more a softmax, with the cross-entropy.
 
-    After `fit`: classes_; v_, the parameters; v_sha256_; history_, the log's object of each epoch; config_, as JSON,
-    and scaling_, what rows are scaled by; n_features_in_ and, of a DataFrame, feature_names_in_.
+    After `fit`: `classes_`; `v_`, the parameters; `v_sha256_`; `history_`, the log's object of each epoch; `config_`, as
+    JSON, and `scaling_`, what rows are scaled by; `n_features_in_` and, of a DataFrame, `feature_names_in_`.
     """
 
     classes_: np.ndarray
@@ -170,7 +170,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
         return self.classes_[predicted_classes(a)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class, (n, classes) float64, in the order of classes_."""
+        """The probability of each class, (n, classes) float64, in the order of `classes_`."""
         a = self._outputs(X).astype(np.float64)
         p = probabilities(from_json(self.config_), a, "predict_proba")
         return p / p.sum(axis=1, keepdims=True)
@@ -179,7 +179,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
 class MLPRegressor(RegressorMixin, _MLP):
     """Predicts numbers; the same arguments and data give the same bits, on any machine and any number of ranks.
 
-    Its parameters, and what it has after `fit`, are those of `MLPClassifier`, without classes_.  The output is the
+    Its parameters, and what it has after `fit`, are those of `MLPClassifier`, without `classes_`.  The output is the
     identity and the cost half the squared error.  Targets far from 1 want {"data.scale_targets": "standardise"}.
     """
 

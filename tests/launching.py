@@ -249,6 +249,12 @@ def launched(python, words, prefix=(), env=None):
         yield running
 
 
+def command(words: list, timeout: float, env: dict | None = None, cwd=None) -> Done:
+    """Runs any command to its end."""
+    with _running(words, env, cwd) as running:
+        return running.wait(timeout)
+
+
 def run_ranks(
     mpi: Mpi | None, ranks: int, words: list, timeout: float = 60, env: dict | None = None, cwd=None
 ) -> Done:
