@@ -111,7 +111,7 @@ def _to_resume(run: Prepared, resume: str) -> Checkpoint | None:
         run.report.warn(f"{words}; taking the newest good one")
     if found is not None:
         _check_fits(run, found)
-        _check_patience(run, found)
+        _check_rule_of_best(run, found)
         _check_not_beyond(run, found)
         run.report.say(f"resuming from {found.path} (step {found.facts['step']})")
     return found
@@ -170,22 +170,22 @@ def _check_not_beyond(run: Prepared, found: Checkpoint) -> None:
         )
 
 
-def _check_patience(run: Prepared, found: Checkpoint) -> None:
-    """InputError where patience would go on counting what a checkpoint has counted by a different rule."""
+def _check_rule_of_best(run: Prepared, found: Checkpoint) -> None:
+    """InputError where the best epoch, or patience, would go on being counted by a different rule than a checkpoint's."""
     training, shown = run.config.training, found.facts.get("shown")
-    if not training.patience or not shown or found.facts["last_cost"] is None:
+    if not shown or found.facts["last_cost"] is None:
         return
     then = from_json(found.facts["config"]).training
-    for key, old, new in (
-        ("monitor", shown["metric"] or "none", run.metric),
-        ("least_improvement", then.least_improvement, training.least_improvement),
-    ):
-        if old != new:
-            raise InputError(
-                f"{found.path}: the checkpoint was made with training.{key} = {old}, but the config has {new}, and "
-                f"training.patience = {training.patience} ends the run by it; a resumed run must have the same, "
-                "--resume never begins anew"
-            )
+    old, new, key = shown["metric"] or "none", run.metric or "none", "monitor"
+    asked = then.monitor != training.monitor or training.patience
+    if old == new or not asked:
+        if not training.patience or then.least_improvement == training.least_improvement:
+            return
+        key, old, new = "least_improvement", then.least_improvement, training.least_improvement
+    raise InputError(
+        f"{found.path}: the best epoch so far was found with training.{key} = {old}, but the config has {new}; a resumed run "
+        "must have the same, --resume never begins anew"
+    )
 
 
 def _check_data(run: Prepared, found: Checkpoint) -> None:

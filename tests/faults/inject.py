@@ -37,6 +37,8 @@ MOMENTS = {
     "start": "after the imports, before MPI is asked for",
     "up": "MPI is up, the ranks have not met",
     "scanning": "before the data are looked through",
+    "holding": "memory for the held set is shared, the rank's part is not read",
+    "held": "its part is read, the others do not know",
     "beginning": "before the run directory is made",
     "begun": "after it is made, before the ranks have agreed to begin",
     "prepared": "before the first step",
@@ -269,7 +271,16 @@ def install(faults: Faults) -> None:
     from distmlp.parallel import communicator, hostmemory, launchers, mpi
     from distmlp.runs import checkpoint
     from distmlp.runs import directory as rundirectory
-    from distmlp.training import auditing, evaluation, loop, preparation, recovery, saving, step
+    from distmlp.training import (
+        auditing,
+        evaluation,
+        holding,
+        loop,
+        preparation,
+        recovery,
+        saving,
+        step,
+    )
 
     def gradient(function, self, state, *arguments, **named):
         if isinstance(self.comm, communicator.SingleProcess) and RANK_COUNT > 1:
@@ -360,6 +371,12 @@ def install(faults: Faults) -> None:
     wrap(recovery, "_take_over", before=lambda *_: faults.at("taking over"))
     wrap(saving.Saver, "save", before=lambda *_, **__: faults.at("saving"))
     wrap(preparation, "scan_all", before=lambda *_: faults.at("scanning"))
+    wrap(
+        holding,
+        "_fill",
+        before=lambda *_: faults.at("holding"),
+        after=lambda *_: faults.at("held"),
+    )
     wrap(loop, "first_state", lambda *_: faults.at("beginning"), lambda *_: faults.at("begun"))
     wrap(loop.Loop, "to_the_end", before=lambda *_: faults.at("prepared"))
     wrap(loop.Loop, "to_the_end", after=ended)

@@ -128,7 +128,7 @@ def test_the_writer_at_each_of_its_moments(moment, bench, ulfm):
     dies(bench, ulfm, 2, [kill(0, moment, 20)], 1)
 
 
-@pytest.mark.parametrize("moment", ["scanning", "beginning", "begun"])
+@pytest.mark.parametrize("moment", ["scanning", "holding", "held", "beginning", "begun"])
 def test_before_the_training_begins(moment, bench, ulfm):
     outcome = bench.run(ulfm, 3, [kill(0, moment), kill(2, "begun")])
     same = outcome.log == bench.undisturbed()

@@ -145,13 +145,21 @@ def test_less_patience_than_was_had_is_refused(place, whole):
     "change, words",
     [
         ({"training.monitor": "cost"}, r"training\.monitor = validation_cost, .* has cost"),
-        ({"training.least_improvement": 0.5}, r"least_improvement = 0\.0, .* has 0\.5"),
+        ({"training.monitor": "none"}, r"training\.monitor = validation_cost, .* has none"),
+        (
+            {"training.least_improvement": 0.5, "training.patience": 59},
+            r"least_improvement = 0\.0, .* has 0\.5",
+        ),
     ],
 )
-def test_patience_counts_on_by_the_same_rule_or_not_at_all(change, words, place, whole):
+def test_the_best_epoch_is_found_by_the_same_rule_or_not_at_all(change, words, place, whole):
     with pytest.raises(InputError, match=words):
-        run_alone(place, "all", {"training.patience": 59, **change})
-    assert run_alone(place, "all", change).v_sha256 == whole.v_sha256  # without patience it is free
+        run_alone(place, "all", change)
+
+
+def test_what_does_not_matter_without_patience_is_free(place, whole):
+    for change in ({"training.least_improvement": 0.5}, {"training.monitor": "validation_cost"}):
+        assert run_alone(place, "all", change).v_sha256 == whole.v_sha256
 
 
 def test_patience_may_wait_for_more_than_any_improvement(place):
