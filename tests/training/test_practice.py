@@ -1,4 +1,4 @@
-"""Penalties, clipping, dropout, smoothing, averages and the optimizers: v is PyTorch's, and the same on any ranks and after a resume."""
+"""Penalties, clipping, dropout, smoothing, averages and the optimizers: the same v on any ranks and after a resume."""
 
 import math
 
@@ -43,63 +43,13 @@ def ours(optimizer, shaping=None):
     return v
 
 
-def theirs(make, l2=0.0, l1=0.0, decay=0.0, clip_norm=0.0, clip_value=0.0):
-    """The same with PyTorch: weights and biases are two groups."""
-    torch = pytest.importorskip("torch")
-    v = np.random.default_rng(0).normal(size=LAYOUT.size)
-    cut = LAYOUT.slices[1].stop
-    weights, biases = (torch.nn.Parameter(torch.tensor(part)) for part in (v[:cut], v[cut:]))
-    optimizer = make([{"params": [weights]}, {"params": [biases]}], ALPHA)
-    for step in range(STEPS):
-        now = np.concatenate([weights.detach().numpy(), biases.detach().numpy()])
-        g = torch.tensor(gradient(now, step))
-        weights.grad, biases.grad = g[:cut].clone(), g[cut:].clone()
-        if clip_norm:  # torch's own clip_grad_norm_ adds 1e-6 to the norm
-            scale = min(1.0, clip_norm / float(g.norm()))
-            weights.grad *= scale
-            biases.grad *= scale
-        if clip_value:
-            torch.nn.utils.clip_grad_value_([weights, biases], clip_value)
-        with torch.no_grad():
-            weights.grad += l2 * weights + l1 * weights.sign()
-            weights -= ALPHA * decay * weights
-        optimizer.step()
-    return np.concatenate([weights.detach().numpy(), biases.detach().numpy()])
-
-
-def torch_optimizer(name, **more):
-    def make(groups, alpha):
-        import torch
-
-        return getattr(torch.optim, name)(groups, lr=alpha, **more)
-
-    return make
-
-
 OPTIMIZERS = {
-    "sgd": (SGD(0.9, True), torch_optimizer("SGD", momentum=0.9, nesterov=True)),
-    "adam": (Adam(), torch_optimizer("Adam")),
-    "rmsprop": (RMSprop(), torch_optimizer("RMSprop")),
-    "adagrad": (Adagrad(1e-10), torch_optimizer("Adagrad")),
-    "nadam": (NAdam(), torch_optimizer("NAdam")),
+    "sgd": SGD(0.9, True),
+    "adam": Adam(),
+    "rmsprop": RMSprop(),
+    "adagrad": Adagrad(1e-10),
+    "nadam": NAdam(),
 }
-SHAPINGS = {
-    "nothing": {},
-    "penalties": {"l2": 0.1, "l1": 0.05},
-    "decay": {"decay": 0.3},
-    "norm": {"clip_norm": 1.5, "l2": 0.1},
-    "value": {"clip_value": 0.4},
-}
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("shaping", SHAPINGS)
-def test_v_is_pytorchs_after_50_steps(optimizer, shaping):
-    how = SHAPINGS[shaping]
-    mine, make = OPTIMIZERS[optimizer]
-    renamed = {{"decay": "weight_decay"}.get(key, key): value for key, value in how.items()}
-    found, expected = ours(mine, Shaping(**renamed)), theirs(make, **how)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
 def test_the_norm_is_that_of_the_mean():
@@ -115,7 +65,7 @@ def test_the_norm_is_that_of_the_mean():
 def test_frozen_layers_stay():
     start = np.random.default_rng(0).normal(size=LAYOUT.size)
     everything = Shaping(l2=0.1, l1=0.1, weight_decay=0.1, clip_norm=1.0, frozen=(1,))
-    for mine, _ in OPTIMIZERS.values():
+    for mine in OPTIMIZERS.values():
         v = ours(mine, everything)
         same = [(v[part] == start[part]).all() for part in LAYOUT.slices]
         assert same == [True, False, True, False]
