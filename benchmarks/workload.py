@@ -4,7 +4,6 @@ Steps are timed from inside `distmlp.training.loop.train`, through its report, w
 step: the loop, the feed and the step are the ones that users run, and nothing is added to them but
 one look at the clock.  The first steps, which load the first window and find the grid, are not
 counted.
-
 """
 
 import shutil
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
 
+import measuring
 import numpy as np
 from networks import Case
 
@@ -86,9 +86,16 @@ class Timed:
 
 
 class Trainer:
-    """Trains over a communicator, again and again, each time from the beginning in a new run directory."""
+    """Trains over a communicator, again and again, each time from the beginning in a new run directory.
+
+    Raises measuring.Failed where the kernels are not compiled and nobody asked for numpy's: that would take hours.
+    """
 
     def __init__(self, comm, directory):
+        if choice.compiled is None and choice.WHY_IN_NUMPY != choice.NOT_WANTED:
+            raise measuring.Failed(
+                f"{choice.WHY_IN_NUMPY}; DISTMLP_COMPILED=0 measures the numpy twins"
+            )
         self.comm, self._directory, self._number = comm, Path(directory), count()
 
     def time(

@@ -57,15 +57,7 @@ class Conversion:
         if not len(chosen):
             return
         x, y = made.x[: len(chosen)], window.y.take(chosen, axis=0)
-        if not self._transform.is_plain:
-            x[:] = self._transform.applied(window.x.take(chosen, axis=0), self._dtype)
-        elif window.x.dtype == x.dtype:
-            # All of them are rows, so nothing is clipped; but where it might raise, numpy takes a copy first.
-            window.x.take(chosen, axis=0, out=x, mode="clip")
-        else:
-            np.copyto(x, window.x.take(chosen, axis=0), casting="unsafe")
-        if self._transform.is_plain:
-            self._transform.apply(x)
+        self._transform.take(window.x, chosen, x)
         desired = self._transform.desired(self._data, y, self._outputs, self._dtype)
         made.y[: len(chosen)] = desired
         if self._smoothing:

@@ -14,6 +14,11 @@ from numpy.typing import DTypeLike
 from distmlp.config.sections import DataConfig
 from distmlp.data.dataset import DataSet
 from distmlp.errors import InputError
+from distmlp.kernels import choice
+
+
+#: The types of rows that the kernels take in one pass; float16 is not among them.
+_TAKEN = "?bBhHiIlLqQfd"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +78,13 @@ class Transform:
             return made
         return np.hstack([made, missing[:, self.indicators].astype(dtype)])
 
-    def apply(self, x: np.ndarray) -> None:
-        """The same in place where it is plain, for inputs that have become numbers of the network's dtype."""
-        if self.scale != 1:
-            np.multiply(x, self.factor(x.dtype), out=x)
+    def take(self, x: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
+        """out, (k, width), = a^(0) of the rows of x, (rows, columns), in an order, (k,) int64."""
+        plain = self.is_plain and x.flags.c_contiguous and x.dtype.isnative
+        if plain and x.dtype.char in _TAKEN:
+            choice.take_rows(x, order, self.scale, out)
+        else:
+            out[:] = self.applied(x.take(order, axis=0), out.dtype)
 
     def factor(self, dtype: DTypeLike) -> Any:
         """The scale as a number of the network's dtype."""

@@ -12,6 +12,7 @@
 #include "random.h"
 #include "functions_table.h"
 #include "messages.h"
+#include "rows.h"
 #if WIDTH == 0
 #include "plain_products.h"
 #else
@@ -54,4 +55,5 @@ static const struct kernels table = {
     .gradient = make_gradient,
     .units = units_of,
     .add_rows = sum_of_rows,
+    .take_rows = take_rows,
 };

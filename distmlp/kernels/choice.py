@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from distmlp.errors import InputError
-from distmlp.kernels import layer_twins, message_twins, product_twins, random_twins, update_twins
+from distmlp.kernels import layer_twins, message_twins, product_twins, random_twins, row_twins, update_twins
 
 #: What DISTMLP_WIDTH may be.
 WIDTHS = ("512", "256", "128", "plain")
@@ -32,7 +32,7 @@ def _compiled() -> tuple[ModuleType | None, str]:
         from distmlp.kernels import _kernels
     except ImportError:
         return None, NOT_COMPILED
-    if not hasattr(_kernels, "drop"):
+    if not hasattr(_kernels, "take_rows"):
         return None, "the compiled kernels are of an earlier distmlp than its Python files"
     return _kernels, ""
 
@@ -94,3 +94,4 @@ _updates: ModuleType = compiled or update_twins
 update, squares, drop = _updates.update, _updates.squares, _updates.drop
 normals, shuffle = (compiled or random_twins).normals, (compiled or random_twins).shuffle
 units, add_rows = (compiled or message_twins).units, (compiled or message_twins).add_rows
+take_rows = (compiled or row_twins).take_rows

@@ -32,8 +32,10 @@ static int take_array(struct argument *argument, PyObject *given, char kind)
     const char letter = letter_of(buffer);
     const int floats = letter == 'f' || letter == 'd', whole = letter && strchr("ilqILQ", letter);
     const int wants_floats = either || strchr("fFeE", kind), wants_whole = either || strchr("iIqQ", kind);
-    const int right = ((floats && wants_floats) || (whole && wants_whole)) && (!of_64_bits(kind) || buffer->itemsize == 8);
+    const int right = kind == 'x' ? letter && strchr("?bBhHiIlLqQfd", letter)
+                                  : ((floats && wants_floats) || (whole && wants_whole)) && (!of_64_bits(kind) || buffer->itemsize == 8);
     argument->floats = floats;
+    argument->letter = letter;
     argument->data = buffer->buf;
     argument->size = buffer->len / buffer->itemsize;
     argument->columns = buffer->ndim ? buffer->shape[buffer->ndim - 1] : 1;
@@ -64,7 +66,7 @@ static int take_argument(struct call *call, struct argument *argument, PyObject 
     }
     if (!take_array(argument, given, kind))
         return 0;
-    if (of_64_bits(kind))
+    if (of_64_bits(kind) || kind == 'x')
         return 1;
     if (!call->itemsize)
         call->itemsize = argument->buffer.itemsize;

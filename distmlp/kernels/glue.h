@@ -15,6 +15,7 @@ struct argument {
     Py_ssize_t columns;   /* the length of the last dimension */
     Py_ssize_t rows;      /* the product of the others */
     int floats;           /* whether it is an array of floats */
+    char letter;          /* its type, as the struct module writes it */
     double number;        /* d: a float */
     Py_ssize_t integer;   /* n: a whole number */
     Py_buffer buffer;
@@ -34,10 +35,11 @@ struct call {
        t  either              T  either, written to
        e  doubles             E  doubles that are written to
        q  64-bit numbers      Q  64-bit numbers that are written to
+       x  numbers of any type
        ?f etc.                the same, or None
        d  a number            n  a whole number
 
-   All arrays but those of e, E, q and Q have one width, 4 or 8 bytes.  Returns 0 with a Python error set, and nothing to give back, where they do not fit;
+   All arrays but those of e, E, q, Q and x have one width, 4 or 8 bytes.  Returns 0 with a Python error set, and nothing to give back, where they do not fit;
    `usage` is then the message. */
 int take_arguments(struct call *call, PyObject *const *given, Py_ssize_t count, const char *format, const char *usage);
 
@@ -68,3 +70,4 @@ void end_run(struct run run);
 extern PyMethodDef product_functions[];
 extern PyMethodDef function_functions[];
 extern PyMethodDef message_functions[];
+extern PyMethodDef row_functions[];

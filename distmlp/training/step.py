@@ -9,7 +9,6 @@ the optimizer and the grid as they were on every rank.
 import functools
 import zlib
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -118,7 +117,7 @@ class Step:
         # notes: grad C = 1/t sum grad C_i
         mean = Mean(gradient, np.array([1.0 / (t * unit) for unit in units]), self._ends)
         if self.optimizer.needs_cost:
-            mean = replace(mean, cost=exact.mean_cost(total.totals))
+            mean = mean._replace(cost=exact.mean_cost(total.totals))
         if self._shaping is not None:
             mean = self._shaping.shaped(mean, self.network.layout, alpha)
         self.optimizer.update(state.v, mean, state.arrays, state.scalars, alpha)
