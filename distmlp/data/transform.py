@@ -16,7 +16,6 @@ from distmlp.data.dataset import DataSet
 from distmlp.errors import InputError
 from distmlp.kernels import choice
 
-
 #: The types of rows that the kernels take in one pass; float16 is not among them.
 _TAKEN = "?bBhHiIlLqQfd"
 

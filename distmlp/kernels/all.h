@@ -49,11 +49,12 @@ static const struct kernels table = {
     .cost_values = cost_values,
     .normals = normals,
 #endif
+    .hits = hits_of,
     .fma = fma_of_arrays,
     .forward = make_forward,
     .backward = make_backward,
     .gradient = make_gradient,
     .units = units_of,
     .add_rows = sum_of_rows,
-    .take_rows = take_rows,
+    .take_rows = rows_taken,
 };

@@ -11,7 +11,14 @@ from types import ModuleType
 import numpy as np
 
 from distmlp.errors import InputError
-from distmlp.kernels import layer_twins, message_twins, product_twins, random_twins, row_twins, update_twins
+from distmlp.kernels import (
+    layer_twins,
+    message_twins,
+    product_twins,
+    random_twins,
+    row_twins,
+    update_twins,
+)
 
 #: What DISTMLP_WIDTH may be.
 WIDTHS = ("512", "256", "128", "plain")
@@ -32,7 +39,7 @@ def _compiled() -> tuple[ModuleType | None, str]:
         from distmlp.kernels import _kernels
     except ImportError:
         return None, NOT_COMPILED
-    if not hasattr(_kernels, "take_rows"):
+    if not hasattr(_kernels, "hits"):
         return None, "the compiled kernels are of an earlier distmlp than its Python files"
     return _kernels, ""
 
@@ -90,6 +97,7 @@ _layers: ModuleType = compiled or layer_twins
 function = _layers.function
 activate, chain_rule = _layers.activate, _layers.chain_rule
 cost_values, cost_gradient = _layers.cost_values, _layers.cost_gradient
+hits = _layers.hits
 _updates: ModuleType = compiled or update_twins
 update, squares, drop = _updates.update, _updates.squares, _updates.drop
 normals, shuffle = (compiled or random_twins).normals, (compiled or random_twins).shuffle

@@ -195,3 +195,21 @@ static void cost_values(int cost, const void *z, const void *a, const void *y, p
 }
 
 #endif
+
+#define hits_of NAME(hits_of)
+
+/* How many rows of a, (rows, n), have their largest entry, the first of equal ones, where labels say; a NaN is the largest.
+   A single entry says 1 where it is above 1/2, else 0. */
+static ptrdiff_t hits_of(const void *a, const int64_t *labels, ptrdiff_t rows, ptrdiff_t n)
+{
+    const real *row = a;
+    ptrdiff_t hits = 0;
+    for (ptrdiff_t r = 0; r < rows; r++, row += n) {
+        ptrdiff_t best = n == 1 ? row[0] > (real)0.5 : 0;
+        for (ptrdiff_t j = 1; j < n && row[best] == row[best]; j++)
+            if (!(row[j] <= row[best]))
+                best = j;
+        hits += best == labels[r];
+    }
+    return hits;
+}

@@ -128,6 +128,23 @@ static PyObject *update(PyObject *module, PyObject *const *given, Py_ssize_t cou
     return finish_call(&call, fits, usage);
 }
 
+static PyObject *hits(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] = "hits(a, labels): floats (rows, n), 64-bit numbers (rows,)";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "fq", usage))
+        return NULL;
+    const struct argument *a = call.arguments, *labels = a + 1;
+    const int fits = a->rows == labels->size && a->columns > 0;
+    const Py_ssize_t found = fits ? kernels_for(call.itemsize)->hits(a->data, (const int64_t *)labels->data, a->rows, a->columns) : 0;
+    PyObject *const done = finish_call(&call, fits, usage);
+    if (!done)
+        return NULL;
+    Py_DECREF(done);
+    return PyLong_FromSsize_t(found);
+}
+
 static PyObject *squares(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {
     static const char usage[] = "squares(total, ends, out): floats or whole numbers (k,), the parts' ends (p,), doubles (p,)";
@@ -242,6 +259,7 @@ PyMethodDef function_functions[] = {
     ENTRY(function, "function(number, x): x becomes an elementary function of x."),
     ENTRY(activate, "activate(activation, z): z becomes a = σ(z)."),
     ENTRY(chain_rule, "chain_rule(activation, a, g): g = ∂C/∂a becomes ∂C/∂z."),
+    ENTRY(hits, "hits(a, labels): how many rows have their largest entry where the labels say."),
     ENTRY(cost_values, "cost_values(cost, z, a, y, values): the cost of each micro-batch."),
     ENTRY(cost_gradient, "cost_gradient(cost, a, y, out): ∂C/∂a of the output layer."),
     ENTRY(update, "update(rule, total, v, first, second, alpha, factors, ends, …): v and the optimizer's arrays take a step."),

@@ -45,6 +45,7 @@ struct kernels {
     void (*activation)(int activation, void *z, ptrdiff_t rows, ptrdiff_t n);
     void (*chain)(int activation, const void *a, void *g, ptrdiff_t rows, ptrdiff_t n);
     void (*gradient_of_cost)(int cost, const void *a, const void *y, void *out, ptrdiff_t rows, ptrdiff_t n);
+    ptrdiff_t (*hits)(const void *a, const int64_t *labels, ptrdiff_t rows, ptrdiff_t n);
     void (*update)(const struct update_call *call);
     double (*squares)(const void *total, ptrdiff_t n, int floats);
     void (*drop)(const void *x, const uint64_t *words, int keep, double scale, void *out, ptrdiff_t n);

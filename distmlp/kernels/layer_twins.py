@@ -185,3 +185,12 @@ def cost_gradient(cost: int, a: np.ndarray, y: np.ndarray, out: np.ndarray) -> N
             np.divide(a - y, np.where(slope < tiny, tiny, slope), out=out)
         case _:
             np.negative(y / np.where(a < tiny, tiny, a), out=out)
+
+
+def hits(a: np.ndarray, labels: np.ndarray) -> int:
+    """How many rows of a, (rows, n), have their largest entry, the first of equal ones, where labels, (rows,) int64, say.
+
+    A single entry says 1 where it is above 1/2.
+    """
+    said = a[..., 0] > 0.5 if a.shape[-1] == 1 else a.argmax(axis=-1)
+    return int(np.count_nonzero(said == labels))

@@ -8,7 +8,7 @@ entry by entry, so any part of v can be updated by itself.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from distmlp.kernels import choice
 from distmlp.kernels.numbers import Rule
 
 
-@dataclass(frozen=True)
-class Mean:
+class Mean(NamedTuple):
     """∇C as a sum and what each entry of it is worth: parts of v, one after another, have one factor each.
 
     total: (k,), whole numbers as wide as v's dtype, or floats of it.  factors: (p,) float64.  ends: (p,)

@@ -6,7 +6,7 @@ kernels/updates.h does it in the optimizer's one pass over v.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Shaping:
         N, factors = layout.N, mean.factors.copy()
         still = [tensor for l in self.frozen for tensor in (l - 1, N + l - 1)]
         factors[still] = 0.0
-        mean = replace(mean, factors=factors)
+        mean = mean._replace(factors=factors)
         if self.clip_norm:
             length = norm(mean)
             if length > self.clip_norm:
@@ -51,8 +51,7 @@ class Shaping:
         penalties = np.zeros((len(mean.ends), 3))
         penalties[:N] = self.l2, self.l1, alpha * self.weight_decay
         penalties[still] = 0.0
-        return replace(
-            mean,
+        return mean._replace(
             penalties=penalties if penalties.any() else None,
             clip=self.clip_value or math.inf,
         )

@@ -188,3 +188,17 @@ def test_sums_over_v_and_dropout(dtype, width):
         update_twins.drop(x, words, 40000, 1.6384, expected_out)
         assert_same_bits(found, expected)
         assert_same_bits(out, expected_out)
+
+
+@each_width
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_hits(dtype, width):
+    """Equal entries, infinities and NaNs among them: the first of the largest counts, and a NaN is the largest."""
+    random = np.random.default_rng(8)
+    for shape in SHAPES:
+        a, classes = drawn(random, shape, dtype), max(shape[-1], 2)
+        a.flat[::3] = a.flat[0]
+        for labels in (random.integers(0, classes, shape[:-1]), np.zeros(shape[:-1], np.int64)):
+            with running(width) as kernels:
+                found = kernels.hits(a, labels)
+            assert found == layer_twins.hits(a, labels)
