@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,8 @@ def _begin(
 ) -> list[str]:
     from distmlp import files
     from distmlp.data import opening, proposing
-    from distmlp.data.conversion.convert import convert, is_table
+    from distmlp.data.conversion.convert import convert
+    from distmlp.data.conversion.kinds import tables_in
     from distmlp.data.describing import describe
     from distmlp.results.outputs import check_output
 
@@ -65,9 +67,10 @@ def _begin(
         raise InputError(
             f"{' '.join(specs)}: expected one set, or one to train and one to validate"
         )
-    tables = [Path(spec).is_file() and is_table(Path(spec)) for spec in specs]
+    tables = [bool(tables_in(spec)) for spec in specs]
     path = Path(specs[0]) if tables[0] else opening.parted(specs[0])[0]
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+    stem = re.sub(r"[-_.]*[*?\[\]][-_.]*", "", stem) or "set"  # of a pattern for several files
     out = out or Path(f"{stem}.toml")
     check_output(out, overwrite, [".toml"])
     said: list[str] = []
@@ -90,6 +93,8 @@ def _begin(
     found = describe(sets[0], *names)["sets"]
     if not found:
         raise InputError(f"{sets[0]}: has no dataset {names[0]!r}; --inputs names the inputs")
+    if ":/" not in sets[0]:
+        sets[0] = found[0]["spec"]  # a file alone: the first of its sets
     proposal = proposing.proposed(found[0])
     places = [_from(spec, out.parent) for spec in sets]
     config = proposing.text(proposal, places[0], "".join(places[1:]), names, f"runs/{stem}")
@@ -105,5 +110,7 @@ def _name(asked: Sequence[str] | None, default: str) -> str:
 
 def _from(spec: str, directory: Path) -> str:
     """A set as a config in a directory names it."""
-    path, colon, group = spec.rpartition(":")
+    path, colon, group = spec.rpartition(":/")
+    if not colon:
+        return os.path.relpath(spec, directory)
     return f"{os.path.relpath(path, directory)}{colon}{group}"

@@ -27,6 +27,8 @@ EPILOG = """examples:
   distmlp convert new.csv new.h5 --no-targets
   distmlp convert X.csv y.csv set.h5
   distmlp convert x.npy y.npy set.h5 --compression gzip
+  distmlp convert data.mat:/ set.h5 --inputs X --targets Y --transposed
+  distmlp convert part-1.h5:/train part-2.h5:/train whole.h5
 
 The set is then named in a config like this (pixels 0 to 255 become 0 to 1):
   [data]
@@ -45,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         help="one table (.csv, .tsv, .parquet, .xlsx, …) or two, inputs then targets; two IDX files, images and labels in "
-        "either order; one or two .npy files, inputs then targets; or one .npz; IDX and text may be compressed with gzip",
+        "either order; one or two .npy files, inputs then targets; one .npz; FILE.h5:/group, a set to write anew, or several; "
+        "IDX and text may be compressed with gzip",
     )
     parser.add_argument(
         "out",
@@ -142,6 +145,11 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         help="tables: what inputs are stored as, float64 by default; uint8 is an eighth of the size, and enough for pixels 0 to 255",
     )
     parser.add_argument(
+        "--transposed",
+        action="store_true",
+        help="HDF5: the arrays have samples last, as MATLAB, Fortran and R write them",
+    )
+    parser.add_argument(
         "--keys",
         metavar="X,Y",
         type=lambda text: text.split(","),
@@ -200,6 +208,7 @@ def run(args: argparse.Namespace, comm: "Communicator") -> int:
             compression=args.compression,
             append=args.append,
             overwrite=args.overwrite,
+            transposed=args.transposed,
         ),
     )
     if comm.rank == 0:

@@ -139,7 +139,11 @@ def _add_evaluate(commands: Any) -> None:
     )
     _add_checkpoint(parser, "best")
     parser.add_argument(
-        "--data", metavar="FILE.h5:/group", help="the set; by default the config's data.validation"
+        "--data",
+        metavar="FILE.h5:/group",
+        action="append",
+        help="the set, or a table that convert takes, whose columns are found by name; by default the config's "
+        "data.validation; repeated, or with * in the name: the rows of several files",
     )
     _add_names(parser, "inputs", "targets")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -157,8 +161,10 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--data",
         metavar="FILE.h5:/group",
+        action="append",
         required=True,
-        help="the set, or a table that convert takes, whose columns are found by name",
+        help="the set, or a table that convert takes, whose columns are found by name; repeated, or with * in the name: "
+        "the rows of several files",
     )
     _add_names(parser, "inputs")
     parser.add_argument(

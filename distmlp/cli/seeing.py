@@ -91,7 +91,10 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 def _add_look(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", metavar="FILE.h5:/group", help="the set; by default the config's data.validation"
+        "--data",
+        metavar="FILE.h5:/group",
+        action="append",
+        help="the set; by default the config's data.validation; repeated: the rows of several files",
     )
     parser.add_argument(
         "--which",

@@ -190,7 +190,7 @@ def _check_folds(data: DataConfig, where: str) -> None:
         )
     if data.fold and data.validation:
         raise InputError(
-            f'{where}: data.fold is {data.fold}, the fold to validate on, but data.validation is "{data.validation}": '
+            f"{where}: data.fold is {data.fold}, the fold to validate on, but data.validation is {json.dumps(data.validation)}: "
             "expected one of the two"
         )
 

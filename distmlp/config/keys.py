@@ -101,6 +101,20 @@ def columns(default: str, free: bool = False) -> Any:
     )
 
 
+def sets(default: str | None, example: str) -> Any:
+    """A key that takes the file and the group of a set, a pattern that fits several, or a list of either."""
+
+    def is_set(x: object) -> bool:
+        return is_text(x) and (x != "" or default == "")
+
+    return key(
+        default,
+        f'a file and a group in it, such as "{example}", or a list of such',
+        lambda x: is_set(x) or (is_list(x) and all(n != "" and is_set(n) for n in x)),
+        free=True,
+    )
+
+
 def scaling() -> Any:
     """A key that takes how columns are scaled: one way for all, or one a column."""
     names = "none", "standardise", "min-max"

@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 
 from distmlp.errors import InputError
@@ -16,6 +17,14 @@ def spec_of(text: str, base: Path) -> str:
     if not colon:
         return path_of(text, base)
     return f"{path_of(path, base)}:{posixpath.normpath('/' + group.strip('/'))}"
+
+
+def specs_of(given: str | Sequence[str], base: Path) -> str | tuple[str, ...]:
+    """The same of a set of one file, or of several; one alone is no list.  Raises InputError."""
+    if isinstance(given, str):
+        return spec_of(given, base)
+    found = tuple(spec_of(one, base) for one in given)
+    return found[0] if len(found) == 1 else found
 
 
 def path_of(text: str, base: Path) -> str:

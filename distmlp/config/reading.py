@@ -133,8 +133,12 @@ def _resolved(tables: dict, base: Path) -> dict:
     }
     for section, name in (("data", "train"), ("data", "validation"), ("run", "directory")):
         table = tables.get(section)
-        if isinstance(table, dict) and isinstance(table.get(name), str) and table[name]:
-            table[name] = (paths.spec_of if section == "data" else paths.path_of)(table[name], base)
+        given = table.get(name) if isinstance(table, dict) else None
+        resolved = paths.spec_of if section == "data" else paths.path_of
+        if isinstance(table, dict) and isinstance(given, str) and given:
+            table[name] = resolved(given, base)
+        elif isinstance(table, dict) and section == "data" and isinstance(given, list):
+            table[name] = [resolved(x, base) if isinstance(x, str) and x else x for x in given]
     return tables
 
 

@@ -51,10 +51,8 @@ class NetworkConfig:
 class DataConfig:
     """[data]: the sets, and how their rows are read."""
 
-    train: str = keys.text(None, 'a file and a group in it, such as "digits.h5:/train"', free=True)
-    validation: str = keys.text(
-        "", 'a file and a group in it, such as "digits.h5:/test"', free=True
-    )
+    train: str | tuple[str, ...] = keys.sets(None, "digits.h5:/train")
+    validation: str | tuple[str, ...] = keys.sets("", "digits.h5:/test")
     inputs: str | tuple[str, ...] = keys.columns("x")
     targets: str | tuple[str, ...] = keys.columns("y")
     validation_inputs: str | tuple[str, ...] = keys.columns("", free=True)

@@ -73,7 +73,7 @@ class Conversion:
         bad = ~np.isfinite(x).all(axis=1)
         if bad.any():
             raise InputError(
-                f"{self._data.spec}: row {rows[bad].min()}: its inputs hold a NaN or an infinity, or become one as {self._dtype} times "
+                f"{self._data.located(int(rows[bad].min()))}: its inputs hold a NaN or an infinity, or become one as {self._dtype} times "
                 "data.scale; data.scan = true finds it before training"
             )
 

@@ -184,7 +184,7 @@ def _first_fault(
     if not rows:
         return None
     row, words = min(rows)
-    return row, f"{data.spec}: row {row}: {words}"
+    return row, f"{data.located(row)}: {words}"
 
 
 def _target_faults(data: DataSet, y: np.ndarray, config: Config) -> list[tuple[np.ndarray, str]]:

@@ -16,6 +16,9 @@ from distmlp.data.packing import Packing, packing_of
 from distmlp.data.rows import RowReader
 from distmlp.errors import InputError
 
+#: Different texts that are still taken for the names of classes.
+_MOST_CLASSES = 2**16
+
 _CHOSEN = re.compile(r"(.+)\[([^\[\]]+)\]")
 
 
@@ -79,7 +82,7 @@ class Selected:
 class SideBySide:
     """Columns of several datasets, one after another: what `Selected` is, of a list of them."""
 
-    def __init__(self, parts: Sequence[Selected], spec: str) -> None:
+    def __init__(self, parts: Sequence[Any], spec: str) -> None:
         self.parts = parts
         rows = {part.shape[0] for part in parts}
         if len(rows) > 1:
@@ -137,25 +140,36 @@ class AsClasses:
 class Names:
     """Targets of text as classes, (n,) int64: their places among the names.
 
-    names: the texts that there are, sorted.  Raises InputError where they are too many to be classes.
+    names: the texts that there are, sorted.  stored: a dataset that holds them.
     """
 
     row: tuple[int, ...] = ()
     dtype = np.dtype(np.int64)
     chunks = None
 
-    def __init__(self, stored: h5py.Dataset, spec: str) -> None:
-        self.stored = stored
+    def __init__(self, stored: h5py.Dataset, names: list[str], codes: np.ndarray) -> None:
+        self.stored, self.names, self._codes = stored, names, codes
+        self.shape = (len(codes),)
+
+    @classmethod
+    def of(cls, stored: h5py.Dataset, spec: str) -> "Names":
+        """The texts of a dataset, one a row.  Raises InputError where they are too many to be classes."""
         text = stored.asstr() if h5py.check_string_dtype(stored.dtype) else stored
         found = np.asarray(text[...]).astype(str).reshape(stored.shape[0])
         there, codes = np.unique(found, return_inverse=True)
-        if len(there) > 2**16:
+        if len(there) > _MOST_CLASSES:
             raise InputError(
                 f"{spec}: {stored.name} has {len(there)} different texts; expected classes"
             )
-        self.names = [str(name) for name in there]
-        self._codes = codes.astype(np.int64)
-        self.shape = (len(found),)
+        return cls(stored, [str(name) for name in there], codes.astype(np.int64))
+
+    @classmethod
+    def together(cls, parts: "Sequence[Names]") -> "Names":
+        """The texts of several datasets, one after another, as one dataset has them."""
+        names = sorted({name for part in parts for name in part.names})
+        place = {name: number for number, name in enumerate(names)}
+        codes = [np.array([place[n] for n in part.names], np.int64)[part._codes] for part in parts]
+        return cls(parts[0].stored, names, np.concatenate(codes))
 
     def read(self, start: int, out: np.ndarray) -> None:
         """The rows from `start` on, into out."""
@@ -190,13 +204,12 @@ def target_names_of(y: Any, classes: bool) -> list[str] | None:
     return None if stored is None else names_in(stored, "classes")
 
 
-def said_of(parts: Sequence[Any], spec: str) -> list[str]:
-    """What attributes have done to the numbers of each, for people."""
-    return [
-        f"{spec}: {part.stored.name.rpartition('/')[2]}: {part.packing.words()}"
-        for part in parts
-        if isinstance(part, Selected) and not part.packing.is_plain
-    ]
+def target_columns_of(y: Any, classes: bool) -> list[str] | None:
+    """What the file calls the columns of targets that may be None, of classes too."""
+    if y is None or not (classes or isinstance(y, Names)):
+        return target_names_of(y, classes)
+    stored = getattr(y, "stored", None)
+    return None if stored is None else names_in(stored, "columns")
 
 
 def are_classes(y: Any, outputs: int, output: str, how: str, spec: str) -> bool:
@@ -235,7 +248,7 @@ def targets_in(
         stored = opening.dataset_in(file, spec, group, names)
         is_text = stored.dtype.kind == "S" or h5py.check_string_dtype(stored.dtype) is not None
         if is_text and stored.ndim and stored.size == stored.shape[0]:
-            return Names(stored, spec)
+            return Names.of(stored, spec)
     return columns_in(file, spec, group, names)
 
 

@@ -7,31 +7,44 @@ numbers of them.
 from collections.abc import Sequence
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from distmlp.data import opening, whole
+from distmlp.data import several
 from distmlp.data.columns import (
     AsClasses,
     Names,
-    Selected,
-    SideBySide,
     are_classes,
     columns_in,
     parts_of,
     row_bytes,
+    target_columns_of,
     target_names_of,
     targets_in,
 )
+from distmlp.data.several import Files, Spec, Stacked
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
 
 
-class DataSet:
-    """One group of an HDF5 file, open for reading.
+def _columns_of(
+    file: h5py.File,
+    spec: str,
+    group: str,
+    inputs: str | Sequence[str],
+    targets: str | Sequence[str] | None,
+) -> tuple[Any, Any]:
+    """The columns of one file's inputs, and of its targets, which may be None.  Raises InputError."""
+    x = columns_in(file, spec, group, inputs)
+    return x, None if targets is None else targets_in(file, spec, group, targets)
 
-    spec: "FILE.h5:/group".  inputs, targets: what columns.py takes, or a list of such; targets may be None, for inputs
-    alone.  Raises InputError.
+
+class DataSet:
+    """One group of an HDF5 file, or of several whose rows follow one another, open for reading.
+
+    spec: "FILE.h5:/group", or what several.py takes; then it is that for messages.  inputs, targets: what columns.py
+    takes, or a list of such; targets may be None, for inputs alone.  Raises InputError.
 
     rows: n.  width: d.  classes: whether the targets are (n,) integers, or `settle` has made classes of them.  outputs: k
     of (n, k) targets, 1 for (n,) floats, None for classes.  parts: the columns of each dataset.
@@ -39,30 +52,17 @@ class DataSet:
     memory of several ranks together.
     """
 
+    _columns_in = staticmethod(_columns_of)
+
     def __init__(
         self,
-        spec: str,
+        spec: Spec,
         inputs: str | Sequence[str] = "x",
         targets: str | Sequence[str] | None = "y",
     ) -> None:
-        self.spec = spec
-        path, group = opening.parted(spec)
-        self._file = opening.opened(path, spec)
-        self._x: Selected | SideBySide
-        self._y: Selected | SideBySide | Names | AsClasses | None
-        try:
-            self._x = columns_in(self._file, spec, group, inputs)
-            self._y = None
-            if targets is not None:
-                self._y = targets_in(self._file, spec, group, targets)
-            opening.check_shapes(spec, inputs, self._x, targets, self._y)
-        except InputError:
-            self._file.close()
-            raise
-        except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:  # h5py has them
-            self._file.close()
-            raise InputError(f"{spec}: cannot be opened: the file is damaged: {error}") from None
-        self.parts = [*parts_of(self._x), *parts_of(self._y)]
+        self.spec = several.shown(spec)
+        self._files = Files(spec, inputs, targets, self._columns_in)
+        self._x, self._y, self.parts = self._files.x, self._files.y, self._files.parts
         self.rows = self._x.shape[0]
         self.width = self._row_width = int(np.prod(self._x.row))
         self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
@@ -95,9 +95,16 @@ class DataSet:
 
     def check_whole(self) -> None:
         """Raises InputError where rows of the set are not there, or a program is writing them."""
-        whole.check_no_writer(opening.parted(self.spec)[0], self.spec)
-        for part in self.parts:
-            whole.check_whole(part.stored, self.spec)
+        self._files.check_whole()
+
+    def located(self, row: int) -> str:
+        """A row in words: of several files, the one that has it, and its number there."""
+        where = self._x.located(row) if isinstance(self._x, Stacked) else None
+        return where or f"{self.spec}: row {row}"
+
+    def notes(self) -> list[str]:
+        """What people should know of how the set is read."""
+        return self._files.notes(self.spec)
 
     def hold(self, shared: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
         """Reads the whole set into memory, as stored, unless ranks have read it into what they share; later reads come from there."""
@@ -114,6 +121,11 @@ class DataSet:
     def target_names(self) -> list[str] | None:
         """What the file calls the classes, or the columns of the targets; None where it has no names for them."""
         return target_names_of(self._y, self.classes)
+
+    @property
+    def target_columns(self) -> list[str] | None:
+        """What the file calls the columns of the targets, of classes too; None where it has no names for them."""
+        return target_columns_of(self._y, self.classes)
 
     @property
     def held(self) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -169,8 +181,8 @@ class DataSet:
         return desired(self.spec, y, self.classes, outputs, dtype)
 
     def close(self) -> None:
-        """Closes the file; what is held in memory stays."""
-        self._file.close()
+        """Closes the files; what is held in memory stays."""
+        self._files.close()
 
     def __enter__(self) -> "DataSet":
         return self
@@ -219,7 +231,8 @@ def _padded(y: np.ndarray, outputs: int) -> np.ndarray:
 
 def sample_shape(data: DataSet) -> tuple[int, ...]:
     """A row's shape before it was made flat, such as (8, 8) of pictures; (d,) where the file tells none."""
-    parts = parts_of(data._x)
+    x = data._x
+    parts = parts_of(x.tables[0] if isinstance(x, Stacked) else x)
     if len(parts) != 1:
         return (data.width,)
     stored = parts[0].stored.attrs.get("sample_shape", parts[0].row)

@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from distmlp.data import opening
-from distmlp.data.conversion.convert import is_table, table_of
+from distmlp.data import opening, several
+from distmlp.data.conversion.kinds import is_table, table_of
 from distmlp.data.conversion.options import TableOptions
 from distmlp.data.conversion.tables import Table, block_rows, look, numbers_in
 from distmlp.data.dataset import DataSet
@@ -31,7 +31,8 @@ def describe(
 ) -> dict[str, Any]:
     """What a file holds, as one JSON-like object.  Raises InputError.
 
-    spec: "FILE.h5:/group", "FILE.h5" for all of its sets, or a table that convert takes.
+    spec: "FILE.h5:/group", also with * in the name, for the rows of several files, whose first one is described;
+    "FILE.h5" for all of its sets, or a table that convert takes.
 
     file: its datasets, as {name, shape, dtype, chunks, filters}.  sets: of each group with inputs and, where there are
     any, targets: {spec, rows, columns, targets, classes, doubtful}; a column is {name, least, most, mean, spread,
@@ -40,17 +41,18 @@ def describe(
     path = Path(spec)
     if path.is_file() and is_table(path):
         return {"file": [], "sets": [_table(spec, table_of(path, options or TableOptions()))]}
-    group = None
+    group, names = None, [spec]
     if not path.is_file():
         if ":" not in spec:
             raise InputError(f"{spec}: no such file; expected FILE.h5:/group, FILE.h5 or a table")
-        path, group = opening.parted(spec)
+        names = several.named(spec)
+        path, group = opening.parted(names[0])
     with opening.opened(path, spec) as file:
         if group is not None and group not in file:
             opening.dataset_in(file, spec, group, inputs)  # which says what there is
         datasets = _datasets(file[group or "/"])
         groups = [group] if group else _groups(file, inputs)
-        sets = [f"{path}:{name}" for name in groups]
+        sets = [spec if len(names) > 1 else f"{path}:{name}" for name in groups]
         with_targets = [targets in file[name] for name in groups]
     described = [
         _set(name, inputs, targets if there else None)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from distmlp.config.sections import DataConfig
-from distmlp.data import opening
+from distmlp.data import opening, several
 from distmlp.data.dataset import DataSet
+from distmlp.data.several import Spec
 from distmlp.errors import InputError
 from distmlp.mathematics.randomness import Purpose, permutation, stream
 
@@ -22,7 +23,7 @@ class Part(DataSet):
 
     def __init__(
         self,
-        spec: str,
+        spec: Spec,
         inputs: str | Sequence[str],
         targets: str | Sequence[str] | None,
         index: np.ndarray,
@@ -33,6 +34,9 @@ class Part(DataSet):
         self.spec = f"{self.spec}, {name}"
         self._index, self.rows = index, len(index)
         self.file_chunk_rows = 0  # its rows are no longer those of the file's chunks
+
+    def located(self, row: int) -> str:
+        return super().located(int(self._index[row]))
 
     def read(
         self,
@@ -96,14 +100,22 @@ def fold_of_rows(data: DataSet, config: DataConfig, seed: int) -> np.ndarray:
 
 def _numbers(data: DataSet, config: DataConfig, name: str) -> np.ndarray:
     """All of a dataset in the training set's group, one number a row.  Raises InputError."""
-    path, group = opening.parted(config.train)
-    with opening.opened(path, config.train) as file:
-        stored = opening.dataset_in(file, config.train, group, name)
-        if stored.shape != (data.rows,):
-            raise InputError(
-                f"{config.train}/{name} has the shape {stored.shape}, but expected one number a row, ({data.rows},)"
-            )
-        return stored[...]
+    found = []
+    for spec in several.named(config.train):
+        path, group = opening.parted(spec)
+        with opening.opened(path, spec) as file:
+            stored = opening.dataset_in(file, spec, group, name)
+            if stored.ndim != 1:
+                raise InputError(
+                    f"{spec}/{name} has the shape {stored.shape}, but expected one number a row"
+                )
+            found.append(stored[...])
+    rows = sum(map(len, found))
+    if rows != data.rows:
+        raise InputError(
+            f"{data.spec}/{name} has {rows} numbers, but expected one a row, of {data.rows}"
+        )
+    return np.concatenate(found)
 
 
 def _dealt(order: np.ndarray, count: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distmlp.data.dataset import DataSet
+from distmlp.data.several import Spec
 from distmlp.errors import InputError
 
 #: Names that a message shows.
@@ -29,7 +30,7 @@ class Matched(DataSet):
 
     def __init__(
         self,
-        spec: str,
+        spec: Spec,
         inputs: str | Sequence[str],
         targets: str | Sequence[str] | None,
         names: Names,
@@ -39,14 +40,14 @@ class Matched(DataSet):
         self._targets: np.ndarray | None = None
         try:
             if names.columns and self.column_names and names.columns != self.column_names:
-                self._columns = _places(spec, "input", names.columns, self.column_names)
+                self._columns = _places(self.spec, "input", names.columns, self.column_names)
                 self.width = len(names.columns)
             own = self.target_names
             if names.targets and own and names.targets != own:
                 if self.classes:
-                    self._targets = _places(spec, "class", own, names.targets)
+                    self._targets = _places(self.spec, "class", own, names.targets)
                 else:
-                    self._targets = _places(spec, "target", names.targets, own)
+                    self._targets = _places(self.spec, "target", names.targets, own)
                     self.outputs = len(names.targets)
         except InputError:
             self.close()

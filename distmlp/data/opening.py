@@ -1,5 +1,6 @@
 """Opening a set: its file, its group and the datasets in it, each fault said in a sentence."""
 
+import errno
 import importlib
 import importlib.util
 from pathlib import Path
@@ -10,8 +11,9 @@ import numpy as np
 
 from distmlp.errors import InputError
 
-#: Bytes of chunks that are kept decompressed: of every dataset, and the most of one whose rows lie in many chunks.
-_CACHE, _MOST_CACHE = 16 * 2**20, 2**30
+#: Bytes of chunks that are kept decompressed: of every dataset, the least of each of many files, and the most of one whose
+#: rows lie in many chunks.
+_CACHE, _LEAST_CACHE, _MOST_CACHE = 16 * 2**20, 2**20, 2**30
 
 
 class Columns(Protocol):
@@ -22,20 +24,22 @@ class Columns(Protocol):
 
 
 def parted(spec: str) -> tuple[Path, str]:
-    """The file and the group of "FILE.h5:/group".  Raises InputError."""
+    """The file and the group of "FILE.h5:/group"; a file alone is its root.  Raises InputError."""
     path, colon, group = spec.rpartition(":")
-    if not colon or not group.startswith("/"):
+    if not colon or (not group.startswith("/") and Path(spec).is_file()):
+        return Path(spec), "/"
+    if not group.startswith("/"):
         raise InputError(f'{spec}: expected a file and a group in it, such as "digits.h5:/train"')
     return Path(path), group
 
 
 def path_of(spec: str) -> Path:
     """The file of "FILE.h5:/group", also of what names no group."""
-    return Path(spec.rpartition(":")[0] or spec)
+    return Path(spec.rpartition(":/")[0] or spec)
 
 
-def opened(path: Path, spec: str) -> h5py.File:
-    """The file, open for reading.  Raises InputError."""
+def opened(path: Path, spec: str, files: int = 1) -> h5py.File:
+    """The file, open for reading.  files: how many a set has, which share the memory.  Raises InputError."""
     try:
         if not path.exists():
             raise InputError(f"{spec}: no such file: {path}")
@@ -49,7 +53,7 @@ def opened(path: Path, spec: str) -> h5py.File:
     try:
         # A reader needs no lock, and some network file systems have none to give.  The chunk cache
         # holds the chunk that a window ends in until the next window begins in it.
-        return h5py.File(path, "r", locking=False, rdcc_nbytes=_CACHE)
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=max(_CACHE // files, _LEAST_CACHE))
     except OSError as error:
         if path.is_dir():
             reason = "it is a directory"
@@ -62,6 +66,8 @@ def opened(path: Path, spec: str) -> h5py.File:
                 "a program has it open for writing, or ended before it had closed it; if none has, "
                 f"h5clear -s {path} says so to HDF5"
             )
+        elif error.errno == errno.EMFILE or "Too many open files" in str(error):
+            reason = "this process may open no more files: ulimit -n allows more, and distmlp convert makes one file of many"
         else:
             reason = f"it may be cut short or damaged: {error}"
         raise InputError(f"{spec}: cannot be opened: {reason}") from None
@@ -86,7 +92,7 @@ def dataset_in(file: h5py.File, spec: str, group: str, name: str) -> h5py.Datase
     if not _is_dataset(holder, name):
         raise InputError(
             f"{spec}: the group has no dataset {name!r}; it has {_listed(holder)} "
-            f"(data.inputs and data.targets name the datasets){_broken(holder, name)}"
+            f"(data.inputs and data.targets name the datasets){_broken(holder, name)}{_group_hint(holder, spec)}"
         )
     found = holder[name]
     try:
@@ -102,6 +108,27 @@ def dataset_in(file: h5py.File, spec: str, group: str, name: str) -> h5py.Datase
     check_filters(found, f"{spec.rstrip('/')}/{name}")
     del found, dtype
     return _cached(holder, name)
+
+
+def _group_hint(holder: h5py.Group, spec: str) -> str:
+    """What to do with a data frame, and which group might be meant where a spec names none."""
+    if _is_frame(holder):
+        return f"; it is a data frame of pandas: distmlp convert {spec} OUT.h5 --targets COLUMN writes it as a set"
+    if ":/" in spec:
+        return ""
+    groups = sorted(name for name in holder if holder.get(name, getclass=True) is h5py.Group)
+    return f'; expected a file and a group in it, such as "{spec}:/{groups[0]}"' if groups else ""
+
+
+def is_frame(spec: str) -> bool:
+    """Whether a group is a data frame that pandas wrote.  Raises InputError."""
+    path, group = parted(spec)
+    with opened(path, spec) as file:
+        return _is_frame(group_in(file, spec, group))
+
+
+def _is_frame(holder: h5py.Group) -> bool:
+    return "axis0" in holder or ("pandas_type" in holder.attrs and "table" in holder)
 
 
 def _is_dataset(holder: h5py.Group, name: str) -> bool:
@@ -167,16 +194,29 @@ def _cached(holder: h5py.Group, name: str) -> h5py.Dataset:
     stored = holder[name]
     if not stored.chunks or stored.chunks[1:] == stored.shape[1:] or not stored.size:
         return stored
-    across = int(
-        np.prod([-(-n // c) for n, c in zip(stored.shape[1:], stored.chunks[1:], strict=True)])
-    )
-    chunk = int(np.prod(stored.chunks)) * stored.dtype.itemsize
-    if not _CACHE < across * chunk <= _MOST_CACHE:
+    needed = _chunks_of_a_row(stored)
+    if not _CACHE < needed <= _MOST_CACHE:
         return stored
+    across = needed // (int(np.prod(stored.chunks)) * stored.dtype.itemsize)
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_chunk_cache(100 * across + 1, across * chunk, 0.75)
+    access.set_chunk_cache(100 * across + 1, needed, 0.75)
     del stored  # a dataset that is open keeps the memory that it has
     return h5py.Dataset(h5py.h5d.open(holder.id, name.encode(), access))
+
+
+def is_across_chunks(stored: h5py.Dataset | None) -> bool:
+    """Whether a row lies in so many chunks that there is no memory to keep them, so that each read decompresses them all."""
+    if stored is None or not stored.chunks or stored.chunks[1:] == stored.shape[1:]:
+        return False
+    return (
+        bool(stored.id.get_create_plist().get_nfilters()) and _chunks_of_a_row(stored) > _MOST_CACHE
+    )
+
+
+def _chunks_of_a_row(stored: h5py.Dataset) -> int:
+    """Bytes of all the chunks that one row lies in."""
+    across = [-(-n // c) for n, c in zip(stored.shape[1:], stored.chunks[1:], strict=True)]
+    return int(np.prod(across)) * int(np.prod(stored.chunks)) * stored.dtype.itemsize
 
 
 def check_shapes(spec: str, inputs: object, x: Columns, targets: object, y: Columns | None) -> None:
@@ -196,8 +236,8 @@ def check_shapes(spec: str, inputs: object, x: Columns, targets: object, y: Colu
         hint = ""
         if len(shape) == 2 and shape[1] in y.shape:
             hint = (
-                "; the arrays look transposed, as MATLAB, Fortran and R write them: "
-                "write them with samples first"
+                "; the arrays look transposed, as MATLAB, Fortran and R write them: distmlp convert "
+                f"{spec} OUT.h5 --inputs {inputs} --targets {targets} --transposed turns them"
             )
         raise InputError(
             f"{spec}: {inputs} has {shape[0]} rows, but {targets} has {y.shape[0]}; expected one target a sample{hint}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from distmlp import files
 from distmlp.config.sections import Config
-from distmlp.data.opening import path_of
+from distmlp.data.several import Spec, files_of, shown
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.many.plan import kept
@@ -33,7 +33,7 @@ _ROWS = 4096
 
 def predict(
     place: str | Path,
-    spec: str,
+    spec: Spec,
     out: Path,
     comm: Communicator,
     which: str,
@@ -51,7 +51,7 @@ def predict(
         return None
 
     def scratch() -> Path:
-        check_output(out, overwrite, (".h5", ".hdf5"), [path_of(spec)])
+        check_output(out, overwrite, (".h5", ".hdf5"), files_of(spec))
         return Path(tempfile.mkdtemp(prefix=f"{out.name}.", dir=out.parent))
 
     made = on_rank_0(comm, scratch)
@@ -59,7 +59,7 @@ def predict(
         outputs = [made / f"{name}.h5" for name in names]
         for name, one in zip(names, outputs, strict=True):
             rows = scoring.predict(Path(place) / name, spec, one, comm, which)
-        on_rank_0(comm, lambda: _combine(outputs, out, str(place), spec, overwrite))
+        on_rank_0(comm, lambda: _combine(outputs, out, str(place), shown(spec), overwrite))
     finally:
         if comm.rank == 0:
             shutil.rmtree(made, ignore_errors=True)

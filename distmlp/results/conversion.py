@@ -1,33 +1,55 @@
-"""Tables as sets for predict: converted to HDF5 for as long as the command takes."""
+"""Tables as sets for evaluate and predict: converted to HDF5 for as long as the command takes."""
 
 import os
+import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from distmlp.data.conversion.convert import convert, is_table
+from distmlp.data.conversion.convert import convert
+from distmlp.data.conversion.kinds import tables_in
 from distmlp.data.conversion.options import TableOptions
+from distmlp.data.several import Spec
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 
 
 def set_of(
-    spec: str, facts: dict[str, Any], out: Path, comm: Communicator, stack: ExitStack
-) -> tuple[str, str | None]:
-    """The set that a spec names, and what its inputs are called where the config does not say; where that is a table, a set of its own beside `out`, which goes with the stack.
+    spec: Spec,
+    targets: Sequence[str] | None,
+    facts: dict[str, Any],
+    scratch: Path | None,
+    comm: Communicator,
+    stack: ExitStack,
+) -> tuple[Spec, bool]:
+    """The set that a spec names, and whether it is a table, which is written as one of its own that goes with the stack.
 
-    facts: a checkpoint's, whose inputs are looked for by name; without names, all columns are taken.  A cell that is
-    missing becomes NaN.  Raises InputError.
+    targets: the columns of these, () for none, None for the last one.  facts: a checkpoint's, whose inputs and classes
+    are looked for by name; without names, all other columns are inputs.  A cell that is missing becomes NaN.  scratch: the directory to write to; by default a temporary one or, with ranks
+    on several hosts, the table's own.  Raises InputError.
     """
 
-    def converted() -> tuple[str, str | None]:
-        path = Path(spec)
-        if not (path.is_file() and is_table(path)):
-            return spec, None
-        whole = out.with_name(f".{out.name}.{os.urandom(4).hex()}.h5")
+    def converted() -> tuple[Spec, bool]:
+        path = Path(spec if isinstance(spec, str) else "")
+        if not tables_in(str(path)):
+            return spec, False
+        alone = len(set(comm.hosts)) == 1
+        place = scratch or (Path(tempfile.gettempdir()) if alone else path.parent)
+        whole = place / f".{os.urandom(8).hex()}.h5"
         stack.callback(whole.unlink, missing_ok=True)
-        options = TableOptions(inputs=facts.get("columns"), targets=(), missing="keep")
-        convert([path], whole, table=options)
-        return f"{whole}:/train", "x"
+        convert([path], whole, table=_options(targets, facts))
+        return f"{whole}:/train", True
 
     return on_rank_0(comm, converted)
+
+
+def _options(targets: Sequence[str] | None, facts: dict[str, Any]) -> TableOptions:
+    classes = facts["classes"] and targets != ()
+    return TableOptions(
+        inputs=facts.get("columns"),
+        targets=[targets] if isinstance(targets, str) else targets,
+        classes=facts.get("targets") if classes else None,
+        regression=targets != () and not classes,
+        missing="keep",
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from distmlp.data.dataset import DataSet, sample_shape
+from distmlp.data.several import Spec
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.results import scoring, trained
@@ -51,7 +52,7 @@ class View:
     wrong: list[Wrong]
 
 
-def look(place: str | Path, which: str, spec: str | None) -> View | None:
+def look(place: str | Path, which: str, spec: Spec | None) -> View | None:
     """A set, by default the config's validation set, through a checkpoint; None where there is no set.
 
     Raises InputError.

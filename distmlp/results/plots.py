@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from distmlp.data.several import Spec
 from distmlp.errors import InputError
 from distmlp.results.figures import scores, style
 from distmlp.results.figures.curves import Course, drawings_of
@@ -24,7 +25,7 @@ def plot(
     directory: Path | None = None,
     formats: tuple[str, ...] = ("png",),
     which: str = "best",
-    spec: str | None = None,
+    spec: Spec | None = None,
 ) -> list[Path]:
     """Writes the figures of a run, or one that compares several, and returns their paths.
 

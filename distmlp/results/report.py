@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distmlp import files
+from distmlp.data.several import Spec, files_of, shown
 from distmlp.errors import InputError
 from distmlp.results import looking, pages, plots, tables
 from distmlp.results.figures import style
@@ -22,7 +23,7 @@ from distmlp.runs.directory import end_of
 from distmlp.training.summary import bytes_in_words, duration
 
 
-def report(run: Path, out: Path, which: str = "best", spec: str | None = None) -> None:
+def report(run: Path, out: Path, which: str = "best", spec: Spec | None = None) -> None:
     """Writes the page of a run.
 
     which, spec: the checkpoint and the set that it is looked at with, as `looking.look` has them.  Raises InputError.
@@ -37,7 +38,7 @@ def report(run: Path, out: Path, which: str = "best", spec: str | None = None) -
         ) from None
 
 
-def _page(run: Path, which: str, spec: str | None) -> str:
+def _page(run: Path, which: str, spec: Spec | None) -> str:
     (course,) = plots.courses_of([run])
     found, _ = checkpoint.find(run, which)
     view = looking.look(run, which, spec)
@@ -151,9 +152,17 @@ def _data(config: dict[str, Any], facts: dict[str, Any]) -> str:
         spec = config["data"][key]
         if not spec:
             continue
-        path = Path(spec.rpartition(":")[0])
-        size = bytes_in_words(path.stat().st_size) if path.exists() else "not there any more"
-        rows.append([key, spec, size, digests.get(key) or "not looked through"])
+        paths = files_of(spec)
+        there = all(path.exists() for path in paths)
+        size = bytes_in_words(sum(path.stat().st_size for path in paths)) if there else ""
+        rows.append(
+            [
+                key,
+                shown(spec),
+                size or "not there any more",
+                digests.get(key) or "not looked through",
+            ]
+        )
     return (
         table(["set", "where", "file", "digest of its rows"], rows)
         + f"<p>{facts['samples']:,} training samples.</p>"

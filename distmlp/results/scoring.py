@@ -10,21 +10,19 @@ import h5py
 import numpy as np
 
 from distmlp import files
-from distmlp.config.paths import spec_of
+from distmlp.config.paths import specs_of
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
-from distmlp.data import hdf5_writing
 from distmlp.data.checking import check_against_network
 from distmlp.data.dataset import DataSet
 from distmlp.data.matching import Matched, Names
-from distmlp.data.opening import path_of
+from distmlp.data.several import Spec, files_of, shown
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
-from distmlp.mathematics.costs import spread_of
-from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.alike import on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
+from distmlp.results import answers
 from distmlp.results.conversion import set_of
 from distmlp.results.export import contents
 from distmlp.results.outputs import check_output
@@ -77,19 +75,31 @@ def _taken(place: str | Path, which: str, say: Callable[[str], None]) -> Checkpo
 
 
 def _open_set(
-    spec: str,
+    given: Spec,
     asked: Asked,
     facts: dict[str, Any],
     comm: Communicator,
     stack: ExitStack,
+    columns: Name = None,
+    scratch: Path | None = None,
 ) -> DataSet:
-    """The set, checked on rank 0 before the others open it.  asked: names of its inputs and targets."""
+    """The set, or the table, checked on rank 0 before the others open it.
+
+    asked: names of its inputs, None for the config's, and of its targets, None for a set without them.  columns: the
+    targets of a table, None for those of the training set.  scratch: where a table is written as a set meanwhile.
+    """
     config = from_json(facts["config"])
+    wanted = () if asked[1] is None else columns or facts.get("target_columns")
+    spec, is_table = set_of(given, wanted, facts, scratch, comm, stack)
     inputs, targets = asked[0] or config.data.inputs, asked[1]
+    if is_table:
+        inputs, targets = "x", None if targets is None else "y"
     names = Names(facts.get("columns"), facts.get("targets"))
 
     def opened() -> DataSet:
         data = Matched(spec, inputs, targets, names)
+        if is_table:
+            data.spec = shown(given)
         how = "classes" if facts["classes"] else "numbers"
         data.settle(config.network.targets, config.network.output, how)
         check_against_network(data, config, "--data")
@@ -112,7 +122,7 @@ def _open_set(
 
 
 def open_asked(
-    spec: str | None, names: Asked, facts: dict[str, Any], comm: Communicator, stack: ExitStack
+    spec: Spec | None, names: Asked, facts: dict[str, Any], comm: Communicator, stack: ExitStack
 ) -> DataSet | None:
     """The set to look at with a checkpoint of these facts: by default the run's validation set, or the fold that it left out.
 
@@ -122,17 +132,18 @@ def open_asked(
     config = from_json(facts["config"])
     there = config.data
     inputs, targets = there.inputs, there.targets
-    spec = spec_of(spec, Path.cwd()) if spec else there.validation
+    spec = specs_of(spec, Path.cwd()) if spec else there.validation
     if spec == there.validation:
         inputs, targets = there.validation_inputs or inputs, there.validation_targets or targets
     if spec:
-        return _open_set(spec, (names[0] or inputs, names[1] or targets), facts, comm, stack)
+        asked = names[0] or inputs, names[1] or targets
+        return _open_set(spec, asked, facts, comm, stack, columns=names[1])
     return open_sets(config, comm, stack)[1] if there.fold else None
 
 
 def evaluate(
     place: str | Path,
-    spec: str | None,
+    spec: Spec | None,
     comm: Communicator,
     which: str = "best",
     say: Callable[[str], None] = _nothing,
@@ -157,24 +168,9 @@ def evaluate(
         return evaluate_set(network, found.v, data, transform, comm, scores)
 
 
-def _write_rows(
-    file: h5py.File, row: int, a: np.ndarray, labels: np.ndarray | None, targets: int
-) -> None:
-    """Writes outputs from a row on, and what is told of them."""
-    here = slice(row, row + len(a))
-    file["a"][here] = a
-    if "class" in file:
-        predicted = predicted_classes(a)
-        file["class"][here] = predicted
-        if labels is not None and "label" in file:
-            file["label"][here] = labels[predicted]
-    if "spread" in file:
-        file["mean"][here], file["spread"][here] = a[:, :targets], spread_of(a)
-
-
 def predict(
     place: str | Path,
-    spec: str,
+    spec: Spec,
     out: Path,
     comm: Communicator,
     which: str = "best",
@@ -184,6 +180,8 @@ def predict(
 ) -> int:
     """Writes the network's outputs for a set, or for a table, to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
+    Where `out` ends in .csv, all of this becomes the columns of a table.
+
     Beside it `class`, (n,), the most likely one, where the network was trained on classes, and `label`, its name, where
     classes have names; of gaussian-nll `mean` and `spread`, (n, k).  Inputs are matched by name where both the set and the training set have names.  inputs: what
     they are called in the set, where that is not the config's.  The file is
@@ -192,58 +190,31 @@ def predict(
     check_arithmetic(comm)
     found, config = load(place, comm, which, say)
     network = network_of(config)
-    asked, spec = spec, spec_of(spec, Path.cwd())
+    asked, spec = shown(spec), specs_of(spec, Path.cwd())
     reads = [spec, config.data.train, config.data.validation]
-    kept = [found.path, *(path_of(name) for name in reads if name)]
-    on_rank_0(comm, lambda: check_output(out, overwrite, (".h5", ".hdf5"), kept))
+    kept = [found.path, *(path for name in reads if name for path in files_of(name))]
+    on_rank_0(comm, lambda: check_output(out, overwrite, answers.ENDINGS, kept))
     with ExitStack() as stack:
-        place, called = set_of(spec, found.facts, out, comm, stack)
-        data = _open_set(place, (called or inputs, None), found.facts, comm, stack)
+        data = _open_set(spec, (inputs, None), found.facts, comm, stack, scratch=out.parent)
         scan_all(config, comm, data)
         transform = transform_of(config.data, found.data)
-        answers = np.dtype(np.float64) if transform.targets else found.v.dtype
+        dtype = np.dtype(np.float64) if transform.targets else found.v.dtype
         output = stack.enter_context(ExitStack())
         file: h5py.File = None  # rank 0's alone
 
         def create() -> None:
             nonlocal file
-            temporary = output.enter_context(files.replacing(out, must_not_exist=not overwrite))
-            file = output.enter_context(hdf5_writing.written(temporary.name))
-            file.create_dataset("a", (data.rows, config.network.layers[-1]), answers)
-            for name in ("mean", "spread") if network.targets < network.layers[-1] else ():
-                file.create_dataset(name, (data.rows, network.targets), answers)
-            if found.facts["classes"]:
-                file.create_dataset("class", (data.rows,), np.int64)
-            _write_names(file, found)
-            file.attrs["checkpoint"] = str(found.path)
-            file.attrs["v_sha256"] = found.facts["v_sha256"]
-            file.attrs["data"] = asked
+            file = output.enter_context(answers.created(out, overwrite))
+            answers.describe(file, found, data.rows, network.targets, dtype, asked)
 
         def write(row: int, a: np.ndarray) -> None:
-            _write_rows(file, row, a, labels, network.targets)
+            answers.write_rows(file, row, a, labels)
 
-        labels = _labels(found, config.network.layers[-1])
+        labels = answers.labels_of(found)
         on_rank_0(comm, create)
         predict_blocks(network, found.v, data, transform, comm, write)
         on_rank_0(comm, output.close)
         return data.rows
-
-
-def _labels(found: Checkpoint, outputs: int) -> np.ndarray:
-    """What each class is called; its number where it has no name."""
-    names = found.facts.get("targets") or []
-    return np.array([*names, *map(str, range(len(names), outputs))], object)
-
-
-def _write_names(file: h5py.File, found: Checkpoint) -> None:
-    """What the outputs are called: the columns of `a`, and a dataset `label` of the classes' names."""
-    names = found.facts.get("targets")
-    if not names:
-        return
-    if file["a"].shape[1] == len(names):
-        file["a"].attrs.create("columns", names, dtype=h5py.string_dtype())
-    if "class" in file:
-        file.create_dataset("label", file["class"].shape, h5py.string_dtype())
 
 
 def export_network(

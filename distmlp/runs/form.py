@@ -206,6 +206,7 @@ _FORM: dict[str, Callable[[Any], bool]] = {
     "classes": lambda x: isinstance(x, bool),
     "columns": _are_names,
     "targets": _are_names,
+    "target_columns": _are_names,
     "v_sha256": _is_text,
     "fingerprint": _is_text,
     "ranks": lambda x: _counts(x, 1),
@@ -213,4 +214,4 @@ _FORM: dict[str, Callable[[Any], bool]] = {
 }
 
 #: Those that checkpoints of earlier versions lack.
-_LATER = ("columns", "targets", "least_change", "shown")
+_LATER = ("columns", "targets", "target_columns", "least_change", "shown")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from distmlp.config.sections import Config
 from distmlp.data.checking import Seen, check_against_network, doubts, scan
-from distmlp.data.columns import said_of
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows, is_held
 from distmlp.data.folds import parted
@@ -143,9 +142,7 @@ def prepare(
     if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
         hold(validation, comm, chunk_rows(validation, config.data), report)
     transform = fitted(config, data, rows_of_rank(config, data, comm), comm)
-    for words in [
-        words for one in (data, validation) if one for words in said_of(one.parts, one.spec)
-    ]:
+    for words in [words for one in (data, validation) if one for words in one.notes()]:
         report.note(words)
     for doubt in doubts(data, seen, config, transform) if seen else []:
         report.warn(doubt)

@@ -204,6 +204,7 @@ def facts_of(run: Prepared, state: State) -> dict:
         "classes": run.data.classes,
         "columns": run.data.column_names,
         "targets": run.data.target_names,
+        "target_columns": run.data.target_columns,
         "v_sha256": checkpoint.v_sha256(state.v),
         "fingerprint": arithmetic.fingerprint(run.counting.many),
         "arithmetic": kernels.describe(),

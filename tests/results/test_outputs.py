@@ -63,7 +63,7 @@ def test_data_and_runs_are_never_replaced(name, place, monkeypatch, capsys):
         assert path.read_bytes() == before or words[0] == "compare"
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out"])
+@pytest.mark.parametrize("name", ["out.txt", "out"])
 def test_an_ending_that_is_not_what_is_written(name, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     assert cli.main([*COMMANDS["predict"][0], name]) == 2

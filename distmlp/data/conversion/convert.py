@@ -11,20 +11,15 @@ Rows keep the order of the source.  A source is read in blocks of a few MiB, so 
 larger than memory.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
 
-from distmlp.data.conversion import (
-    csv_files,
-    excel_files,
-    idx,
-    netcdf_files,
-    parquet_files,
-    writing,
-)
+from distmlp.data.conversion import hdf5_files, idx, together, writing
+from distmlp.data.conversion.kinds import is_netcdf, kind_of, spec_in, table_of, tables_in
 from distmlp.data.conversion.numpy_files import npy_array, npz_sets
 from distmlp.data.conversion.options import (
     COMPRESSIONS,
@@ -35,7 +30,6 @@ from distmlp.data.conversion.options import (
 )
 from distmlp.data.conversion.sources import ConversionError, SourceSet, inputs_alone, paired
 from distmlp.data.conversion.table_sets import joined_set, table_set
-from distmlp.data.conversion.tables import Table
 
 
 def convert(
@@ -52,6 +46,7 @@ def convert(
     compression: str = "none",
     append: bool = False,
     overwrite: bool = False,
+    transposed: bool = False,
 ) -> list[str]:
     """Writes the set that the sources hold to a group of the file out; returns a sentence on each group written.
 
@@ -59,13 +54,16 @@ def convert(
     doubtful.
 
     sources: two IDX files in either order (the targets are the one with one dimension), one or two .npy files
-    (inputs, then targets), one .npz, one or two tables (inputs, then targets), or NetCDF files, as many as there are, below one
-    another or, with different variables, side by side; IDX and text may be compressed with gzip.
+    (inputs, then targets), one .npz, one table or two (inputs, then targets); a pattern such as "part-*.csv" for
+    tables below one another; NetCDF files also side by side, where their variables differ; sets in HDF5, as
+    FILE.h5:/group, below one another, and data frames of pandas in it.  IDX and text may be compressed with gzip.
 
     group: where the set goes, "/train" by default; an .npz that holds x_train, y_train, x_test and y_test
     becomes "/train" and "/test".  table: how a table becomes a set; targets, dtype and regression, where given,
     replace what it says.  keys: the inputs and the targets in an .npz, ("x", "y") by default.
     regression: whole-numbered targets are numbers (n, k) too, not classes.
+
+    transposed: the arrays of HDF5 files have samples last.
 
     chunk_rows: rows of an HDF5 chunk; by default as many as make about 256 KiB.  compression: "none" or
     "gzip".  append: adds the group to out, if that exists.  overwrite: replaces out.
@@ -81,8 +79,10 @@ def convert(
         options = replace(options, dtype=dtype)
     options = replace(options, regression=regression or options.regression)
     _check_options(group, chunk_rows, compression, options)
-    sets = _sets(sources, group, keys, options)
-    names = [source.name for source in sources]
+    given = len(sources)
+    sources = [one for source in sources for one in tables_in(str(source)) or [source]]
+    sets = _sets(sources, group, keys, options, transposed, len(sources) > given)
+    names = [os.path.basename(str(source).rpartition(":/")[0]) or source.name for source in sources]
     kept = append and out.exists()
     return writing.write(sets, names, out, chunk_rows, compression, kept, overwrite)
 
@@ -148,21 +148,29 @@ def _sets(
     group: str | None,
     keys: Sequence[str] | None,
     options: TableOptions,
+    transposed: bool,
+    below: bool,
 ) -> dict[str, SourceSet]:
-    """The sets that the sources hold, by the group they go to."""
+    """The sets that the sources hold, by the group they go to.  below: tables follow one another, even if they are two."""
     for path in sources:
-        if not path.is_file():
+        if not path.is_file() and spec_in(path) is None:
             raise ConversionError(
                 f"{path}: {'is no file' if path.exists() else 'no such file'}; expected a file to convert"
             )
-    kinds = [_kind(path) for path in sources]
-    _check_fit(sources, kinds, keys, options)
-    regression = options.regression
+    kinds = [kind_of(path) for path in sources]
+    _check_fit(sources, kinds, keys, options, transposed)
+    regression, are_netcdf = options.regression, all(is_netcdf(path) for path in sources)
     sets: dict[str | None, SourceSet]
     match kinds:
-        case ["table", *_] if all(_is_netcdf(path) for path in sources):
-            whole = netcdf_files.several([netcdf_files.table(path) for path in sources])
+        case ["table", *_] if (
+            len(sources) > 1 and set(kinds) == {"table"} and (below or are_netcdf)
+        ):
+            tables = [table_of(path, options) for path in sources]
+            whole = together.several(tables) if are_netcdf else together.below(tables)
             sets = {group: table_set(whole, options)}
+        case ["hdf5", *more] if set(more) <= {"hdf5"}:
+            specs = [spec_in(path) or str(path) for path in sources]
+            sets = {group: hdf5_files.stored_set(specs, options, transposed)}
         case ["table"]:
             sets = {group: table_set(table_of(sources[0], options), options)}
         case ["table", "table"]:
@@ -175,7 +183,7 @@ def _sets(
         case ["npy", "npy"]:
             sets = {group: paired(npy_array(sources[0]), npy_array(sources[1]), regression)}
         case ["idx", "idx"]:
-            sets = {group: _images(sources, regression)}
+            sets = {group: idx.images_and_labels(sources, regression)}
         case _:
             raise ConversionError(
                 f"cannot convert {' with '.join(map(str, sources)) or 'nothing'}; expected one .csv, one .npz, one .npy of inputs, "
@@ -186,7 +194,11 @@ def _sets(
 
 
 def _check_fit(
-    sources: Sequence[Path], kinds: list[str], keys: Sequence[str] | None, options: TableOptions
+    sources: Sequence[Path],
+    kinds: list[str],
+    keys: Sequence[str] | None,
+    options: TableOptions,
+    transposed: bool,
 ) -> None:
     """Raises ConversionError for options that the sources have no use for."""
     plain = TableOptions()
@@ -212,54 +224,14 @@ def _check_fit(
     ]
     if keys is not None:
         given.append(("--keys", "npz", ".npz sources"))
+    if transposed:
+        given.append(("--transposed", "hdf5", "arrays in HDF5"))
     for option, kind, words in given:
-        if kind not in kinds:
+        if kind not in kinds and not ("hdf5" in kinds and option in _ALSO_HDF5):
             raise ConversionError(
                 f"{option} is for {words}, but the source is {', '.join(map(str, sources))}; leave it away"
             )
 
 
-def _images(sources: Sequence[Path], regression: bool) -> SourceSet:
-    arrays = sorted((idx.array(path) for path in sources), key=lambda array: -len(array.shape))
-    if [len(array.shape) == 1 for array in arrays] != [False, True]:
-        shapes = " and ".join(f"{array.name} {array.shape}" for array in arrays)
-        raise ConversionError(
-            f"cannot tell images from labels in {shapes}; expected one IDX file with one dimension, the labels, "
-            "and one with more, the images"
-        )
-    images, labels = arrays
-    return paired(images, labels, regression)
-
-
-def is_table(path: Path) -> bool:
-    """Whether a file's name ends as those of tables do."""
-    return _ending(path) in TABLE_ENDINGS
-
-
-def table_of(path: Path, options: TableOptions) -> Table:
-    """The table in a file.  Raises ConversionError."""
-    match _ending(path):
-        case "parquet":
-            return parquet_files.table(path)
-        case "nc" | "nc4":
-            return netcdf_files.table(path)
-        case "xlsx":
-            return excel_files.table(path, options)
-        case _:
-            return csv_files.table(path, options)
-
-
-def _is_netcdf(path: Path) -> bool:
-    return _ending(path) in ("nc", "nc4")
-
-
-def _ending(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix.lower()[1:]
-
-
-def _kind(path: Path) -> str:
-    """table, npy, npz, or idx: IDX files have no ending of their own."""
-    ending = _ending(path)
-    if is_table(path):
-        return "table"
-    return ending if ending in ("npy", "npz") else "idx"
+#: Options of tables that sets in HDF5 take as well.
+_ALSO_HDF5 = ("--inputs", "--targets", "--classes")

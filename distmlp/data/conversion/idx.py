@@ -5,7 +5,7 @@ Two zero bytes, a byte for the type, a byte for the number of dimensions, the di
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -39,3 +39,16 @@ def array(path: Path) -> sources.Array:
 
     with sources.reading(path), sources.opened(path) as stream:
         return sources.Array(str(path), *header(stream), blocks)
+
+
+def images_and_labels(paths: Sequence[Path], regression: bool) -> sources.SourceSet:
+    """The set of two files, in either order: the labels are the one with one dimension.  Raises ConversionError."""
+    arrays = sorted((array(path) for path in paths), key=lambda found: -len(found.shape))
+    if [len(found.shape) == 1 for found in arrays] != [False, True]:
+        shapes = " and ".join(f"{found.name} {found.shape}" for found in arrays)
+        raise sources.ConversionError(
+            f"cannot tell images from labels in {shapes}; expected one IDX file with one dimension, the labels, "
+            "and one with more, the images"
+        )
+    images, labels = arrays
+    return sources.paired(images, labels, regression)

@@ -1,4 +1,6 @@
-"""NetCDF-4 as a table: each variable is a column, read through h5py, with the CF conventions' attributes applied.
+"""NetCDF as a table: each variable is a column, with the CF conventions' attributes applied.
+
+NetCDF-4 is read through h5py, NetCDF-3 through scipy.
 
 Variables on a grid become columns of as many rows as the grid has points.
 """
@@ -13,7 +15,8 @@ import h5py
 import numpy as np
 
 from distmlp.data.conversion import sources
-from distmlp.data.conversion.tables import Table, joined
+from distmlp.data.conversion.classic_netcdf import Classic, Variable
+from distmlp.data.conversion.tables import Table
 
 #: What netCDF writes where a program has written nothing, by kind and size of number.
 _NEVER_WRITTEN = {
@@ -25,12 +28,12 @@ _NEVER_WRITTEN = {
 
 
 def table(path: Path) -> Table:
-    """The variables of a NetCDF-4 file that have the most common shape.  Raises ConversionError."""
+    """The variables of a NetCDF file that have the most common shape.  Raises ConversionError."""
     with _opened(path) as file:
         shapes = {
             name: stored.shape
             for name, stored in file.items()
-            if isinstance(stored, h5py.Dataset)
+            if isinstance(stored, h5py.Dataset | Variable)
             and stored.dtype.kind in "iuf"
             and stored.shape
             and not _is_scale(stored)
@@ -60,13 +63,11 @@ def table(path: Path) -> Table:
     )
 
 
-def _opened(path: Path) -> h5py.File:
+def _opened(path: Path) -> h5py.File | Classic:
     with sources.reading(path), open(path, "rb") as file:
         begin = file.read(4)
     if begin[:3] == b"CDF":
-        raise sources.ConversionError(
-            f"{path}: is NetCDF-3; nccopy -k nc4 {path.name} new.nc makes the NetCDF-4 that is read"
-        )
+        return Classic(path)
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
@@ -75,12 +76,12 @@ def _opened(path: Path) -> h5py.File:
         ) from None
 
 
-def _is_scale(stored: h5py.Dataset) -> bool:
+def _is_scale(stored: h5py.Dataset | Variable) -> bool:
     """Whether it holds the coordinates of a dimension."""
     return stored.attrs.get("CLASS") in (b"DIMENSION_SCALE", "DIMENSION_SCALE")
 
 
-def _decoded(path: Path, stored: h5py.Dataset, rows: slice) -> np.ndarray:
+def _decoded(path: Path, stored: h5py.Dataset | Variable, rows: slice) -> np.ndarray:
     """Values of a variable as float64, flat; NaN where they are missing."""
     try:
         raw = stored[rows].reshape(-1)
@@ -108,44 +109,6 @@ def _decoded(path: Path, stored: h5py.Dataset, rows: slice) -> np.ndarray:
     return x
 
 
-def _attribute(stored: h5py.Dataset, key: str) -> list[Any]:
+def _attribute(stored: h5py.Dataset | Variable, key: str) -> list[Any]:
     """The numbers of an attribute, none where it is not there."""
     return list(np.atleast_1d(stored.attrs[key])) if key in stored.attrs else []
-
-
-def several(tables: list[Table]) -> Table:
-    """Tables with the same columns below one another, or with different ones side by side.  Raises ConversionError."""
-    first = tables[0]
-    if any(set(t.names or ()) != set(first.names or ()) for t in tables):
-        return _beside(tables)
-    orders = [[(t.names or ()).index(name) for name in first.names or ()] for t in tables]
-
-    def blocks(rows: int, only: Sequence[int], text: frozenset[int]) -> Iterator[list[np.ndarray]]:
-        for t, order in zip(tables, orders, strict=True):
-            yield from t.blocks(rows, [order[c] for c in only], frozenset())
-
-    def place(row: int, column: int) -> tuple[str, str]:
-        return first.place(row, column)
-
-    return Table(
-        ", ".join(t.name for t in tables),
-        first.width,
-        first.names,
-        blocks,
-        place,
-        notes=first.notes,
-        nan_is_missing=True,
-    )
-
-
-def _beside(tables: list[Table]) -> Table:
-    names = [name for t in tables for name in t.names or ()]
-    again = [name for name, count in Counter(names).items() if count > 1]
-    if again:
-        raise sources.ConversionError(
-            f"{tables[0].name} and others have {again[0]} in common, but not all variables; expected the same ones, or different ones"
-        )
-    whole = tables[0]
-    for t in tables[1:]:
-        whole = joined(whole, t)
-    return whole

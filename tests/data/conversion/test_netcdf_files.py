@@ -82,3 +82,36 @@ def test_a_grid(out, tmp_path, monkeypatch):
 )
 def test_what_is_no_netcdf_4(put, out, content, part):
     assert part in refusal([put("s.nc", content)], out)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_classic_format(out, tmp_path, version):
+    """A coordinate, a record dimension, packed numbers and fill values; the same set as from NetCDF-4."""
+    netcdf = pytest.importorskip("scipy.io").netcdf_file
+    with netcdf(tmp_path / "a.nc", "w", version=version) as file:
+        file.createDimension("time", None)
+        for name, array, kind in (
+            ("time", np.arange(4), "i4"),
+            ("t", T, "i2"),
+            ("p", P, "f4"),
+            ("q", Q, "f8"),
+        ):
+            variable = file.createVariable(name, kind, ("time",))
+            variable[:] = array
+            if name == "t":
+                variable.scale_factor, variable.add_offset = 0.5, 280.0
+                variable._FillValue = np.array(-32767, "i2")
+            if name == "q":
+                variable.valid_range = np.array([0.0, 50.0])
+    options = TableOptions(inputs=["t", "p"], targets=["q"], regression=True, missing="keep")
+    sentences = convert([tmp_path / "a.nc"], out, table=options)
+    x = [[281.0, 1.0], [278.0, np.nan], [np.nan, 3.0], [284.0, 4.0]]
+    assert_holds(out, np.array(x), np.array([[5.0], [6.0], [7.0], [np.nan]]))
+    assert "left out time" in sentences[0]
+
+
+def test_files_that_a_pattern_names(out, tmp_path):
+    for year, rows in ((2019, slice(0, 2)), (2020, slice(2, 4))):
+        write(tmp_path / f"{year}.nc", t=T[rows].astype("f4"), q=Q[rows])
+    convert([tmp_path / "20*.nc"], out, table=TableOptions(targets=["q"], regression=True))
+    assert_holds(out, T.astype(float)[:, None], Q[:, None])
