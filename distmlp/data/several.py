@@ -94,7 +94,7 @@ class Files:
                 for part in parts
                 if opening.is_across_chunks(part.stored)
             ]
-        return [*found, *dict.fromkeys(_said_of(self.parts, words))]
+        return [*found, *dict.fromkeys(said_of(self.parts, words))]
 
     def close(self) -> None:
         """Closes the files."""
@@ -113,7 +113,7 @@ def _readable(spec: str) -> Iterator[None]:
         raise InputError(f"{spec}: cannot be opened: the file is damaged: {error}") from None
 
 
-def _said_of(parts: Sequence[Any], spec: str) -> list[str]:
+def said_of(parts: Sequence[Any], spec: str) -> list[str]:
     """What attributes have done to the numbers of each, for people."""
     return [
         f"{spec}: {part.stored.name.rpartition('/')[2]}: {part.packing.words()}"

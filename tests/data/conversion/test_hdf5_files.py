@@ -141,7 +141,7 @@ def frame(path):
 
 def test_a_data_frame(tmp_path, out):
     spec = frame(tmp_path / "frame.h5")
-    with pytest.raises(InputError, match="data frame of pandas: distmlp convert .*:/df OUT.h5"):
+    with pytest.raises(InputError, match=r"data frame of pandas: distmlp convert .*:/df OUT.h5"):
         DataSet(spec)
     said = convert([spec], out, table=TableOptions(targets=["label"]))
     assert_holds(out, X, Y)
