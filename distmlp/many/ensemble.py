@@ -68,7 +68,7 @@ def predict(
 
 def evaluate(
     place: str | Path,
-    spec: str | None,
+    spec: Spec | None,
     comm: Communicator,
     which: str = "best",
     say: Callable[[str], None] = lambda words: None,

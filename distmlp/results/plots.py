@@ -63,7 +63,7 @@ class Figures(dict[str, Any]):
         return "<br>".join(parts)
 
 
-def figures(runs: list[Path], which: str = "best", spec: str | None = None) -> Figures:
+def figures(runs: list[Path], which: str = "best", spec: Spec | None = None) -> Figures:
     """The figures of a run, or one that compares several, by name; the arguments are those of `plot`.  Raises InputError."""
     if not runs:
         raise InputError("no run is named; expected one run directory or more")
