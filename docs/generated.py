@@ -94,7 +94,7 @@ def _toml(value: Any) -> str:
 
 def log() -> str:
     """A line of a log, an entry a line."""
-    return "\n".join(["```json", json.dumps(small_run()[0], indent=2), "```"])
+    return "\n".join(["```json", json.dumps(small_run()[0], indent=2, ensure_ascii=False), "```"])
 
 
 def events() -> str:
@@ -105,7 +105,15 @@ def events() -> str:
 def checkpoint() -> str:
     """What is in a checkpoint's file, and its facts."""
     datasets, facts = small_run()[1]
-    lines = ["```text", *datasets, "```", "", "```json", json.dumps(facts, indent=2), "```"]
+    lines = [
+        "```text",
+        *datasets,
+        "```",
+        "",
+        "```json",
+        json.dumps(facts, indent=2, ensure_ascii=False),
+        "```",
+    ]
     return "\n".join(lines)
 
 
