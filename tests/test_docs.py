@@ -63,15 +63,15 @@ def commands():
     """The names of distmlp's commands, as its help has them."""
     done = distmlp("--help")
     assert done.status == 0, done.err
-    return set(re.findall(r"^    ([a-z]+)(?: |$)", done.out, re.MULTILINE))
+    return set(re.findall(r"^    ([a-z]+(?:-[a-z]+)?)(?: |$)", done.out, re.MULTILINE))
 
 
 @each_page
 def test_commands_exist(page, commands):
     text = page.read_text(encoding="utf-8")
     blocks = "\n".join(re.findall(r"^ *```.*?^ *```", text, re.MULTILINE | re.DOTALL))
-    named = set(re.findall(r"(?:^|[/ ])distmlp ([a-z]+)\b", blocks, re.MULTILINE))
-    named |= set(re.findall(r"`distmlp ([a-z]+)\b", text))
+    named = set(re.findall(r"(?:^|[/ ])distmlp ([a-z]+(?:-[a-z]+)?)\b", blocks, re.MULTILINE))
+    named |= set(re.findall(r"`distmlp ([a-z]+(?:-[a-z]+)?)\b", text))
     assert named <= commands
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distmlp.cli import begin, completion, convert, describe, seeing
+from distmlp.cli import begin, completion, convert, describe, rates, seeing
 from distmlp.cli import many as many_networks
 from distmlp.errors import COMPLETE, CRASHED, STOPPED
 
@@ -142,6 +142,11 @@ def inspect(args: Namespace, comm: "Communicator") -> int:
         else:
             for name in _FACTS:
                 print(f"{name:<13} {facts[name]}")
+            start = facts.get("start")
+            if start:
+                print(
+                    f"{'began with':<13} {start['path']}, step {start['step']}, v_sha256 {start['v_sha256']}"
+                )
     return COMPLETE
 
 
@@ -256,6 +261,7 @@ def status(args: Namespace, comm: "Communicator") -> int:
 HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
     "train": train,
     "many": many_networks.run,
+    "find-rate": rates.run,
     "evaluate": evaluate,
     "predict": predict,
     "inspect": inspect,

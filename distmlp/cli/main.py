@@ -49,7 +49,7 @@ def _main(words: list[str]) -> int:
         if any("\0" in word for word in words):
             raise InputError("a word of the command has a NUL character in it")
         args = parser.make().parse_args(words, argparse.Namespace(config=None))
-        if args.command in ("train", "many", "status", "submit"):
+        if args.command in ("train", "many", "find-rate", "status", "submit"):
             if launchers.ranks_started() > 1:
                 reading.check_all_can_read(args.config_file)
             args.config = reading.load(args.config_file, args.overrides)

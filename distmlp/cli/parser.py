@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distmlp import __version__
-from distmlp.cli import begin, completion, convert, describe, jobs, launch, many, seeing
+from distmlp.cli import begin, completion, convert, describe, jobs, launch, many, rates, seeing
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
@@ -52,6 +52,7 @@ def make() -> argparse.ArgumentParser:
     _add_submit(commands)
     _add_status(commands)
     _add_many(commands)
+    _add_find_rate(commands)
     launch.add_arguments(_add(commands, "launch", launch.HELP, launch.EPILOG))
     convert.add_arguments(_add(commands, "convert", convert.HELP, convert.EPILOG))
     describe.add_arguments(_add(commands, "data", describe.HELP, describe.EPILOG))
@@ -127,6 +128,12 @@ def _add_many(commands: Any) -> None:
     parser = _add(commands, "many", many.HELP, many.EPILOG)
     _add_config(parser)
     many.add_arguments(parser)
+
+
+def _add_find_rate(commands: Any) -> None:
+    parser = _add(commands, "find-rate", rates.HELP, rates.EPILOG)
+    _add_config(parser)
+    rates.add_arguments(parser)
 
 
 def _add_evaluate(commands: Any) -> None:

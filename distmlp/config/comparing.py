@@ -27,10 +27,12 @@ def flat(config: Config) -> dict[str, object]:
 def differences(old: Config, new: Config) -> list[tuple[str, object, object]]:
     """(key, old value, new value) of every key that decides v and differs.
 
-    Under the linear schedule the number of epochs decides v too, for α follows from it.
+    Under some schedules α follows from the number of epochs, or from the metric that is watched, which then decide v too.
     """
     a, b = _flat(old), _flat(new)
     found = [(key, a[key][0], b[key][0]) for key in a if not a[key][1] and a[key][0] != b[key][0]]
-    if new.optimizer.schedule == "linear" and old.training.epochs != new.training.epochs:
-        found.append(("training.epochs", old.training.epochs, new.training.epochs))
+    also = ["training.epochs"] if new.optimizer.needs_length else []
+    if new.optimizer.schedule == "plateau":
+        also += ["training.monitor", "training.least_improvement"]
+    found += [(key, a[key][0], b[key][0]) for key in also if a[key][0] != b[key][0]]
     return found

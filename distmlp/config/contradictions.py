@@ -24,6 +24,19 @@ _NOT_SEARCHED = (
     "regularization.average",
 )
 
+#: Which schedules a key is for.
+_BELONGS_TO_SCHEDULE = {
+    "schedule_by": ("linear", "exponential", "step", "polynomial", "cosine", "one-cycle"),
+    "decay": ("exponential", "step", "plateau"),
+    "milestones": ("step",),
+    "period": ("step", "cosine"),
+    "period_growth": ("cosine",),
+    "power": ("polynomial",),
+    "least_rate": ("polynomial", "cosine", "one-cycle", "plateau"),
+    "rise": ("one-cycle",),
+    "plateau_patience": ("plateau",),
+}
+
 
 def check_together(config: Config, where: str) -> None:
     """where: how messages name the config."""
@@ -31,6 +44,7 @@ def check_together(config: Config, where: str) -> None:
     _check_training(config, where)
     _check_optimizer(config, where)
     _check_line_search(config, where)
+    _check_schedule(config, where)
     _check_regularization(config, where)
     _check_scaling(config, where)
     _check_folds(config.data, where)
@@ -69,6 +83,22 @@ def _check_network(config: Config, where: str) -> None:
             raise InputError(
                 f'{where}: network.cost is "hinge" with one output neuron: use one neuron a class, so two for two classes'
             )
+
+    _check_start(config, where)
+
+
+def _check_start(config: Config, where: str) -> None:
+    """What network.start_from and network.start_layers can only be together."""
+    network, N = config.network, len(config.network.layers) - 1
+    if network.start_layers and not network.start_from:
+        raise InputError(
+            f"{where}: network.start_layers is {network.start_layers}, but network.start_from is empty: expected the run "
+            "whose layers are taken over"
+        )
+    if network.start_layers > N:
+        raise InputError(
+            f"{where}: network.start_layers is {network.start_layers}, but network.layers has {N} layers behind the input"
+        )
 
 
 def _check_training(config: Config, where: str) -> None:
@@ -111,11 +141,6 @@ def _check_optimizer(config: Config, where: str) -> None:
         raise InputError(
             f"{where}: optimizer.nesterov is true, but optimizer.momentum is 0: expected a momentum above 0"
         )
-    if optimizer.decay != 1.0 and optimizer.schedule != "exponential":
-        raise InputError(
-            f'{where}: optimizer.decay is {optimizer.decay}, but it belongs to optimizer.schedule "exponential", '
-            f'and the schedule is "{optimizer.schedule}"'
-        )
     if optimizer.name == "adamw" and not config.regularization.weight_decay:
         raise InputError(
             f'{where}: optimizer.name is "adamw", which is adam with a decay of the weights, but '
@@ -139,6 +164,11 @@ def _check_line_search(config: Config, where: str) -> None:
             f'{begins}, whose line search finds the length of each step, but optimizer.schedule is "{config.optimizer.schedule}": '
             'expected "constant"'
         )
+    if config.optimizer.warmup:
+        raise InputError(
+            f'{begins}, whose line search finds the length of each step, but optimizer.warmup is "{config.optimizer.warmup}": '
+            "leave it out"
+        )
     if config.training.epsilon:
         raise InputError(
             f"{begins}, which evaluates several points a step, but training.epsilon is {config.training.epsilon}: "
@@ -152,6 +182,47 @@ def _check_line_search(config: Config, where: str) -> None:
                 f"{begins}, whose line search needs a smooth cost that stays the same, but {key} is {value}: "
                 "expected 0; regularization.l2 goes with it"
             )
+
+
+def _check_schedule(config: Config, where: str) -> None:
+    o, default = config.optimizer, {f.name: f.default for f in fields(config.optimizer)}
+    for name, schedules in _BELONGS_TO_SCHEDULE.items():
+        value = getattr(o, name)
+        if value != default[name] and o.schedule not in schedules:
+            listed = ", ".join(f'"{schedule}"' for schedule in schedules)
+            raise InputError(
+                f"{where}: optimizer.{name} is {json.dumps(value)}, but it belongs to optimizer.schedule {listed}, "
+                f'and the schedule is "{o.schedule}"'
+            )
+    if o.start_factor != default["start_factor"] and not o.warmup and o.schedule != "one-cycle":
+        raise InputError(
+            f"{where}: optimizer.start_factor is {o.start_factor}, but nothing begins with it: it belongs to "
+            'optimizer.warmup, and to optimizer.schedule "one-cycle"'
+        )
+    if o.schedule in ("step", "plateau") and o.decay == 1.0:
+        raise InputError(
+            f'{where}: optimizer.schedule is "{o.schedule}", but optimizer.decay is 1, which changes no rate: '
+            "expected a number below 1, such as 0.1"
+        )
+    if o.schedule == "step" and bool(o.milestones) == bool(o.period):
+        raise InputError(
+            f'{where}: optimizer.schedule is "step" with optimizer.milestones {list(o.milestones)} and optimizer.period '
+            f"{o.period}: expected one of the two, such as period = 10"
+        )
+    if o.period_growth != 1 and not o.period:
+        raise InputError(
+            f"{where}: optimizer.period_growth is {o.period_growth}, but optimizer.period is 0: expected the length of the "
+            "first cycle"
+        )
+    if o.least_rate > o.learning_rate:
+        raise InputError(
+            f"{where}: optimizer.least_rate is {o.least_rate}, but it can be at most optimizer.learning_rate, "
+            f"{o.learning_rate}"
+        )
+    if o.schedule == "plateau" and config.training.monitor == "none":
+        raise InputError(
+            f'{where}: optimizer.schedule is "plateau", but training.monitor is "none": expected a metric to wait for'
+        )
 
 
 def _check_regularization(config: Config, where: str) -> None:

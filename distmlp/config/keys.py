@@ -15,6 +15,7 @@ MOST = 2**62
 
 _UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SECONDS = {"second": 1, "seconds": 1, "minute": 60, "minutes": 60, "hour": 3600, "hours": 3600}
+_STRETCHES = {"epoch", "epochs", "step", "steps"}
 _EVERY = {"epoch", "epochs", "step", "steps", "minute", "minutes"}
 
 
@@ -131,6 +132,12 @@ def duration(default: str, free: bool = False) -> Any:
     return key(default, words, lambda x: x == "" or _quantity(x, _SECONDS) is not None, free)
 
 
+def stretch(default: str, free: bool = False) -> Any:
+    """A key that takes a part of a training."""
+    words = '"N steps" or "N epochs", or "" for none'
+    return key(default, words, lambda x: x == "" or _is_stretch(x), free)
+
+
 def interval(default: str, free: bool = False) -> Any:
     """A key that takes how often something is done."""
     return key(default, '"N epochs", "N steps" or "N minutes"', _is_interval, free)
@@ -215,6 +222,11 @@ def _quotient(x: object) -> float | None:
     return int(found[1]) / int(found[2])
 
 
+def _is_stretch(x: object) -> bool:
+    found = _quantity(x, _STRETCHES)
+    return found is not None and found[0] <= MOST
+
+
 # What values mean that have been accepted
 
 
@@ -242,3 +254,11 @@ def interval_of(x: str) -> tuple[float, str]:
     """An interval as (3.0, "epoch"), the unit in the singular."""
     value, unit = x.split()
     return float(value), unit.removesuffix("s")
+
+
+def steps_of(x: str, steps_per_epoch: int) -> int:
+    """The steps of a part of a training, the nearest whole number; 0 for "", which is none."""
+    if not x:
+        return 0
+    value, unit = x.split()
+    return round(float(value) * (steps_per_epoch if unit.startswith("epoch") else 1))

@@ -131,7 +131,12 @@ def _resolved(tables: dict, base: Path) -> dict:
     tables = {
         name: dict(value) if isinstance(value, dict) else value for name, value in tables.items()
     }
-    for section, name in (("data", "train"), ("data", "validation"), ("run", "directory")):
+    for section, name in (
+        ("data", "train"),
+        ("data", "validation"),
+        ("network", "start_from"),
+        ("run", "directory"),
+    ):
         table = tables.get(section)
         given = table.get(name) if isinstance(table, dict) else None
         resolved = paths.spec_of if section == "data" else paths.path_of

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 
 from distmlp.config import keys
 
@@ -17,8 +18,16 @@ ACTIVATIONS = (
     *("leaky-relu", "elu", "gelu", "silu"),
 )
 COSTS = ("mse", "cross-entropy", "mae", "huber", "log-cosh", "gaussian-nll", "hinge")
+INITIALIZERS = (
+    *("normal", "scaled-normal", "he-normal", "he-uniform", "glorot-normal", "glorot-uniform"),
+    *("lecun-normal", "lecun-uniform", "orthogonal"),
+)
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "lbfgs")
 TRACKERS = ("tensorboard", "mlflow")
+SCHEDULES = (
+    *("constant", "linear", "exponential"),
+    *("step", "polynomial", "cosine", "one-cycle", "plateau"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,9 @@ class NetworkConfig:
     activation: str = keys.choice("sigmoid", *ACTIVATIONS)
     output: str = keys.choice("sigmoid", *ACTIVATIONS)
     cost: str = keys.choice("mse", *COSTS)
-    initializer: str = keys.choice(
-        "scaled-normal", "normal", "scaled-normal", "he-normal", "glorot-uniform"
-    )
+    initializer: str = keys.choice("scaled-normal", *INITIALIZERS)
+    start_from: str = keys.text("", "a run directory, or a checkpoint file", free=True)
+    start_layers: int = keys.count(0, least=0)
 
     @property
     def targets(self) -> int:
@@ -126,8 +135,28 @@ class OptimizerConfig:
 
     name: str = keys.choice("sgd", *OPTIMIZERS)
     learning_rate: float = keys.number(None, "a number above 0", lambda x: x > 0)
-    schedule: str = keys.choice("constant", "constant", "linear", "exponential")
+    schedule: str = keys.choice("constant", *SCHEDULES)
+    schedule_by: str = keys.choice("epoch", "epoch", "step")
+    warmup: str = keys.stretch("")
     decay: float = keys.number(1.0, "a number above 0 and at most 1", lambda x: 0 < x <= 1)
+    milestones: tuple[int, ...] = keys.key(
+        (),
+        "a list of growing whole numbers of at least 1, such as [30, 60, 80]",
+        lambda x: (
+            isinstance(x, list)
+            and all(keys.is_int(t) and 1 <= t <= keys.MOST for t in x)
+            and all(t < u for t, u in pairwise(x))
+        ),
+    )
+    period: int = keys.count(0, least=0)
+    period_growth: int = keys.count(1)
+    power: float = keys.number(1.0, "a number above 0", lambda x: x > 0)
+    least_rate: float = keys.number(0.0, "a number of at least 0", lambda x: x >= 0)
+    rise: float = keys.number(0.3, "a number from 0 to 1", lambda x: 0 <= x <= 1)
+    start_factor: float = keys.number(
+        0.04, "a number of at least 0 and at most 1", lambda x: 0 <= x <= 1
+    )
+    plateau_patience: int = keys.count(10)
     momentum: float = keys.number(0.0, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
     nesterov: bool = keys.flag(False)
     beta1: float = keys.number(0.9, "a number from 0 to less than 1", lambda x: 0 <= x < 1)
@@ -136,6 +165,18 @@ class OptimizerConfig:
     epsilon: float = keys.number(1e-8, "a number above 0", lambda x: x > 0)
     memory: int = keys.count(10)
     tolerance: float = keys.number(1e-5, "a number of at least 0", lambda x: x >= 0)
+
+    @property
+    def needs_length(self) -> bool:
+        """Whether α follows from how long the training is."""
+        endless_cosine = self.schedule == "cosine" and self.period
+        return (
+            self.schedule in ("linear", "polynomial", "cosine", "one-cycle") and not endless_cosine
+        )
+
+    def warmup_steps(self, steps_per_epoch: int) -> int:
+        """`warmup` in steps."""
+        return keys.steps_of(self.warmup, steps_per_epoch)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,15 @@
 | normal         | N(0, 1)                      | N(0, 1) |
 | scaled-normal  | N(0, 1/m)                    | 0       |
 | he-normal      | N(0, 2/m), for ReLU          | 0       |
+| he-uniform     | U(±√(6/m)), for ReLU         | 0       |
+| glorot-normal  | N(0, 2/(n + m))              | 0       |
 | glorot-uniform | U(±√(6/(n + m)))             | 0       |
+| lecun-normal   | as scaled-normal             | 0       |
+| lecun-uniform  | U(±√(3/m))                   | 0       |
+| orthogonal     | rows or columns orthonormal  | 0       |
 
-He et al., arXiv:1502.01852, eq. 10; Glorot and Bengio, AISTATS 2010, eq. 16.
+He et al., arXiv:1502.01852, eq. 10; Glorot and Bengio, AISTATS 2010, eq. 16; LeCun et al., Efficient BackProp, 1998,
+section 4.6; Saxe et al., arXiv:1312.6120.
 """
 
 import math
@@ -17,6 +23,7 @@ from numpy.random import Philox
 from numpy.typing import DTypeLike
 
 from distmlp.mathematics.layout import Layout
+from distmlp.mathematics.orthogonal import orthonormalize
 from distmlp.mathematics.randomness import Purpose, normals, stream, uniform
 
 
@@ -32,8 +39,26 @@ def _he_normal(words: Philox, n: int, m: int) -> np.ndarray:
     return normals(words, n * m) * math.sqrt(2.0 / m)
 
 
+def _he_uniform(words: Philox, n: int, m: int) -> np.ndarray:
+    return uniform(words, n * m) * math.sqrt(6.0 / m)
+
+
+def _glorot_normal(words: Philox, n: int, m: int) -> np.ndarray:
+    return normals(words, n * m) * math.sqrt(2.0 / (n + m))
+
+
 def _glorot_uniform(words: Philox, n: int, m: int) -> np.ndarray:
     return uniform(words, n * m) * math.sqrt(6.0 / (n + m))
+
+
+def _lecun_uniform(words: Philox, n: int, m: int) -> np.ndarray:
+    return uniform(words, n * m) * math.sqrt(3.0 / m)
+
+
+def _orthogonal(words: Philox, n: int, m: int) -> np.ndarray:
+    rows = normals(words, n * m).reshape(min(n, m), max(n, m))
+    orthonormalize(rows)
+    return (rows if n <= m else rows.T).reshape(-1)
 
 
 def _zero(words: Philox, n: int) -> np.ndarray:
@@ -48,7 +73,12 @@ INITIALIZERS = {
     "normal": (_normal, _normal_bias),
     "scaled-normal": (_scaled_normal, _zero),
     "he-normal": (_he_normal, _zero),
+    "he-uniform": (_he_uniform, _zero),
+    "glorot-normal": (_glorot_normal, _zero),
     "glorot-uniform": (_glorot_uniform, _zero),
+    "lecun-normal": (_scaled_normal, _zero),
+    "lecun-uniform": (_lecun_uniform, _zero),
+    "orthogonal": (_orthogonal, _zero),
 }
 
 

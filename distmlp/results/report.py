@@ -181,6 +181,11 @@ def _training(facts: dict[str, Any], config: dict[str, Any]) -> str:
         ["batch", f"{t['batch_size']}"],
         ["seed", str(config["seed"])],
     ]
+    start = facts.get("start")
+    if start:
+        kept = f"{start['layers']} of its layers, from the input on"
+        rows.append(["began with", f"{start['path']}, step {start['step']}: {kept}"])
+        rows.append(["its v sha256", start["v_sha256"]])
     return table(None, rows)
 
 

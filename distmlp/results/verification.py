@@ -14,6 +14,7 @@ from distmlp.runs.checkpoint import Checkpoint
 from distmlp.runs.log import read_records
 from distmlp.training.loop import train
 from distmlp.training.reporting import LogOnly
+from distmlp.training.starting import check_unchanged
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ def verify(run: Path, comm: Communicator, whole: bool = False) -> Verdict:
                 f"{run}: {len(found)} checkpoints in checkpoints/, but expected "
                 f"{'one' if whole else 'two to train from one to the other; --whole trains from the start'}"
             )
+        if whole:
+            check_unchanged(from_json(found[0].facts["config"]), found[0].facts.get("start"))
         return found[-1], found[0], tempfile.mkdtemp(prefix="distmlp-verify-")
 
     start, end, scratch = on_rank_0(comm, prepare)

@@ -172,6 +172,18 @@ def _is_text(x: Any) -> bool:
     return isinstance(x, str)
 
 
+def _is_start(x: Any) -> bool:
+    """Whether it says where a run's first v came from."""
+    return x is None or (
+        isinstance(x, dict)
+        and all(_is_text(x.get(name)) for name in ("path", "v_sha256"))
+        and _counts(x.get("step"))
+        and _counts(x.get("layers"), 1)
+        and isinstance(x.get("arrays"), list)
+        and all(map(_is_text, x["arrays"]))
+    )
+
+
 _FORM: dict[str, Callable[[Any], bool]] = {
     "config": _is_text,
     "layers": lambda x: isinstance(x, list) and all(_counts(n, 1) for n in x) and len(x) >= 2,
@@ -202,11 +214,14 @@ _FORM: dict[str, Callable[[Any], bool]] = {
         and isinstance(x.get("metric"), str)
         and all(_is_tracked(x.get(name)) for name in ("best", "patience"))
         and _counts(x.get("longest", 0))
+        and _is_tracked(x.get("plateau", [None, 0, 0]))  # earlier versions have none
+        and _counts(x.get("reductions", 0))
     ),
     "classes": lambda x: isinstance(x, bool),
     "columns": _are_names,
     "targets": _are_names,
     "target_columns": _are_names,
+    "start": _is_start,
     "v_sha256": _is_text,
     "fingerprint": _is_text,
     "ranks": lambda x: _counts(x, 1),
@@ -214,4 +229,4 @@ _FORM: dict[str, Callable[[Any], bool]] = {
 }
 
 #: Those that checkpoints of earlier versions lack.
-_LATER = ("columns", "targets", "target_columns", "least_change", "shown")
+_LATER = ("columns", "targets", "target_columns", "start", "least_change", "shown")

@@ -17,6 +17,7 @@ def given(config: Config) -> dict[str, object]:
     """What every rank must be given alike; the names of files and directories may differ from host to host."""
     values = flat(config)
     values["data.validation"] = bool(config.data.validation)
+    values["network.start_from"] = bool(config.network.start_from)
     for name in ("data.train", "run.directory", "run.stall_timeout"):
         values.pop(name)
     return values

@@ -189,7 +189,7 @@ def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dic
         "accuracy_of": "validation" if metrics else "training",
         "training_accuracy": training_accuracy,
         **(metrics.scores or {} if metrics else {}),
-        "learning_rate": run.alpha(epoch - 1),
+        "learning_rate": run.schedule.rate(state.step - 1, state.shown.reductions),
         "samples_per_second": samples * steps / steps_per_epoch / seconds,
         "ranks": run.comm.size,
         "seconds": seconds,

@@ -1,5 +1,8 @@
 """What the training set decides of how rows are transformed: means, deviations and the like, by all ranks."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 
 from distmlp.config.sections import Config
@@ -13,10 +16,17 @@ from distmlp.parallel.communicator import Communicator
 _BLOCK_ROWS = 1024
 
 
-def fitted(config: Config, data: DataSet, rows: range, comm: Communicator) -> Transform:
+def fitted(
+    config: Config,
+    data: DataSet,
+    rows: range,
+    comm: Communicator,
+    kept: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> Transform:
     """How the rows of the training set, and of every other, are transformed; collective, the same on every rank.
 
-    rows: those that this rank looks at.  Raises InputError on every rank.
+    rows: those that this rank looks at.  kept: what another run's training set has decided, by name, and this one's
+    does not.  Raises InputError on every rank.
     """
     asked = config.data
     if not (asked.scales_inputs or asked.scales_targets or asked.fills):
@@ -41,7 +51,7 @@ def fitted(config: Config, data: DataSet, rows: range, comm: Communicator) -> Tr
         if how != "none" and found is not None:
             affine = _affine(found, how, f"data.scale_{name}", data.spec)
             arrays |= {f"{name}_shift": affine.shift, f"{name}_divisor": affine.divisor}
-    transform = transform_of(asked, arrays)
+    transform = transform_of(asked, {**arrays, **kept})
     width, begins = transform.width(data.width), config.network.layers[0]
     if width != begins:
         raise InputError(

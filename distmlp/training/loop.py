@@ -116,7 +116,7 @@ def _begin(
     Raises RanksLost on every rank where one is lost; then nothing is left open.
     """
     with ExitStack() as opened, watch_over(config, comm, "the preparation"):
-        run = prepare(config, comm, report, until, opened)
+        run = prepare(config, comm, report, until, opened, resume)
         saver = Saver(run)
         for ending in (run.directory.release, saver.close, run.report.close):
             opened.callback(ending)
@@ -184,7 +184,6 @@ class Loop:
         run, state = self._run, self._state
         began, first_step = time.perf_counter(), state.step
         steps_per_epoch = run.steps_per_epoch
-        alpha = run.alpha(state.step // steps_per_epoch)
         while state.step % steps_per_epoch or state.is_settled:
             complete = reason_to_end(run, state)
             last = bool(complete or state.stop)
@@ -206,13 +205,14 @@ class Loop:
                 if words:
                     run.report.warn(words)
                 return self._result(complete)
-            self._take_step(alpha)
+            self._take_step()
         self._end_epoch(state.step - first_step, time.perf_counter() - began)
         return None
 
-    def _take_step(self, alpha: float) -> None:
+    def _take_step(self) -> None:
         """The notes' four steps (section 3.4) with the next batch."""
         state, step = self._state, self._step
+        alpha = self._run.schedule.rate(state.step, state.shown.reductions)
         stop = ASKED if self._should_stop() else 0
         if self._run.comm.rank == 0 and time.monotonic() > self._run.stops_at:
             stop += TIME_IS_UP
@@ -247,7 +247,7 @@ class Loop:
         self._watch.beat(f"the evaluation after epoch {epoch}")
         run.witness.epoch_ended(self._feed, epoch - 1, run.comm)
         record = epoch_record(run, state, steps, seconds)
-        state.end_epoch(record, run.config.training.least_improvement)
+        state.end_epoch(record, run.config.training.least_improvement, run.plateau_patience)
         run.report.epoch(record, run.config.training.epochs)
         for words in self._doubts.epoch(record):
             run.report.doubt(words, state.step)

@@ -3,6 +3,8 @@
 import numpy as np
 
 from distmlp.config.sections import Config
+from distmlp.errors import InputError
+from distmlp.mathematics import exact
 from distmlp.mathematics.adaptive import Adagrad, NAdam, RMSprop
 from distmlp.mathematics.dropout import Dropout
 from distmlp.mathematics.exact import Counting
@@ -10,7 +12,8 @@ from distmlp.mathematics.lbfgs import LBFGS
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam, Optimizer
 from distmlp.mathematics.penalties import Shaping
-from distmlp.mathematics.shards import default_micro_batch_size
+from distmlp.mathematics.schedules import Schedule
+from distmlp.mathematics.shards import Shards, default_micro_batch_size
 from distmlp.runs.checkpoint import AVERAGE
 
 
@@ -36,6 +39,52 @@ def optimizer_of(config: Config) -> Optimizer:
             return Adam(o.beta1, o.beta2, o.epsilon)
 
 
+def schedule_of(config: Config, steps_per_epoch: int) -> Schedule:
+    """α of each step."""
+    o = config.optimizer
+    return Schedule(
+        o.schedule,
+        o.learning_rate,
+        config.training.epochs * steps_per_epoch,
+        steps_per_epoch,
+        o.schedule_by == "step",
+        o.decay,
+        o.milestones,
+        o.period,
+        o.period_growth,
+        o.power,
+        o.least_rate,
+        o.rise,
+        o.start_factor,
+        o.warmup_steps(steps_per_epoch),
+    )
+
+
+def sharding_of(config: Config, samples: int) -> Shards:
+    """How a training set of so many samples is cut into shards.  Raises InputError."""
+    asked = config.training.batch_size
+    batch = asked if isinstance(asked, int) else samples  # "all"
+    if batch > samples:
+        raise InputError(
+            f"training.batch_size is {batch}, but data.train has {samples} samples; "
+            'it can be at most that (or "all")'
+        )
+    micro = config.training.micro_batch_size or default_micro_batch_size(batch)
+    if micro > batch:
+        raise InputError(
+            f"training.micro_batch_size is {micro}, "
+            f"but it can be at most the batch, {batch} samples"
+        )
+    sharding = Shards(samples, batch, micro)
+    if sharding.count > exact.MOST_MICRO_BATCHES:
+        raise InputError(
+            f"training.micro_batch_size is {micro}, which makes {sharding.count} micro-batches of a "
+            f"batch of {batch}, but {exact.MOST_MICRO_BATCHES} is the most; "
+            f"expected at least {-(-batch // exact.MOST_MICRO_BATCHES)}"
+        )
+    return sharding
+
+
 def state_arrays(config: Config) -> tuple[str, ...]:
     """The names of a state's arrays beside v, each as long as v."""
     averaged = (AVERAGE,) if config.regularization.average else ()
@@ -43,7 +92,7 @@ def state_arrays(config: Config) -> tuple[str, ...]:
 
 
 def memory_of(config: Config, parameters: int) -> int:
-    """Bytes that a rank needs for v, its own gradient and that of all ranks, and the state's arrays.
+    """Bytes that a rank needs for v and the v that it began with, its own gradient and that of all ranks, and the state's arrays.
 
     Of a batch of "all" samples nobody knows the micro-batches yet; they are taken for few.
     """
@@ -52,7 +101,7 @@ def memory_of(config: Config, parameters: int) -> int:
         -(-batch // (size or default_micro_batch_size(batch))) if isinstance(batch, int) else 1
     )
     counting = Counting.of(config.dtype, micro_batches, config.reduction == "exact")
-    floats = 1 + len(state_arrays(config)) + 2 * counting.many
+    floats = 1 + len(state_arrays(config)) + 2 * counting.many + bool(config.network.start_from)
     gradients = 2 * counting.lanes * counting.carrier.itemsize
     return parameters * (floats * np.dtype(config.dtype).itemsize + gradients)
 

@@ -20,8 +20,8 @@ from distmlp.kernels import known_answers
 from distmlp.mathematics import exact
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import Optimizer
-from distmlp.mathematics.schedules import learning_rate
-from distmlp.mathematics.shards import Shards, default_micro_batch_size, share
+from distmlp.mathematics.schedules import Schedule
+from distmlp.mathematics.shards import Shards, share
 from distmlp.parallel.alike import check_same, on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
@@ -33,11 +33,14 @@ from distmlp.training.parts import (
     dropout_of,
     network_of,
     optimizer_of,
+    schedule_of,
     shaping_of,
+    sharding_of,
     smoothing_of,
 )
 from distmlp.training.reporting import OnRank0, Silent, Together
 from distmlp.training.scores import check_metrics
+from distmlp.training.starting import Start, start_of
 from distmlp.training.step import Step
 from distmlp.training.trackers import trackers_of
 from distmlp.training.witness import Witness
@@ -50,9 +53,8 @@ HELD_PART = 1 / 8
 class Prepared:
     """A training that is ready to begin: all that stays as it is until its end.
 
-    comm: the ranks; their number may shrink.  report: what rank 0 says.  data, validation: the open
-    sets; validation may be None.  sharding: of the training set.
-    metric: of an epoch's record, by which one is the best; "" where none is.  witness: knows the digest of the training rows;
+    comm: the ranks; their number may shrink.  report: what rank 0 says.  start: the v that it begins with, None where
+    that is drawn.  data, validation: the open sets; validation may be None.  sharding: of the training set.  metric: of an epoch's record, by which one is the best; "" where none is.  witness: knows the digest of the training rows;
     validation_digest: that of the others, None where nobody has looked them through.
     last_step: the step that completes the run.  stops_at: when time.monotonic() says that the run's
     time is up.
@@ -61,11 +63,13 @@ class Prepared:
     config: Config
     comm: Communicator
     report: Silent
+    start: Start | None
     data: DataSet
     validation: DataSet | None
     sharding: Shards
     network: Network
     optimizer: Optimizer
+    schedule: Schedule
     metric: str
     witness: Witness
     validation_digest: int | None
@@ -89,11 +93,11 @@ class Prepared:
         """Rows that stay together in an epoch's order."""
         return chunk_rows(self.data, self.config.data)
 
-    def alpha(self, epoch: int) -> float:
-        """The learning rate of an epoch (0, 1, …)."""
+    @property
+    def plateau_patience(self) -> int | None:
+        """Epochs without an improvement after which the learning rate is reduced; None is never."""
         o = self.config.optimizer
-        epochs = self.config.training.epochs
-        return learning_rate(o.learning_rate, o.schedule, o.decay, epoch, epochs)
+        return o.plateau_patience if o.schedule == "plateau" else None
 
     def shards_of(self, rank: int) -> range:
         """The shards that a rank computes."""
@@ -122,15 +126,21 @@ class Prepared:
 
 
 def prepare(
-    config: Config, comm: Communicator, report: Silent, until: int | None, stack: ExitStack
+    config: Config,
+    comm: Communicator,
+    report: Silent,
+    until: int | None,
+    stack: ExitStack,
+    resume: str = "auto",
 ) -> Prepared:
     """What a config asks for, ready on every rank; what must be closed again is put on the stack.
 
-    until: the step to end with, instead of the last of the config's epochs.  Raises InputError.
+    until: the step to end with, instead of the last of the config's epochs.  resume: see `loop.train`.  Raises InputError.
     """
     check_same(comm, given(config), "config")
     on_every_rank(comm, lambda: check_memory(config))
     check_arithmetic(comm)
+    start = start_of(config, comm, resume)
     data, validation = open_sets(config, comm, stack)
     sharding = sharding_of(config, data.rows)
     metric = metric_of(config, data, validation)
@@ -141,20 +151,27 @@ def prepare(
         hold(data, comm, chunk_rows(data, config.data), report)
     if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
         hold(validation, comm, chunk_rows(validation, config.data), report)
-    transform = fitted(config, data, rows_of_rank(config, data, comm), comm)
+    kept = start.arrays if start else {}
+    transform = fitted(config, data, rows_of_rank(config, data, comm), comm, kept)
     for words in [words for one in (data, validation) if one for words in one.notes()]:
         report.note(words)
     for doubt in doubts(data, seen, config, transform) if seen else []:
         report.warn(doubt)
+    if start is not None and start.renames(data.column_names):
+        report.warn(
+            f"{data.spec}: its inputs have not the names, or the order, of those of {start.path}"
+        )
     return Prepared(
         config,
         comm,
         report,
+        start,
         data,
         validation,
         sharding,
         network_of(config),
         optimizer_of(config),
+        schedule_of(config, sharding.steps_per_epoch),
         metric,
         Witness(data, seen.digest if seen else None),
         also.digest if also else None,
@@ -171,7 +188,7 @@ def metric_of(config: Config, data: DataSet, validation: DataSet | None) -> str:
     if asked == "auto":
         if validation is not None:
             return "validation_cost"
-        return "cost" if patience else ""
+        return "cost" if patience or config.optimizer.schedule == "plateau" else ""
     if asked == "validation_cost" and validation is None:
         raise InputError(
             'training.monitor is "validation_cost", but data.validation names no set to take it of'
@@ -181,31 +198,6 @@ def metric_of(config: Config, data: DataSet, validation: DataSet | None) -> str:
             f'training.monitor is "accuracy", but the targets of {data.spec} are no classes'
         )
     return "" if asked == "none" else asked
-
-
-def sharding_of(config: Config, samples: int) -> Shards:
-    """How a training set of so many samples is cut into shards.  Raises InputError."""
-    asked = config.training.batch_size
-    batch = asked if isinstance(asked, int) else samples  # "all"
-    if batch > samples:
-        raise InputError(
-            f"training.batch_size is {batch}, but data.train has {samples} samples; "
-            'it can be at most that (or "all")'
-        )
-    micro = config.training.micro_batch_size or default_micro_batch_size(batch)
-    if micro > batch:
-        raise InputError(
-            f"training.micro_batch_size is {micro}, "
-            f"but it can be at most the batch, {batch} samples"
-        )
-    sharding = Shards(samples, batch, micro)
-    if sharding.count > exact.MOST_MICRO_BATCHES:
-        raise InputError(
-            f"training.micro_batch_size is {micro}, which makes {sharding.count} micro-batches of a "
-            f"batch of {batch}, but {exact.MOST_MICRO_BATCHES} is the most; "
-            f"expected at least {-(-batch // exact.MOST_MICRO_BATCHES)}"
-        )
-    return sharding
 
 
 def open_sets(

@@ -64,9 +64,14 @@ def _record_until(log: Path, step: int) -> dict | None:
 
 
 def new_state(run: Prepared) -> State:
-    """The state before the first step: a function of the config alone."""
+    """The state before the first step: a function of the config, and of the v that it begins with.
+
+    Raises InputError where that is gone.
+    """
     c = run.config
     v = initialize(run.network.layout, c.network.initializer, c.seed, c.dtype)
+    if run.start is not None:
+        run.start.take_over(v, run.network.layout)
     arrays = {name: np.zeros_like(v) for name in state_arrays(run.config)}
     return State(v, arrays, run.optimizer.scalars, shown=Progress(run.metric))
 
@@ -117,23 +122,41 @@ def _to_resume(run: Prepared, resume: str) -> Checkpoint | None:
     return found
 
 
+def _anew(found: Checkpoint) -> str:
+    """What is possible in place of a resume that is refused, as the end of a sentence."""
+    place = found.path.parent.parent if found.path.parent.name == "checkpoints" else found.path
+    return f'; to go on from its v, take a new run.directory and network.start_from = "{place}"'
+
+
 def _check_fits(run: Prepared, found: Checkpoint) -> None:
     """InputError where a checkpoint is of a different training."""
     if found.facts["fingerprint"] != arithmetic.fingerprint(run.counting.many):
         raise InputError(
             f"{found.path}: a different version of distmlp made this checkpoint, with a different arithmetic and order of "
             "samples: evaluate, predict and export take it, but training cannot go on from it; --resume never begins anew"
+            f"{_anew(found)}"
         )
     for key, old, new in differences(from_json(found.facts["config"]), run.config):
         raise InputError(
             f"{found.path}: the checkpoint has {key} = {old}, but the config has {new}; "
-            "a resumed run must have the same"
+            f"a resumed run must have the same{_anew(found)}"
+        )
+    if found.facts.get("start") and run.start is None:
+        raise InputError(
+            f"{found.path}: the run began with the v of {found.facts['start']['path']}, but network.start_from is empty; "
+            "a resumed run must have it"
         )
     if set(found.arrays) != set(state_arrays(run.config)) or set(found.facts["scalars"]) != set(
         run.optimizer.scalars
     ):
         raise InputError(
-            f"{found.path}: the checkpoint has not the state of optimizer.name = {run.config.optimizer.name}"
+            f"{found.path}: the checkpoint has not the state of optimizer.name = {run.config.optimizer.name}{_anew(found)}"
+        )
+    watched = (found.facts.get("shown") or {}).get("metric")
+    if run.plateau_patience is not None and watched != run.metric:
+        raise InputError(
+            f'{found.path}: the learning rate followed "{watched}" by optimizer.schedule = "plateau", but now '
+            f'"{run.metric}" would be watched (training.monitor, data.validation); a resumed run must have the same'
         )
     for fact, words, here in (
         ("samples", "training samples", run.data.rows),
@@ -142,7 +165,7 @@ def _check_fits(run: Prepared, found: Checkpoint) -> None:
         if found.facts[fact] != here:
             raise InputError(
                 f"{found.path}: the checkpoint was made with {found.facts[fact]} {words}, "
-                f"but {run.data.spec} has {here}"
+                f"but {run.data.spec} has {here}{_anew(found)}"
             )
     _check_data(run, found)
     _check_transform(run, found)
@@ -198,7 +221,7 @@ def _check_data(run: Prepared, found: Checkpoint) -> None:
         if data is not None and kept and here and kept != digest.text(here):
             raise InputError(
                 f"{data.spec}: these are not the rows that {found.path} was made with (digest {digest.text(here)}, then "
-                f"{kept}): v is a function of its data; bring the old data back, or --resume never begins anew"
+                f"{kept}): v is a function of its data; bring the old data back, or --resume never begins anew{_anew(found)}"
             )
 
 
@@ -210,7 +233,7 @@ def _check_transform(run: Prepared, found: Checkpoint) -> None:
     }:
         raise InputError(
             f"{run.data.spec}: its means and spreads are not those that {found.path} was made with: the data changed; "
-            "bring the old data back, or --resume never begins anew"
+            f"bring the old data back, or --resume never begins anew{_anew(found)}"
         )
 
 

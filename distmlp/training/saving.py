@@ -185,6 +185,7 @@ def facts_of(run: Prepared, state: State) -> dict:
         "layers": list(run.network.layers),
         "dtype": run.config.dtype,
         "parameters": run.network.layout.size,
+        "start": run.start and run.start.facts(),
         "step": state.step,
         "epoch": epoch,
         "step_in_epoch": step_in_epoch,

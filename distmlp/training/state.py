@@ -50,10 +50,12 @@ class State:
         """How far the state is, for comparing: the step, and whether its epoch is on record."""
         return self.step, self.is_settled
 
-    def end_epoch(self, record: dict, least_improvement: float = 0.0) -> None:
+    def end_epoch(
+        self, record: dict, least_improvement: float = 0.0, plateau: int | None = None
+    ) -> None:
         """Keeps the record and the cost of the epoch that has ended; the totals begin anew.
 
-        least_improvement: see `Progress.after`.
+        least_improvement, plateau: see `Progress.after`.
         """
         if self.last_change is not None:
             before = [] if self.least_change is None else [self.least_change]
@@ -62,7 +64,7 @@ class State:
         self.last_change = None if self.last_cost is None else abs(cost - self.last_cost)
         self.last_cost = cost
         self.totals = exact.no_totals()
-        self.shown = self.shown.after(record, least_improvement)
+        self.shown = self.shown.after(record, least_improvement, plateau)
         self.record = record
 
     def become(self, other: "State") -> None:

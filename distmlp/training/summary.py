@@ -56,6 +56,9 @@ def start_of(run: Prepared, state: State) -> Rows:
         ),
         ("saved in", c.run.directory),
     ]
+    if run.start is not None:
+        words = run.start.words(run.network.layout.N)
+        rows.append(("began with" if state.step else "begins with", words))
     if state.step:
         rows.append(("begins", f"after step {state.step:,} of {run.last_step:,}"))
     return rows
@@ -65,7 +68,9 @@ def _lengths_of_steps(run: Prepared) -> str:
     o = run.config.optimizer
     if run.optimizer.needs_cost:
         return f"an evaluation each, until no entry of the gradient is above {o.tolerance:g}"
-    return f"learning rate {o.learning_rate:g}"
+    schedule = "" if o.schedule == "constant" else f", {o.schedule} schedule"
+    warmup = f", warm-up of {o.warmup}" if o.warmup else ""
+    return f"learning rate {o.learning_rate:g}{schedule}{warmup}"
 
 
 def environment(comm: Communicator) -> dict[str, Any]:

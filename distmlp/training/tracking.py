@@ -3,7 +3,7 @@
 All of it follows from records of epochs, whose metrics are the same bits on every rank; so every rank decides alike.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 #: Metrics of a record of which less is better; of all others more is.
 LOWER_IS_BETTER = {
@@ -44,16 +44,22 @@ class Progress:
 
     metric: the name in the records, "" where none is watched.  best: of all epochs.  patience: the same, where an
     improvement must be of some size to count.  longest: the most epochs that had been waited for one at the end of an epoch
-    before the last.
+    before the last.  plateau: as patience, but its epochs are counted anew after each of the reductions of the learning
+    rate.
     """
 
     metric: str = ""
     best: Tracked = field(default_factory=Tracked)
     patience: Tracked = field(default_factory=Tracked)
     longest: int = 0
+    plateau: Tracked = field(default_factory=Tracked)
+    reductions: int = 0
 
-    def after(self, record: dict, least: float) -> "Progress":
-        """The progress once an epoch is on record; least: the improvement that patience waits for."""
+    def after(self, record: dict, least: float, wait: int | None = None) -> "Progress":
+        """The progress once an epoch is on record; least: the improvement that patience waits for.
+
+        wait: epochs without such an improvement after which the learning rate is reduced; None is never.
+        """
         if not self.metric:
             return self
         value, step, higher = (
@@ -61,11 +67,18 @@ class Progress:
             record["step"],
             self.metric not in LOWER_IS_BETTER,
         )
+        plateau, reductions = self.plateau, self.reductions
+        if wait is not None:
+            plateau = plateau.after(value, step, least, higher)
+            if plateau.waited >= wait:
+                plateau, reductions = replace(plateau, waited=0), reductions + 1
         return Progress(
             self.metric,
             self.best.after(value, step, 0.0, higher),
             self.patience.after(value, step, least, higher),
             max(self.longest, self.patience.waited),
+            plateau,
+            reductions,
         )
 
     def facts(self) -> dict:
@@ -75,6 +88,8 @@ class Progress:
             "best": [self.best.value, self.best.step, self.best.waited],
             "patience": [self.patience.value, self.patience.step, self.patience.waited],
             "longest": self.longest,
+            "plateau": [self.plateau.value, self.plateau.step, self.plateau.waited],
+            "reductions": self.reductions,
         }
 
 
@@ -85,4 +100,5 @@ def progress_of(facts: dict | None, metric: str) -> Progress:
     patience = Tracked(*facts["patience"])
     # Checkpoints of before it was kept are known to have waited for the last improvement only.
     longest = facts.get("longest", max(0, patience.waited - 1))
-    return Progress(metric, Tracked(*facts["best"]), patience, longest)
+    plateau, reductions = Tracked(*facts.get("plateau", [])), facts.get("reductions", 0)
+    return Progress(metric, Tracked(*facts["best"]), patience, longest, plateau, reductions)

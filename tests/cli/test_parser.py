@@ -10,6 +10,7 @@ from distmlp.errors import InputError
 
 COMMANDS = {
     "train": ["c.toml"],
+    "find-rate": ["config.toml", "--steps", "50"],
     "many": ["c.toml", "--seeds", "2"],
     "evaluate": ["run"],
     "predict": ["run", "--data", "a.h5:/x", "--output", "o.h5"],

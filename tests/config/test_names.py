@@ -10,7 +10,7 @@ from distmlp.mathematics import adaptive, lbfgs, optimizers
 from distmlp.mathematics.activations import ACTIVATIONS
 from distmlp.mathematics.costs import COSTS
 from distmlp.mathematics.initializers import INITIALIZERS
-from distmlp.mathematics.schedules import learning_rate
+from distmlp.mathematics.schedules import Schedule
 from distmlp.training import parts
 
 
@@ -83,8 +83,9 @@ def test_every_optimizer_of_a_config_is_one_that_training_makes():
 
 @pytest.mark.parametrize("schedule", choices(sections.OptimizerConfig, "schedule"))
 def test_every_schedule_of_a_config_is_one_of_its_own(schedule):
+    how = {"by_step": True, "decay": 0.5, "milestones": (2,), "power": 2.0}
     rates = {
-        name: [learning_rate(1.0, name, 0.5, epoch, 4) for epoch in range(4)]
+        name: [Schedule(name, 1.0, 4, 2, **how).rate(step, step // 3) for step in range(4)]
         for name in choices(sections.OptimizerConfig, "schedule")
     }
     assert [name for name, rate in rates.items() if rate == rates[schedule]] == [schedule]

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from distmlp.kernels import choice, product_twins
 from distmlp.mathematics.initializers import INITIALIZERS, initialize
 from distmlp.mathematics.layout import Layout
+from distmlp.mathematics.orthogonal import orthonormalize
 
 LAYOUT = Layout((300, 200, 100))
 
@@ -15,7 +17,12 @@ VARIANCES = {
     "normal": (lambda n, m: 1.0, 1.0),
     "scaled-normal": (lambda n, m: 1.0 / m, 0.0),
     "he-normal": (lambda n, m: 2.0 / m, 0.0),
+    "he-uniform": (lambda n, m: 2.0 / m, 0.0),
+    "glorot-normal": (lambda n, m: 2.0 / (n + m), 0.0),
     "glorot-uniform": (lambda n, m: 2.0 / (n + m), 0.0),
+    "lecun-normal": (lambda n, m: 1.0 / m, 0.0),
+    "lecun-uniform": (lambda n, m: 1.0 / m, 0.0),
+    "orthogonal": (lambda n, m: 1.0 / max(n, m), 0.0),
 }
 
 
@@ -39,14 +46,24 @@ def test_mean_and_variance(name):
             assert not b[l].any()
 
 
-def test_glorot_uniform_fills_its_interval():
-    w, _ = LAYOUT.views(initialize(LAYOUT, "glorot-uniform", 1, "float64"))
+LIMITS = {
+    "glorot-uniform": lambda n, m: math.sqrt(6.0 / (n + m)),
+    "he-uniform": lambda n, m: math.sqrt(6.0 / m),
+    "lecun-uniform": lambda n, m: math.sqrt(3.0 / m),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_uniform_one_fills_its_interval(name):
+    w, _ = LAYOUT.views(initialize(LAYOUT, name, 1, "float64"))
     for l in (1, 2):
-        limit = math.sqrt(6.0 / sum(w[l].shape))
+        limit = LIMITS[name](*w[l].shape)
         assert 0.999 * limit < np.abs(w[l]).max() <= limit
 
 
-@pytest.mark.parametrize("name", ["normal", "scaled-normal", "he-normal"])
+@pytest.mark.parametrize(
+    "name", ["normal", "scaled-normal", "he-normal", "glorot-normal", "lecun-normal"]
+)
 def test_normal_has_a_normals_fourth_moment(name):
     w, _ = LAYOUT.views(initialize(LAYOUT, name, 1, "float64"))
     z = w[1] / w[1].std()
@@ -79,3 +96,30 @@ def test_each_tensor_has_a_stream_of_its_own():
     firsts = [x.ravel()[:k] for x in (w[1], w[2], b[1], b[2])]
     correlations = np.corrcoef(firsts) - np.eye(4)
     assert np.abs(correlations).max() < 5 / math.sqrt(k)
+
+
+@pytest.mark.parametrize("layers", [(40, 100), (100, 40), (70, 70), (1, 5), (5, 1), (1, 1)])
+def test_an_orthogonal_layer_keeps_lengths(layers):
+    layout = Layout(layers)
+    w = layout.views(initialize(layout, "orthogonal", 1, "float64"))[0][1]
+    n, m = w.shape
+    products = w @ w.T if n <= m else w.T @ w
+    np.testing.assert_allclose(products, np.eye(min(n, m)), rtol=0, atol=2e-15)
+
+
+def test_orthonormal_rows_are_those_of_a_qr_with_a_positive_diagonal():
+    x = np.random.default_rng(3).normal(size=(70, 90))
+    q, r = np.linalg.qr(x.T)
+    found = x.copy()
+    orthonormalize(found)
+    np.testing.assert_allclose(found, (q * np.sign(np.diag(r))).T, rtol=0, atol=1e-12)
+
+
+def test_orthonormal_rows_are_the_same_bits_in_numpy(monkeypatch):
+    x = np.random.default_rng(4).normal(size=(40, 41))
+    once, again = x.copy(), x.copy()
+    orthonormalize(once)
+    monkeypatch.setattr(choice, "forward", product_twins.forward)
+    monkeypatch.setattr(choice, "backward", product_twins.backward)
+    orthonormalize(again)
+    assert once.tobytes() == again.tobytes()
