@@ -204,7 +204,8 @@ def _check_rule_of_best(run: Prepared, found: Checkpoint) -> None:
     if old == new or not asked:
         if not training.patience or then.least_improvement == training.least_improvement:
             return
-        key, old, new = "least_improvement", then.least_improvement, training.least_improvement
+        key = "least_improvement"
+        old, new = str(then.least_improvement), str(training.least_improvement)
     raise InputError(
         f"{found.path}: the best epoch so far was found with training.{key} = {old}, but the config has {new}; a resumed run "
         "must have the same, --resume never begins anew"
