@@ -56,7 +56,9 @@ static PyMethodDef functions[] = {
 static int fill(PyObject *module)
 {
     choose_unit(NULL);
-    PyMethodDef *const all[] = {product_functions, function_functions, message_functions, row_functions};
+    PyMethodDef *const all[] = {
+        product_functions, function_functions, message_functions, meeting_functions, row_functions,
+    };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (PyModule_AddFunctions(module, all[i]) < 0)
             return -1;

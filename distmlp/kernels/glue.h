@@ -70,4 +70,5 @@ void end_run(struct run run);
 extern PyMethodDef product_functions[];
 extern PyMethodDef function_functions[];
 extern PyMethodDef message_functions[];
+extern PyMethodDef meeting_functions[];
 extern PyMethodDef row_functions[];

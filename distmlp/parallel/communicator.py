@@ -43,6 +43,10 @@ class Communicator(Protocol):
     def pids(self) -> list[int]:
         """Each rank's process, by rank."""
 
+    @property
+    def apart(self) -> list[str]:
+        """Hosts whose ranks turned out not to share memory, so that each of them adds up by itself."""
+
     def sum(self, buffer: np.ndarray) -> None:
         """buffer becomes the ranks' sum of it."""
 
@@ -96,6 +100,10 @@ class SingleProcess:
     mpi = "no MPI"
     resilient = False
     missed = entered = 0
+
+    @property
+    def apart(self) -> list[str]:
+        return []
 
     @property
     def hosts(self) -> list[str]:

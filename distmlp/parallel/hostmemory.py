@@ -11,7 +11,7 @@ import contextlib
 import mmap
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.kernels import choice as kernels
+from distmlp.parallel import slices
+from distmlp.parallel.exchange import Exchange
+from distmlp.parallel.meeting import WORDS, Meeting
 
 
 class Addends:
@@ -40,31 +43,147 @@ def unshared(n: int, dtype: DTypeLike) -> Addends:
 
 
 class SharedAddends(Addends):
-    """Addends of ranks that share memory, all of whom may write to mine until they `add`.  file: its descriptor."""
+    """Addends of ranks of one host, all of whom may write to mine until they `add`.
 
-    def __init__(self, file: int, n: int, dtype: DTypeLike, rank: int, size: int):
-        part = _part(n, dtype, size)
-        numbers = np.frombuffer(mmap.mmap(file, _bytes(n, dtype, size)), dtype).reshape(
-            size + 1, size * part
-        )
-        kept = slice(min(rank * part, n), min((rank + 1) * part, n))
+    memory: of `bytes_of` bytes, which the ranks share.  rank, size: which of them this one is, and how many they
+    are.  is_lost: asked while this rank waits for the others, whether one will never come.
+    """
+
+    def __init__(
+        self,
+        memory: mmap.mmap | bytearray,
+        n: int,
+        dtype: DTypeLike,
+        rank: int,
+        size: int,
+        is_lost: Callable[[], bool] = lambda: False,
+    ) -> None:
+        numbers = _numbers(memory, n, dtype, size)
+        kept = slices.cut(slice(0, n), size)[rank]
         super().__init__(numbers[rank, :n], numbers[size, :n], kept)
         self._added = numbers[:size], kept.start, self.total[kept]
+        words = np.frombuffer(memory, np.uint32, WORDS)
+        self.meeting = Meeting(words, size, is_lost)
 
     def add(self) -> None:
         """Makes this rank's part of total, once all have written to their mine; none may be reading it."""
         kernels.add_rows(*self._added)
 
+    def add_up(self) -> None:
+        """total becomes the sum on all survivors, or GivenUp is raised on all of them."""
+        with _or_give_up(self.meeting):
+            self.meeting.meet()  # all have written, and none reads the sum before any more
+            self.add()
+            self.meeting.meet()
 
-def _part(n: int, dtype: DTypeLike, size: int) -> int:
-    """Entries that a rank adds up: whole pages, so that no two ranks write to one cache line."""
+
+class AddendsOfHosts(Addends):
+    """Addends of ranks of several hosts, in memory that those of each host share.
+
+    exchange: adds up this rank's slice, where it has one.  meeting: of this host's ranks, None where there is one.
+    """
+
+    def __init__(
+        self,
+        mine: np.ndarray,
+        total: np.ndarray,
+        kept: slice,
+        exchange: Exchange | None,
+        meeting: Meeting | None,
+    ) -> None:
+        super().__init__(mine, total, kept)
+        self._exchange, self.meeting = exchange, meeting
+
+    def add_up(self) -> None:
+        """total becomes the sum, on all ranks; where it cannot, GivenUp or an exception of MPI is raised on some."""
+        with _or_give_up(self.meeting):
+            if self.meeting:
+                self.meeting.meet()
+            if self._exchange:
+                self._exchange.add_up()
+            if self.meeting:
+                self.meeting.meet()
+
+
+@contextlib.contextmanager
+def _or_give_up(meeting: Meeting | None) -> Iterator[None]:
+    """The host's other ranks do not wait for one that has raised inside."""
+    try:
+        yield
+    except BaseException:
+        if meeting:
+            meeting.give_up()
+        raise
+
+
+#: Where the numbers begin; the words of the meeting lie before.
+_BEGIN = mmap.PAGESIZE
+
+
+def _row(n: int, dtype: DTypeLike) -> int:
+    """Entries from one rank's numbers to the next one's: whole pages."""
     page = mmap.PAGESIZE // np.dtype(dtype).itemsize
-    return -(-n // (size * page)) * page
+    return -(-n // page) * page
 
 
-def _bytes(n: int, dtype: DTypeLike, size: int) -> int:
-    """Of the memory: what each rank adds, and the total."""
-    return (size + 1) * size * _part(n, dtype, size) * np.dtype(dtype).itemsize
+def bytes_of(n: int, dtype: DTypeLike, size: int) -> int:
+    """Of the memory of so many ranks: a meeting, what each rank adds, and the total."""
+    return _BEGIN + (size + 1) * _row(n, dtype) * np.dtype(dtype).itemsize
+
+
+def _numbers(memory: mmap.mmap | bytearray, n: int, dtype: DTypeLike, size: int) -> np.ndarray:
+    """(size + 1, n or more) of a memory, without gaps: what each rank adds, and the total."""
+    row = _row(n, dtype)
+    numbers = np.frombuffer(memory, dtype, (size + 1) * row, _BEGIN)
+    return numbers.reshape(size + 1, row)
+
+
+def addends(
+    comm: Any,
+    kind: Any,
+    hosts: Sequence[Sequence[int]],
+    n: int,
+    dtype: DTypeLike,
+    is_lost: Callable[[], bool],
+) -> tuple[Addends, list[list[int]]]:
+    """Addends of an mpi4py communicator's ranks, and the hosts as their ranks can share memory; collective.
+
+    kind: MPI's type of the dtype.  hosts: the ranks of each.  is_lost: asked while a rank waits, whether one will
+    never come.
+    """
+    memory, able = share(comm, hosts, lambda ranks: bytes_of(n, dtype, ranks))
+    if len(hosts) > 1:
+        return _of_hosts(comm, kind, able, memory, n, dtype, is_lost), able
+    if memory is None:
+        return unshared(n, dtype), able
+    return SharedAddends(memory, n, dtype, comm.Get_rank(), comm.Get_size(), is_lost), able
+
+
+def _of_hosts(
+    comm: Any,
+    kind: Any,
+    hosts: Sequence[Sequence[int]],
+    memory: mmap.mmap | None,
+    n: int,
+    dtype: DTypeLike,
+    is_lost: Callable[[], bool],
+) -> AddendsOfHosts:
+    """memory: what the ranks of this rank's host share, None where it is alone; the rest as for `addends`."""
+    me = comm.Get_rank()
+    here, host = next((ranks, i) for i, ranks in enumerate(hosts) if me in ranks)
+    place, size = here.index(me), len(here)
+    held = bytearray(bytes_of(n, dtype, 1)) if memory is None else memory
+    numbers = _numbers(held, n, dtype, size)
+    meeting = None
+    if size > 1:
+        meeting = Meeting(np.frombuffer(held, np.uint32, WORDS), size, is_lost)
+    parts = min(map(len, hosts))
+    exchange, whole = None, slice(0, 0)
+    if place < parts:
+        whole = slices.cut(slice(0, n), parts)[place]
+        peers = [ranks[place] for ranks in hosts]
+        exchange = Exchange(comm, kind, peers, host, numbers[:-1], numbers[-1, :n], whole, is_lost)
+    return AddendsOfHosts(numbers[place, :n], numbers[-1, :n], whole, exchange, meeting)
 
 
 @dataclass(frozen=True)
@@ -79,20 +198,29 @@ class HostMemory:
     ranks: int
 
 
-def share(comm: Any, n: int, dtype: DTypeLike) -> SharedAddends | None:
-    """Addends that the ranks of an mpi4py communicator share, or None on all of them where they cannot; collective.
+def share(
+    comm: Any, hosts: Sequence[Sequence[int]], bytes_for: Callable[[int], int]
+) -> tuple[mmap.mmap | None, list[list[int]]]:
+    """Memory that the ranks of this rank's host share, and the hosts as they can; collective.
 
-    They cannot where this is not Linux, where they are on several hosts, or in containers that do not see
-    each other's processes.
+    comm: an mpi4py communicator.  hosts: the ranks of each.  bytes_for(ranks): the memory's size.  Ranks that cannot
+    share are hosts of one rank each, which have none.  They cannot where nothing is compiled, where this is not
+    Linux, or in containers that do not see each other's processes.
     """
-    rank, size = comm.Get_rank(), comm.Get_size()
+    host_of = {rank: host for host, ranks in enumerate(hosts) for rank in ranks}
+    here = hosts[host_of[comm.Get_rank()]]
+    size = bytes_for(len(here))
     found = None
-    with _file_in_memory(comm, [0] * size, _bytes(n, dtype, size)) as file:
-        if file is not None:
+    with _file_in_memory(comm, [host_of[rank] for rank in range(len(host_of))], size) as file:
+        if file is not None and len(here) > 1 and Meeting.is_possible():
             with contextlib.suppress(OSError):
-                found = SharedAddends(file, n, dtype, rank, size)
-        everyone = all(comm.allgather(found is not None))
-    return found if everyone else None
+                found = mmap.mmap(file, size)
+        all_can = comm.allgather(found is not None)
+    able: list[list[int]] = []
+    for ranks in hosts:
+        can = len(ranks) == 1 or all(all_can[rank] for rank in ranks)
+        able += [list(ranks)] if can else [[rank] for rank in ranks]
+    return (found if list(here) in able else None), able
 
 
 def share_by_host(comm: Any, hosts: Sequence[str], size: int) -> HostMemory | None:

@@ -13,10 +13,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from distmlp.parallel import hostmemory, openmpi
+from distmlp.parallel import hostmemory, openmpi, slices
 from distmlp.parallel.channel import Channel
 from distmlp.parallel.communicator import RanksLost
-from distmlp.parallel.hostmemory import Addends, HostMemory, SharedAddends
+from distmlp.parallel.hostmemory import Addends, AddendsOfHosts, HostMemory, SharedAddends
+from distmlp.parallel.meeting import GivenUp, Meeting
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +27,9 @@ _ABORT = 5.0
 
 # Seconds that the ranks may take to end together.
 _ENDING = 600
+
+# A launcher that ends the ranks at once may not have read yet what was said, for so many seconds.
+_HEARD = 0.3
 
 
 def all_ranks() -> Any:
@@ -49,13 +53,17 @@ def _on_all_or_none(
     def wrapped(self: "MpiCommunicator", *arguments: P.args, **named: P.kwargs) -> T:
         self.entered += 1
         if not self.resilient:
+            _wait_here(self._meeting)
             return method(self, *arguments, **named)
         value: Any = None
         fault = None
         try:
+            _wait_here(self._meeting)
             value = method(self, *arguments, **named)
         except Exception as error:  # also what comes of unpickling half a message
             fault = error
+            if self._meeting:
+                self._meeting.give_up()
             self._comm.Revoke()  # or the others would wait in the call for this rank
         try:
             all_have_it = self._comm.Agree(fault is None)
@@ -83,16 +91,13 @@ class MpiCommunicator:
         from mpi4py import MPI
 
         self._MPI, self._comm = MPI, comm
-        self._types = {
-            np.dtype(np.int32): MPI.INT32_T,
-            np.dtype(np.int64): MPI.INT64_T,
-            np.dtype(np.float32): MPI.FLOAT,
-            np.dtype(np.float64): MPI.DOUBLE,
-        }
+        self._types = _types(MPI)
         self.mpi = _name(MPI)
         self.resilient = openmpi.has_ulfm(MPI)
         self._who = (comm.Get_rank(), MPI.Get_processor_name(), os.getpid())
         self._all: list[tuple[int, str, int]] = []
+        self._meeting: Meeting | None = None
+        self.apart: list[str] = []
         self.entered = 0
         try:
             self._meet()
@@ -109,9 +114,7 @@ class MpiCommunicator:
         self.pids = [pid for _, _, pid in self._all]
 
     def _is_loss(self, error: Exception) -> bool:
-        MPI = self._MPI
-        lost = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
-        return isinstance(error, MPI.Exception) and error.Get_error_class() in lost
+        return isinstance(error, GivenUp) or openmpi.is_loss(self._MPI, error)
 
     def _all_reduce(self, buffer: np.ndarray, operation: Any) -> None:
         self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], operation)
@@ -126,10 +129,16 @@ class MpiCommunicator:
 
     @_on_all_or_none
     def addends(self, n: int, dtype: DTypeLike) -> Addends:
-        shared = None
-        if self.size > 1 and len(set(self.hosts)) == 1:
-            shared = hostmemory.share(self._comm, n, dtype)
-        return shared or hostmemory.unshared(n, dtype)
+        if self.size == 1:
+            return hostmemory.unshared(n, dtype)
+        hosts = slices.ranks_by_host(self.hosts)
+        kind = self._types[np.dtype(dtype)]
+        is_lost = functools.partial(openmpi.is_one_lost, self._MPI, self._comm, self.resilient)
+        found, able = hostmemory.addends(self._comm, kind, hosts, n, dtype, is_lost)
+        self.apart = [self.hosts[ranks[0]] for ranks in hosts if ranks not in able]
+        if isinstance(found, SharedAddends | AddendsOfHosts):
+            self._meeting = self._meeting or found.meeting
+        return found
 
     @_on_all_or_none
     def host_memory(self, size: int) -> HostMemory | None:
@@ -140,15 +149,23 @@ class MpiCommunicator:
     def add_up(self, addends: Addends) -> None:
         if isinstance(addends, SharedAddends):
             self._add_up_in_shared_memory(addends)
+        elif isinstance(addends, AddendsOfHosts):
+            self._add_up_over_hosts(addends)
         else:
             self.sum(addends.mine)
 
-    @_on_all_or_none
     def _add_up_in_shared_memory(self, addends: SharedAddends) -> None:
-        self._comm.Barrier()  # all have written what they add, and none reads the sum before any more
-        addends.add()
-        if not self.resilient:  # where the agreement that follows does not say as much
-            self._comm.Barrier()
+        self.entered += 1
+        try:
+            addends.add_up()
+        except Exception as error:
+            if self._is_loss(error):
+                raise RanksLost from None
+            raise
+
+    @_on_all_or_none
+    def _add_up_over_hosts(self, addends: AddendsOfHosts) -> None:
+        addends.add_up()
 
     @_on_all_or_none
     def broadcast(self, value: Any, root: int = 0) -> Any:
@@ -177,6 +194,7 @@ class MpiCommunicator:
 
     def survive(self) -> list[str]:
         before = self._all
+        self._meeting = None
         while True:
             try:
                 self._comm.Revoke()
@@ -191,8 +209,7 @@ class MpiCommunicator:
             except self._MPI.Exception as error:
                 if not self._is_loss(error):
                     raise
-        here = {who for who, _, _ in self._all}
-        lost = [member for member in before if member[0] not in here]
+        lost = [member for member in before if member not in self._all]
         return [f"rank {who} on {host} (process {pid})" for who, host, pid in lost]
 
     @_on_all_or_none
@@ -203,9 +220,7 @@ class MpiCommunicator:
 
     def abort(self, status: int) -> None:
         _flush()
-        time.sleep(
-            0.3
-        )  # a launcher that ends the ranks at once may not have read yet what was said
+        time.sleep(_HEARD)
         threading.Timer(_ABORT, os._exit, (status,)).start()
         self._MPI.COMM_WORLD.Abort(status)
 
@@ -222,6 +237,22 @@ class MpiCommunicator:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(_ENDING)
         return status
+
+
+def _wait_here(meeting: Meeting | None) -> None:
+    """Waits in memory for the ranks of this host, where MPI would spin for them."""
+    if meeting:
+        meeting.meet()
+
+
+def _types(MPI: Any) -> dict[np.dtype, Any]:
+    """MPI's type of each numpy type that is added up."""
+    return {
+        np.dtype(np.int32): MPI.INT32_T,
+        np.dtype(np.int64): MPI.INT64_T,
+        np.dtype(np.float32): MPI.FLOAT,
+        np.dtype(np.float64): MPI.DOUBLE,
+    }
 
 
 def _name(MPI: Any) -> str:

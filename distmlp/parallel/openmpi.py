@@ -82,3 +82,28 @@ def has_ulfm(MPI: Any) -> bool:
         return False
     finally:
         probe.Free()
+
+
+def is_loss(MPI: Any, error: Exception) -> bool:
+    """Whether MPI raised this because a rank is lost."""
+    lost = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
+    return isinstance(error, MPI.Exception) and error.Get_error_class() in lost
+
+
+def is_one_lost(MPI: Any, comm: Any, resilient: bool) -> bool:
+    """Whether MPI knows that a rank of a communicator is lost, or a rank has revoked it; not where it cannot know.
+
+    comm: an mpi4py communicator.
+    """
+    if not resilient:
+        return False
+    try:
+        comm.Iprobe()  # lets MPI hear of it
+        failed = comm.Get_failed()
+        lost = failed.Get_size() > 0 or comm.Is_revoked()
+        failed.Free()
+        return lost
+    except MPI.Exception as error:
+        if is_loss(MPI, error):
+            return True
+        raise

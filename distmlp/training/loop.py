@@ -25,7 +25,7 @@ from distmlp.training.evaluation import epoch_record
 from distmlp.training.failing import failures_noted
 from distmlp.training.preparation import Prepared, prepare
 from distmlp.training.recovery import survive
-from distmlp.training.reporting import Silent
+from distmlp.training.reporting import Silent, words_apart
 from distmlp.training.resuming import first_state
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
@@ -168,6 +168,8 @@ class Loop:
         stack.callback(self._feed.close)
         run.witness.began(self._feed, run.comm)
         self._step = run.step(run.comm)
+        if run.comm.apart:
+            run.report.warn(words_apart(run.comm.apart))
 
     def _go_on(self) -> Result:
         """Trains epoch by epoch, the first from wherever the state is."""

@@ -241,3 +241,11 @@ class Report(LogOnly):
     def close(self) -> None:
         super().close()
         self._sight.close()
+
+
+def words_apart(hosts: list[str]) -> str:
+    """What is said of hosts whose ranks cannot share memory."""
+    return (
+        f"the ranks on {', '.join(hosts)} cannot share memory (containers that do not see each other's "
+        "processes, or nothing compiled): each sends what it adds up by itself, which is slower"
+    )

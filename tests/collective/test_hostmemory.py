@@ -8,7 +8,7 @@ import pytest
 from mpi4py import MPI
 
 from distmlp.parallel import launchers
-from distmlp.parallel.hostmemory import SharedAddends
+from distmlp.parallel.hostmemory import AddendsOfHosts, SharedAddends
 
 pytestmark = pytest.mark.mpi
 
@@ -95,10 +95,36 @@ def test_where_memory_cannot_be_shared_mpi_adds(comm, where, monkeypatch):
     assert (by_host is None) == lacks.get(where, comm.rank == comm.size - 1)
 
 
-def test_on_several_hosts_mpi_adds(comm):
-    comm.hosts = [f"host{rank}" for rank in range(comm.size)]
+#: Which rank is on which host.
+PLACES = {
+    "each alone": lambda rank, size: rank,
+    "dealt in turn": lambda rank, size: rank % 2,
+    "unequal": lambda rank, size: min(rank, 1),
+}
+
+
+@pytest.mark.parametrize("places", PLACES)
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 1000, 700_003])
+def test_sums_over_several_hosts(comm, n, dtype, places):
+    """Hosts that have no part, slices in one message and in several rounds of them."""
+    comm.hosts = [f"host{PLACES[places](rank, comm.size)}" for rank in range(comm.size)]
+    addends = comm.addends(n, dtype)
+    assert isinstance(addends, AddendsOfHosts) == (comm.size > 1)
+    check_sums(comm, addends, n, dtype)
+
+
+def test_ranks_that_cannot_share_count_as_hosts(comm, monkeypatch):
+    """The last host's ranks, which then have none apart from themselves; all learn of it."""
+    if comm.size < 3:
+        pytest.skip("one host of one rank and one of two")
+    comm.hosts = ["first", *["second"] * (comm.size - 1)]
+    if comm.rank == comm.size - 1:
+        monkeypatch.setattr(os, "readlink", _refuse)
     addends = comm.addends(1000, np.int32)
-    assert not isinstance(addends, SharedAddends)
+    monkeypatch.undo()
+    assert comm.apart == ["second"]
+    assert isinstance(addends, AddendsOfHosts) and addends.meeting is None
     check_sums(comm, addends, 1000, np.int32)
 
 

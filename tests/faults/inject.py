@@ -47,8 +47,10 @@ MOMENTS = {
     "computed": "the rank's gradient is there, its checksum is not",
     "before the sum": "the gradient is made, the rank has not come to the sum",
     "inside the sum": "in it, waiting for the others",
-    "given the sum": "MPI has returned to this rank, which does not know of the others: with the sum, or where memory is shared, to add its part",
+    "given the sum": "MPI has returned the sum to this rank, which does not know of the others; or where memory is shared, all have met to add their parts",
     "added": "where memory is shared: its part is added, the others do not know",
+    "between hosts": "several hosts: this rank's first message of a sum is on its way",
+    "exchanged": "several hosts: its slice is added up, the others do not know",
     "after the sum": "the sum has arrived, v is not updated",
     "updated": "v is updated",
     "reading": "while a step's micro-batches are read",
@@ -193,10 +195,6 @@ class _Told:
         self._comm.Allreduce(*arguments)
         self._given()
 
-    def Barrier(self):
-        self._comm.Barrier()
-        self._given()
-
     def _given(self):
         if self._faults.place:
             self._faults.at(f"given {self._faults.place}")
@@ -268,7 +266,7 @@ def install(faults: Faults) -> None:
     """Wraps the package's functions; numpy is imported from here on."""
     from distmlp import files
     from distmlp.data import feed
-    from distmlp.parallel import communicator, hostmemory, launchers, mpi
+    from distmlp.parallel import communicator, exchange, hostmemory, launchers, mpi
     from distmlp.runs import checkpoint
     from distmlp.runs import directory as rundirectory
     from distmlp.training import (
@@ -358,7 +356,15 @@ def install(faults: Faults) -> None:
     wrap(launchers, "world", after=at_any_time)
     wrap(mpi.MpiCommunicator, "sum", around=summed)
     wrap(mpi.MpiCommunicator, "_add_up_in_shared_memory", around=summed)
-    wrap(hostmemory.SharedAddends, "add", after=lambda *_: faults.at("added"))
+    wrap(mpi.MpiCommunicator, "_add_up_over_hosts", around=summed)
+    wrap(
+        hostmemory.SharedAddends,
+        "add",
+        lambda *_: faults.at("given the sum"),
+        lambda *_: faults.at("added"),
+    )
+    wrap(exchange.Exchange, "_send", after=lambda *_: faults.at("between hosts"))
+    wrap(exchange.Exchange, "add_up", after=lambda *_: faults.at("exchanged"))
     wrap(mpi.MpiCommunicator, "_meet", around=meet)
     wrap(step.Step, "gradient", around=gradient)
     wrap(step.Step, "_fill_header", before=accumulated)
