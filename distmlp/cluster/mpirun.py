@@ -39,8 +39,12 @@ class Mpirun:
         options = fault_tolerance(len(hosts), self.detect) if self.open_mpi >= 5 else []
         if hosts:
             # Each rank watches the one before it.  Neighbours on one host would be found lost one after the other.
-            enough = ranks <= sum(host.ranks for host in hosts)
-            options += ["-H", listed(hosts), "--map-by", "node" if enough else "node:OVERSUBSCRIBE"]
+            # Sums use each wire once wherever ranks are, so nothing speaks against it; but in turn, Open MPI
+            # does not fill hosts that take unequal numbers of ranks.
+            way = "node" if len({host.ranks for host in hosts}) == 1 else "slot"
+            if ranks > sum(host.ranks for host in hosts):
+                way = "node:OVERSUBSCRIBE"
+            options += ["-H", listed(hosts), "--map-by", way]
         elif ranks > len(os.sched_getaffinity(0)):
             options += ["--oversubscribe"]
         if self.agent:

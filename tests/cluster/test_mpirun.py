@@ -37,6 +37,7 @@ def test_open_mpi_on_several_hosts_watches_them_and_deals_ranks_in_turn():
     options = [*ULFM, *DETECTOR, "-H", "a:2,b:2", "--map-by"]
     assert command(OPEN_MPI, 4, "a:2,b:2") == ["/bin/mpirun", *options, "node", "-n", "4", *PROGRAM]
     assert "node:OVERSUBSCRIBE" in command(OPEN_MPI, 5, "a:2,b:2")
+    assert "slot" in command(OPEN_MPI, 5, "a:2,b:3")  # Open MPI cannot deal these in turn
 
 
 def test_one_host_by_name_has_no_detector():
