@@ -131,8 +131,7 @@ class MpiCommunicator:
     def addends(self, n: int, dtype: DTypeLike) -> Addends:
         if self.size == 1:
             return hostmemory.unshared(n, dtype)
-        hosts = slices.ranks_by_host(self.hosts)
-        kind = self._types[np.dtype(dtype)]
+        hosts, kind = slices.ranks_by_host(self.hosts), self._types[np.dtype(dtype)]
         is_lost = functools.partial(openmpi.is_one_lost, self._MPI, self._comm, self.resilient)
         found, able = hostmemory.addends(self._comm, kind, hosts, n, dtype, is_lost)
         self.apart = [self.hosts[ranks[0]] for ranks in hosts if ranks not in able]
