@@ -18,6 +18,11 @@ _SETTINGS = {
     "OMPI_MCA_btl_sm_eager_limit": "524288",
 }
 
+# Bytes that travel over TCP in one piece, where ranks are on several hosts.  A rank that dies between two pieces of a
+# message can go unnoticed, and the survivors then wait for the rest of it.  4 MiB hold every message of a sum.
+_PIECE = 4 * 2**20
+_PIECES = ("eager_limit", "rndv_eager_limit", "max_send_size")
+
 # And for survivors to go on with the right bits.
 _ULFM_SETTINGS = {
     # Its hierarchical collectives, which it takes where ranks are on several hosts, return success and an
@@ -44,6 +49,8 @@ def fault_tolerance(hosts: int, detect: float) -> list[str]:
         }
         for name, value in detector.items():
             options += ["--mca", f"mpi_ft_detector{name}", value]
+        for name in _PIECES:
+            options += ["--mca", f"btl_tcp_{name}", str(_PIECE)]
         # mpirun ends the whole job when TCP tells it that a daemon is out of reach, after 8 minutes of silence.
         options += ["--prtemca", "oob_tcp_keepalive_time", "0"]
     return options

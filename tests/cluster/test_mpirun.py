@@ -15,6 +15,8 @@ ULFM = ["--with-ft", "ulfm", "--mca", "pml", "ob1"]
 DETECTOR = [
     *("--mca", "mpi_ft_detector", "true", "--mca", "mpi_ft_detector_thread", "true"),
     *("--mca", "mpi_ft_detector_timeout", "10", "--mca", "mpi_ft_detector_period", "2"),
+    *("--mca", "btl_tcp_eager_limit", "4194304", "--mca", "btl_tcp_rndv_eager_limit", "4194304"),
+    *("--mca", "btl_tcp_max_send_size", "4194304"),
     *("--prtemca", "oob_tcp_keepalive_time", "0"),
 ]
 

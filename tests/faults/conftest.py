@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import testhosts
 from broken import ROWS, Bench, Resilient
 from tabulate import tabulate
 
@@ -22,6 +23,14 @@ def ulfm(openmpi):
 def way(request):
     """Each MPI, and Open MPI with and without fault tolerance."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def hosts():
+    """Three test hosts."""
+    with testhosts.hosts(3) as made:
+        made.give_up_soon()
+        yield made
 
 
 def pytest_terminal_summary(terminalreporter):
