@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import measuring
 
+from distmlp.parallel import openmpi
+
 sys.path.append(str(measuring.HERE.parent / "tests" / "faults"))
 import testhosts
 
@@ -37,19 +39,20 @@ def shaping(delay: str, rate: str) -> str:
 
 
 @contextmanager
-def hosts(count: int, delay: str, rate: str):
-    """The mpirun, as words before `-n`, that starts one rank on each of `count` hosts; they go with the block.
+def hosts(count: int, delay: str, rate: str, ranks: int = 1):
+    """The mpirun, as words before `-n`, that starts so many ranks on each of `count` hosts; they go with the block.
 
-    delay, rate: of what a host sends, such as "20us" and "10gbit".
+    delay, rate: of what a host sends, such as "20us" and "10gbit".  Where hosts have several ranks, mpirun is told
+    what distmlp launch tells it.
     """
     with testhosts.hosts(count) as made:
         for i in range(1, count + 1):
             made.limit_segments(i, 32768)
             made.shape(i, *shaping(delay, rate).split())
-        yield _launcher(made)
+        yield _launcher(made, ranks)
 
 
-def _launcher(made: testhosts.Hosts) -> list[str]:
+def _launcher(made: testhosts.Hosts, ranks: int) -> list[str]:
     passed = [
         word
         for variable in ("PATH", "PYTHONPATH")
@@ -57,13 +60,18 @@ def _launcher(made: testhosts.Hosts) -> list[str]:
         for word in ("-x", variable)
     ]
     settings = {"btl": "tcp,self", "pml": "ob1"}
-    if len(made.addresses) > measuring.cores():
+    more = []
+    if ranks > 1:
+        settings = {}
+        more = [*openmpi.fault_tolerance(len(made.addresses), detect=10), "--map-by", "node"]
+    if len(made.addresses) * ranks > measuring.cores():
         settings["mpi_yield_when_idle"] = "1"
     return [
         *made.inside(1, "env", *(f"{name}={value}" for name, value in made.environment.items())),
         *measuring.mpirun(),
         *("--bind-to", "none"),
         *(word for key, value in settings.items() for word in ("--mca", key, value)),
-        *("-H", ",".join(f"{address}:1" for address in made.addresses)),
+        *more,
+        *("-H", ",".join(f"{address}:{ranks}" for address in made.addresses)),
         *passed,
     ]

@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import machine
@@ -181,6 +182,18 @@ def ask(
                 f"{' '.join(commands[0][0])} ended with status {ended}:\n{said.read_text(errors='replace')}"
             )
         return json.loads(answer.read_text())
+
+
+@contextmanager
+def busy(loops: int):
+    """So many shell loops beside what is measured; they end with the block."""
+    started = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 # Taking turns

@@ -95,10 +95,8 @@ class AddendsOfHosts(Addends):
         self._exchange, self.meeting = exchange, meeting
 
     def add_up(self) -> None:
-        """total becomes the sum, on all ranks; where it cannot, GivenUp or an exception of MPI is raised on some."""
+        """total becomes the sum, once all ranks of this host have met; where it cannot, GivenUp or an exception of MPI is raised on some."""
         with _or_give_up(self.meeting):
-            if self.meeting:
-                self.meeting.meet()
             if self._exchange:
                 self._exchange.add_up()
             if self.meeting:

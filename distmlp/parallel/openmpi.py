@@ -93,7 +93,9 @@ def has_ulfm(MPI: Any) -> bool:
 
 def is_loss(MPI: Any, error: Exception) -> bool:
     """Whether MPI raised this because a rank is lost."""
-    lost = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
+    # ERR_IN_STATUS: one of several messages has failed.
+    failed = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_IN_STATUS)
+    lost = (*failed, MPI.ERR_REVOKED)
     return isinstance(error, MPI.Exception) and error.Get_error_class() in lost
 
 

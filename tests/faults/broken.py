@@ -156,6 +156,32 @@ class Bench:
         return Outcome(run_ranks(mpi, ranks, words, 40), outcome.run)
 
 
+def who(victim: int, ranks: list[int]) -> str:
+    """Which one of the living ranks a victim is: its rank since the last recovery decides what it does."""
+    return {0: "the first", len(ranks) - 1: "the last"}.get(ranks.index(victim), "a middle one")
+
+
+def tell_deaths(outcome: Outcome, ranks: int, same: bool, slowest: float, where: str = "") -> int:
+    """Puts each recovery of a run that began with so many ranks into the table; returns how many are left.
+
+    Fails the test where one took longer than `slowest` seconds, or others than those who died did not go on.
+    """
+    living = list(range(ranks))
+    for causes, seconds, after in outcome.recoveries():
+        before, victims, moments = len(living), [], []
+        for cause in causes:
+            if cause["what"] == "kill":
+                victims.append(f"{who(cause['rank'], living)} of {len(living)}")
+                moments.append(cause["moment"])
+                living.remove(cause["rank"])
+        moment = "; ".join(dict.fromkeys(moments)) + where
+        fault = f"kill -9 of {', then '.join(victims)}"
+        ROWS.append(Row(fault, moment, before, after, seconds, same))
+        assert seconds < slowest, outcome.explain()
+        assert after == len(living), outcome.explain()
+    return len(living)
+
+
 def read_events(path: Path) -> list[dict]:
     lines = path.read_text().splitlines() if path.exists() else []
     return sorted(map(json.loads, lines), key=lambda event: event["time"])

@@ -52,10 +52,18 @@ class Job:
 
 @contextmanager
 def job(
-    bench: Bench, mpi, hosts, ranks_a_host: int = 2, faults=(), options=(), changes={}, step=STEP
+    bench: Bench,
+    mpi,
+    hosts,
+    ranks_a_host: int = 2,
+    faults=(),
+    options=(),
+    changes={},
+    step=STEP,
+    **more,
 ):
     name = bench.name()
-    plan, events = bench.plan([kill("all", "computing", do="slow", seconds=step), *faults])
+    plan, events = bench.plan([kill("all", "computing", do="slow", seconds=step), *faults], **more)
     python = python_that_injects(bench.directory / f"{name}.bin", mpi, plan)
     config = bench.config(name, {"run.checkpoint_every": "5 steps", **changes})
     words = [

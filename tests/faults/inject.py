@@ -8,6 +8,7 @@ The package has no hooks for this: its functions are wrapped from outside.  A pl
              another thread.  recovery: strikes in that recovery (1, 2, …) only.
     events   a file that gets a line of JSON for every fault and every recovery, with its time
     trace    true: for every step of every rank too
+    once     true: what has struck a rank does not strike it in a later start
     slow_write       seconds after which distmlp is to call a disk slow
 
 Moments are the keys of MOMENTS, deeds those of DEEDS.
@@ -50,6 +51,7 @@ MOMENTS = {
     "given the sum": "MPI has returned the sum to this rank, which does not know of the others; or where memory is shared, all have met to add their parts",
     "added": "where memory is shared: its part is added, the others do not know",
     "between hosts": "several hosts: this rank's first message of a sum is on its way",
+    "answering": "several hosts: one of its peers is sent what this rank has added up, the next one not",
     "exchanged": "several hosts: its slice is added up, the others do not know",
     "after the sum": "the sum has arrived, v is not updated",
     "updated": "v is updated",
@@ -91,6 +93,8 @@ class Faults:
         self.step = -1
         self.recovery = 0
         self.going_on = False
+        if plan.get("once"):
+            self.mine = [fault for fault in self.mine if not self._has_struck(fault)]
         self.state = self.sum = self.ranks = None
         self.place = None  # which sum is being made
 
@@ -111,6 +115,14 @@ class Faults:
             handle = os.open(self._events, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             os.write(handle, line.encode())
             os.close(handle)
+
+    def _has_struck(self, fault: dict) -> bool:
+        if not os.path.exists(self._events):
+            return False
+        with open(self._events, encoding="utf-8") as file:
+            noted = [json.loads(line) for line in file]
+        struck = {(event["rank"], event["what"], event.get("moment")) for event in noted}
+        return (RANK, fault["do"], fault["moment"]) in struck
 
     def _due(self, fault: dict, moment: str) -> bool:
         if fault["moment"] != moment or fault.get("done"):
@@ -314,6 +326,11 @@ def install(faults: Faults) -> None:
         if faults.place == "the sum":
             faults.at("after the sum")
 
+    def sent(self, numbers, host, tag):
+        stages = len(self._rounds[0][1])
+        answers = (tag - exchange._TAG) % (2 * stages) >= stages
+        faults.at("answering" if answers else "between hosts")
+
     def survive(function, run, saver, state):
         faults.recovery += 1
         faults.going_on = False
@@ -363,7 +380,7 @@ def install(faults: Faults) -> None:
         lambda *_: faults.at("given the sum"),
         lambda *_: faults.at("added"),
     )
-    wrap(exchange.Exchange, "_send", after=lambda *_: faults.at("between hosts"))
+    wrap(exchange.Exchange, "_send", after=sent)
     wrap(exchange.Exchange, "add_up", after=lambda *_: faults.at("exchanged"))
     wrap(mpi.MpiCommunicator, "_meet", around=meet)
     wrap(step.Step, "gradient", around=gradient)

@@ -6,47 +6,22 @@ The others go on, to the log and the v of the undisturbed run, with exit status 
 import random
 
 import pytest
-from broken import ROWS, Row, kill
+from broken import ROWS, Row, kill, tell_deaths, who
 
 # 4 ranks, of which the first, a middle one or the last dies, then one of the three left, then one of the two.
 CHAINS = {"first": (0, 1, 2), "middle": (2, 1, 0), "last": (3, 2, 1)}
 STEPS = (8, 29, 50)
 
 
-def who(victim: int, ranks: list[int]) -> str:
-    """Which one of the living ranks a victim is: its rank since the last recovery decides what it does."""
-    return {0: "the first", len(ranks) - 1: "the last"}.get(ranks.index(victim), "a middle one")
-
-
 def dies(bench, mpi, ranks, faults, left, changes={}):
     """Runs it, puts its recoveries into the table, and holds that the survivors came to the undisturbed end."""
     outcome = bench.run(mpi, ranks, faults, changes)
     same = outcome.is_complete and outcome.log == bench.undisturbed(changes)
-    living = list(range(ranks))
-    for causes, seconds, after in outcome.recoveries():
-        before, victims, moments = len(living), [], []
-        for cause in causes:
-            if cause["what"] == "kill":
-                victims.append(f"{who(cause['rank'], living)} of {len(living)}")
-                moments.append(cause["moment"])
-                living.remove(cause["rank"])
-        ROWS.append(
-            Row(
-                f"kill -9 of {', then '.join(victims)}",
-                "; ".join(dict.fromkeys(moments)),
-                before,
-                after,
-                seconds,
-                same,
-            )
-        )
-        assert seconds < 1.0 + 0.5 * ranks, (
-            outcome.explain()
-        )  # on cores that the ranks share; alone it is some 0.02 s
-        assert after == len(living), outcome.explain()
+    # On cores that the ranks share; alone it is some 0.02 s.
+    survivors = tell_deaths(outcome, ranks, same, slowest=1.0 + 0.5 * ranks)
     assert outcome.done.status == 0, outcome.explain()
     assert same, outcome.explain()
-    assert len(living) == left, outcome.explain()
+    assert survivors == left, outcome.explain()
     lost = [line for line in outcome.done.said if line.startswith("distmlp: lost ")]
     assert sum(line.count("(process ") for line in lost) == ranks - left, outcome.explain()
     return outcome
