@@ -44,7 +44,7 @@ class OnHosts(Mpi):
 
 @pytest.mark.parametrize("ranks", [(2, 2), (4, 4), (2, 2, 2, 2), (1, 2, 3)], ids=str)
 @pytest.mark.parametrize("way", ["ulfm", "openmpi", "mpich"])
-def test_hosts_send_the_least(way, ranks, mpis, record_property):
+def test_hosts_send_the_least(way, ranks, mpis):
     name = "mpich" if way == "mpich" else "openmpi"
     if isinstance(mpis[name], str):
         pytest.skip(mpis[name])
@@ -56,6 +56,6 @@ def test_hosts_send_the_least(way, ranks, mpis, record_property):
     assert done.status == 0, done.out + done.err
     sent = json.loads(done.out)
     least = 2 * (hosts - 1) / hosts * 4 * NUMBERS * TIMES
-    record_property("of the least", max(sent.values()) / least)
+    print(f"{way}, {ranks}: {max(sent.values()) / least:.4f} of the least")  # docs/measurements
     assert len(sent) == hosts
     assert 1 <= max(sent.values()) / least <= 1.02, {host: n / least for host, n in sent.items()}
