@@ -141,9 +141,8 @@ class MpiCommunicator:
 
     @_on_all_or_none
     def host_memory(self, size: int) -> HostMemory | None:
-        if self.size == 1:
-            return None
-        return hostmemory.share_by_host(self._comm, self.hosts, size)
+        shared = hostmemory.share_by_host
+        return shared(self._comm, self.hosts, size) if self.size > 1 else None
 
     def add_up(self, addends: Addends) -> None:
         if isinstance(addends, SharedAddends):
@@ -218,10 +217,7 @@ class MpiCommunicator:
         return Channel(self._comm.Dup(), self._MPI.Exception)
 
     def abort(self, status: int) -> None:
-        _flush()
-        time.sleep(_HEARD)
-        threading.Timer(_ABORT, os._exit, (status,)).start()
-        self._MPI.COMM_WORLD.Abort(status)
+        _abort(self._MPI, status)
 
     def leave(self, status: int) -> int:
         if self.resilient:
@@ -231,11 +227,22 @@ class MpiCommunicator:
                 self.barrier()
             _flush()
             os._exit(status)
-        if threading.current_thread() is threading.main_thread():
-            # MPI_Finalize, which comes after all of Python, waits for every rank, and may do so in vain.
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(_ENDING)
+        _bound_the_end()
         return status
+
+
+def _abort(MPI: Any, status: int) -> None:
+    _flush()
+    time.sleep(_HEARD)
+    threading.Timer(_ABORT, os._exit, (status,)).start()
+    MPI.COMM_WORLD.Abort(status)
+
+
+def _bound_the_end() -> None:
+    """Ends this process where MPI_Finalize, which comes after all of Python, waits for other ranks in vain."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_ENDING)
 
 
 def _wait_here(meeting: Meeting | None) -> None:
