@@ -170,12 +170,13 @@ def tell_deaths(outcome: Outcome, ranks: int, same: bool, slowest: float, where:
     for causes, seconds, after in outcome.recoveries():
         before, victims, moments = len(living), [], []
         for cause in causes:
+            moments.append(cause["moment"])
             if cause["what"] == "kill":
                 victims.append(f"{who(cause['rank'], living)} of {len(living)}")
-                moments.append(cause["moment"])
                 living.remove(cause["rank"])
         moment = "; ".join(dict.fromkeys(moments)) + where
-        fault = f"kill -9 of {', then '.join(victims)}"
+        dead = f"kill -9 of {', then '.join(victims)}"
+        fault = dead if victims else "a loss that one rank alone is told of"
         ROWS.append(Row(fault, moment, before, after, seconds, same))
         assert seconds < slowest, outcome.explain()
         assert after == len(living), outcome.explain()

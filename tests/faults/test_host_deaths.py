@@ -25,7 +25,7 @@ STEPS = (4, 11, 18, 25, 32)
 def dies(bench, mpi, hosts, faults, left):
     """Runs it, puts its recoveries into the table, and holds that the survivors came to the undisturbed end."""
     with job(bench, mpi, hosts, faults=faults, changes=LARGE, step=0) as a:
-        outcome = a.end(100)
+        outcome = a.end(150)
     same = outcome.is_complete and outcome.log == bench.undisturbed(LARGE)
     survivors = tell_deaths(outcome, 6, same, slowest=10, where=", 3 hosts")
     assert outcome.done.status == 0, outcome.explain()
@@ -110,7 +110,7 @@ def test_a_hundred_at_random(bench, openmpi, hosts):
             for victim in victims
         ]
         with job(bench, openmpi, hosts, faults=faults, changes=LARGE, once=True) as a:
-            outcome = a.end(100)
+            outcome = a.end(150)
         kills += len(outcome.of("kill"))
         seconds += [passed for _, passed, _ in outcome.recoveries()]
         again += "starting again" in outcome.done.err
