@@ -39,7 +39,7 @@ def _compiled() -> tuple[ModuleType | None, str]:
         from distmlp.kernels import _kernels
     except ImportError:
         return None, NOT_COMPILED
-    if not hasattr(_kernels, "hits"):
+    if not all(hasattr(_kernels, name) for name in ("hits", "meet")):
         return None, "the compiled kernels are of an earlier distmlp than its Python files"
     return _kernels, ""
 
