@@ -1,5 +1,6 @@
 """`distmlp init`: a config that trains at once, from HDF5 and from a table."""
 
+import csv
 import json
 import tomllib
 
@@ -141,3 +142,67 @@ def test_predictions_in_the_words_of_the_table(put, tmp_path, monkeypatch, capsy
     assert (
         "has no input 'b', which the network was trained on; it has a, c" in capsys.readouterr().err
     )
+
+
+#: A training that takes a second.
+SHORT = ["--set", "training.epochs=40", "--set", "optimizer.learning_rate=0.01"]
+SHORT += ["--set", "run.checkpoint_every=20 epochs"]
+
+
+def test_three_commands_from_a_table_to_answers_in_its_words(put, tmp_path, monkeypatch, capsys):
+    """Names of classes, missing cells, sizes from 1e-3 to 1e6; answers as a table, and metrics of a table."""
+    monkeypatch.chdir(tmp_path)
+    kinds = [("low", "middle", "high")[c] for c in CLASSES]
+    cells = [[f"{value:.6g}" for value in row] for row in X]
+    for row, column in ((3, 0), (40, 2), (41, 1)):
+        cells[row][column] = ""
+    lines = [",".join([*row, kind]) for row, kind in zip(cells, kinds, strict=True)]
+    put("s.csv", "a,b,c,kind\n" + "\n".join(lines) + "\n")
+    put("new.csv", "c,b,a\n" + "\n".join(",".join(row[::-1]) for row in cells) + "\n")
+    assert begin("s.csv", "--targets", "kind") == 0
+    assert cli.main(["train", "s.toml", "--progress", "none", *SHORT]) == 0
+    assert cli.main(["predict", "runs/s", "--data", "new.csv", "--output", "answers.csv"]) == 0
+    with open("answers.csv", newline="", encoding="utf-8") as file:
+        answers = list(csv.DictReader(file))
+    assert list(answers[0]) == ["label", "class", "high", "low", "middle"]
+    assert np.mean([a["label"] == k for a, k in zip(answers, kinds, strict=True)]) > 0.8
+    assert all(a["label"] == ["high", "low", "middle"][int(a["class"])] for a in answers)
+    assert cli.main(["predict", "runs/s", "--data", "s.h5:/train", "--output", "a.h5"]) == 0
+    with h5py.File("a.h5") as file:
+        outputs = [[a[name] for name in ("high", "low", "middle")] for a in answers]
+        assert np.array_equal(np.array(outputs, "f4"), file["a"][...])  # to the last digit
+    capsys.readouterr()
+    found = []
+    for spec in ("s.csv", "s.h5:/train"):
+        assert cli.main(["evaluate", "runs/s", "--data", spec, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    assert cli.main(["predict", "runs/s", "--data", "new.csv", "--output", "answers.csv"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_three_commands_from_netcdf_files_to_answers(tmp_path, monkeypatch, capsys):
+    """Five variables in three files, packed and with fill values."""
+    monkeypatch.chdir(tmp_path)
+    names = ("t2m", "sp", "u10", "v10")
+    x = RNG.normal(size=(900, 4))
+    target = (x[:, 0] - 0.5 * x[:, 1]) * 3 + 1
+    for year, rows in ((2019, slice(0, 300)), (2020, slice(300, 600)), (2021, slice(600, 900))):
+        with h5py.File(f"{year}.nc", "w") as file:
+            for number, name in enumerate(names):
+                stored = np.rint(x[rows, number] * 1000).astype("i2")
+                stored[number] = -32767
+                file[name] = stored
+                file[name].attrs["scale_factor"], file[name].attrs["add_offset"] = 0.02, 280.0
+                file[name].attrs["_FillValue"] = np.array([-32767], "i2")
+            file["tp"] = target[rows]
+    assert begin("20*.nc", "--targets", "tp", "--regression", "--output", "era.toml") == 0
+    said = capsys.readouterr().out
+    assert "3 files, one below another" in said
+    assert cli.main(["train", "era.toml", "--progress", "none", *SHORT]) == 0
+    run = tomllib.loads((tmp_path / "era.toml").read_text())["run"]["directory"]
+    assert cli.main(["predict", run, "--data", "20*.nc", "--output", "tp.csv"]) == 0
+    with open("tp.csv", newline="", encoding="utf-8") as file:
+        answers = np.array([float(row["tp"]) for row in csv.DictReader(file)])
+    assert np.corrcoef(answers, target)[0, 1] > 0.97
