@@ -3,7 +3,7 @@
 import numpy as np
 
 from distmlp.data.dataset import DataSet
-from distmlp.mathematics.shards import deal
+from distmlp.mathematics.shards import share
 from distmlp.parallel.alike import on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.training.reporting import Silent
@@ -40,7 +40,7 @@ def hold(data: DataSet, comm: Communicator, chunk_rows: int, report: Silent) -> 
     for part, start in zip(parts, np.cumsum([0, *sizes]).tolist(), strict=False):
         content = shared.content[start : start + data.rows * part.nbytes]
         held.append(content.view(part.dtype).reshape(data.rows, *part.shape[1:]))
-    mine = rows_of_part(data.rows, chunk_rows, shared.ranks)[shared.rank]
+    mine = rows_of_part(data.rows, chunk_rows, shared.ranks, shared.rank)
     # Once this returns, every rank has read its part.
     on_every_rank(comm, lambda: _fill(data, mine, chunk_rows, held))
     for part in held:
@@ -48,12 +48,10 @@ def hold(data: DataSet, comm: Communicator, chunk_rows: int, report: Silent) -> 
     data.hold((held[0], held[1] if len(held) == 2 else None))
 
 
-def rows_of_part(rows: int, chunk_rows: int, parts: int) -> list[range]:
-    """The rows of each of so many parts of a set: whole chunks."""
-    return [
-        range(min(chunks.start * chunk_rows, rows), min(chunks.stop * chunk_rows, rows))
-        for chunks in deal(-(-rows // chunk_rows), parts)
-    ]
+def rows_of_part(rows: int, chunk_rows: int, parts: int, number: int) -> range:
+    """The rows of one of so many parts of a set: whole chunks."""
+    chunks = share(-(-rows // chunk_rows), parts, number)
+    return range(min(chunks.start * chunk_rows, rows), min(chunks.stop * chunk_rows, rows))
 
 
 def _fill(data: DataSet, rows: range, chunk_rows: int, held: list[np.ndarray]) -> None:

@@ -254,7 +254,7 @@ def open_sets(
 
 def rows_of_rank(config: Config, data: DataSet, comm: Communicator) -> range:
     """The rows of a set that this rank looks through: whole chunks."""
-    return rows_of_part(data.rows, chunk_rows(data, config.data), comm.size)[comm.rank]
+    return rows_of_part(data.rows, chunk_rows(data, config.data), comm.size, comm.rank)
 
 
 def scan_all(config: Config, comm: Communicator, data: DataSet) -> Seen:

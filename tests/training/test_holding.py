@@ -67,5 +67,8 @@ def test_three_ranks_hold_a_set_once(layout, mpi, tmp_path):
 
 
 def test_each_part_has_whole_chunks():
-    assert rows_of_part(1009, 50, 3) == [range(350), range(350, 700), range(700, 1009)]
-    assert rows_of_part(100, 256, 3) == [range(100), range(100, 100), range(100, 100)]
+    for rows, chunk_rows, expected in (
+        (1009, 50, [range(350), range(350, 700), range(700, 1009)]),
+        (100, 256, [range(100), range(100, 100), range(100, 100)]),
+    ):
+        assert [rows_of_part(rows, chunk_rows, 3, i) for i in range(3)] == expected
