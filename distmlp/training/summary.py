@@ -58,7 +58,7 @@ def start_of(run: Prepared, state: State) -> Rows:
     ]
     if run.start is not None:
         words = run.start.words(run.network.layout.N)
-        rows.append(("began with" if state.step else "begins with", words))
+        rows.append(("first v", words))
     if state.step:
         rows.append(("begins", f"after step {state.step:,} of {run.last_step:,}"))
     return rows
