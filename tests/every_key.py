@@ -26,6 +26,7 @@ from distmlp.config import keys
 from distmlp.config.reading import from_tables
 from distmlp.config.sections import Config
 from distmlp.errors import InputError
+from distmlp.parallel.communicator import SingleProcess
 from distmlp.parallel.launchers import of
 from distmlp.runs import events
 from distmlp.training.loop import train
@@ -58,6 +59,8 @@ NOT_VARIED = {
 #: Values of keys that declare neither names nor numbers, or not those that tell something.
 LISTED = {
     "network.layers": [[INPUTS, CLASSES], [INPUTS, 4, 7, CLASSES]],
+    "network.start_from": ["start"],
+    "network.start_layers": [1],
     "data.validation": [""],
     "data.inputs": [["x[0:5]", "t"]],
     "data.targets": ["named", "turned"],
@@ -69,6 +72,10 @@ LISTED = {
     "training.epsilon": [0.001],  # more would end a run at once
     "training.frozen": [[1]],
     "training.monitor": ["none", "cost", "validation_cost", "accuracy"],
+    "optimizer.warmup": ["3 steps"],
+    "optimizer.milestones": [[1]],
+    "optimizer.least_rate": [0.01],
+    "optimizer.plateau_patience": [1],
     "run.checkpoint_every": ["2 steps", "1 minute"],
 }
 
@@ -77,8 +84,19 @@ ONE = {**NUMBERS, "network.layers": [INPUTS, 5, 1]}
 LBFGS = {"optimizer.name": "lbfgs", "training.batch_size": "all", "training.epochs": 8}
 FOLDS = {"data.folds": 3, "data.fold": 2, "data.validation": ""}
 
+CYCLES = {"optimizer.schedule": "cosine", "optimizer.schedule_by": "step"}
+HALVES = {"optimizer.schedule": "step", "optimizer.decay": 0.5}
+#: No epoch improves by so much, so the rate is reduced whenever the patience ends.
+PLATEAU = {
+    "optimizer.schedule": "plateau",
+    "optimizer.decay": 0.5,
+    "training.least_improvement": 10.0,
+    "training.epochs": 4,
+}
+
 #: What a key, or one value of it, needs beside it.
 NEEDS = {
+    "network.start_layers": {"network.start_from": "start"},
     "network.output": {"network.cost": "mse"},
     "network.cost=mae": {"network.output": "identity"},
     "network.cost=huber": {"network.output": "identity"},
@@ -105,7 +123,18 @@ NEEDS = {
     "optimizer.name=adamw": {"regularization.weight_decay": 0.1},
     "optimizer.name=lbfgs": LBFGS,
     "optimizer.schedule=exponential": {"optimizer.decay": 0.5},
+    "optimizer.schedule=step": {**HALVES, "optimizer.period": 1},
+    "optimizer.schedule=plateau": {**PLATEAU, "optimizer.plateau_patience": 1},
+    "optimizer.schedule_by": {"optimizer.schedule": "linear"},
     "optimizer.decay": {"optimizer.schedule": "exponential"},
+    "optimizer.milestones": HALVES,
+    "optimizer.period": CYCLES,
+    "optimizer.period_growth": {**CYCLES, "optimizer.period": 2},
+    "optimizer.power": {"optimizer.schedule": "polynomial"},
+    "optimizer.least_rate": {"optimizer.schedule": "polynomial"},
+    "optimizer.rise": {"optimizer.schedule": "one-cycle", "optimizer.schedule_by": "step"},
+    "optimizer.start_factor": {"optimizer.warmup": "3 steps"},
+    "optimizer.plateau_patience": PLATEAU,
     "optimizer.nesterov=true": {"optimizer.momentum": 0.5},
     "optimizer.beta1": {"optimizer.name": "adam"},
     "optimizer.beta2": {"optimizer.name": "adam"},
@@ -135,9 +164,8 @@ def values(name, field):
     if name in LISTED:
         return LISTED[name]
     kind = field.type if isinstance(field.type, type) else None
-    named = re.findall(
-        r"[\w-]+", re.sub(r"^.*?one of |^a list of some of ", "", keys.expected(field))
-    )
+    words = re.match(r"one of (.*)|a list of some of (.*)", keys.expected(field))
+    named = re.findall(r"[\w-]+", words[0]) if words else []
     for pool in (
         (False, True) if kind is bool else (),
         [word for word in named if kind is str or isinstance(field.default, str)],
@@ -207,8 +235,15 @@ def config_of(place, directory, changes):
     }
     for name, value in given.items():
         section, _, key = name.rpartition(".")
+        if name == "network.start_from":
+            value = str(place / value)
         (tables.setdefault(section, {}) if section else tables)[key] = value
     return from_tables(tables)
+
+
+def write_start(place):
+    """A run of a different seed, for others to start from."""
+    train(config_of(place, place / "start", {"seed": 9}), SingleProcess(), report=Quiet())
 
 
 def left(directory):

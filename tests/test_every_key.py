@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from broken import Resilient
-from every_key import CUT, NEEDS, config_of, declared, run, variants, write_set
+from every_key import CUT, NEEDS, config_of, declared, run, variants, write_set, write_start
 from launching import ROOT, run_ranks
 
 from distmlp.config import keys
@@ -19,15 +19,18 @@ from distmlp.training.reporting import Silent
 
 VARIANTS = variants()
 
-#: Free keys that may end a run earlier or later, and v with it.
-ENDING = ("training.epochs", "training.epsilon", "training.patience", "training.least_improvement")
-ENDING += ("training.monitor",)
+#: Free keys that may end a run earlier or later, and v with it; and where v begins, which a run that goes on has behind it.
+CHANGING = (
+    *("training.epochs", "training.epsilon", "training.patience", "training.least_improvement"),
+    *("training.monitor", "network.start_from"),
+)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("every_key")
     write_set(home / "set.h5")
+    write_start(home)
     return home
 
 
@@ -128,7 +131,7 @@ def test_a_key_decides_the_law_where_it_says_so(key, alone, home):
             others = {}
         before = alone(f"{name} without", others) if others else base
         found.append((alone(name, changes), before))
-    if not found or key in ENDING:
+    if not found or key in CHANGING:
         return
     if keys.is_free(declared()[key]):
         assert all(

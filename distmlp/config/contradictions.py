@@ -159,11 +159,13 @@ def _check_line_search(config: Config, where: str) -> None:
             f"{begins}, whose line search needs the cost of the whole set, but training.batch_size is {batch_size}: "
             'expected "all"'
         )
-    if config.optimizer.schedule != "constant":
-        raise InputError(
-            f'{begins}, whose line search finds the length of each step, but optimizer.schedule is "{config.optimizer.schedule}": '
-            'expected "constant"'
-        )
+    for name, fixed in (("schedule", "constant"), ("warmup", "")):
+        value = getattr(config.optimizer, name)
+        if value != fixed:
+            raise InputError(
+                f'{begins}, whose line search finds the length of each step, but optimizer.{name} is "{value}": '
+                f'expected "{fixed}"'
+            )
     if config.optimizer.warmup:
         raise InputError(
             f'{begins}, whose line search finds the length of each step, but optimizer.warmup is "{config.optimizer.warmup}": '

@@ -125,6 +125,7 @@ def test_frozen_layers_stay(tmp_path, dtype):
         ({"regularization.clip_value": 1.0}, "regularization.clip_value is 1.0"),
         ({"regularization.average": 0.9}, "regularization.average is 0.9"),
         ({"optimizer.schedule": "linear"}, 'optimizer.schedule is "linear"'),
+        ({"optimizer.warmup": "3 steps"}, 'optimizer.warmup is "3 steps"'),
         ({"optimizer.momentum": 0.9}, 'it belongs to "sgd"'),
         ({"training.epsilon": 0.1}, "optimizer.tolerance says when it ends"),
         (
