@@ -18,7 +18,12 @@ import h5py
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from distmlp.config.reading import from_json, from_tables
 from distmlp.data.transform import transform_of
@@ -105,15 +110,26 @@ class _MLP(BaseEstimator):
             table[key] = _plain(value)
         return tables
 
-    def _train(self, x: np.ndarray, y: np.ndarray, outputs: int, last: dict[str, str]) -> None:
+    def _train(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        outputs: int,
+        last: dict[str, str],
+        sample_weight: Any = None,
+    ) -> None:
         """Trains on x (n, inputs) and y; collective over all ranks.  Raises InputError and Diverged."""
+        arrays = {"x": x, "y": y}
+        if sample_weight is not None:
+            arrays["w"] = _check_sample_weight(sample_weight, x, dtype=np.float64)
         comm, report = launchers.of(), _History()
         tables = self._tables(x.shape[1], outputs, last, len(x))
         with _directory(comm) as directory:
             tables["data"]["train"] = f"{directory}/set.h5:/set"
+            tables["data"]["weights"] = "w" if "w" in arrays else ""
             tables["run"]["directory"] = f"{directory}/run"
             config = from_tables(tables, type(self).__name__)
-            _write(directory, comm, x, y, str(config.data.inputs), str(config.data.targets))
+            _write(directory, comm, arrays)
             loop.train(config, comm, resume="never", report=report)
             kept = on_rank_0(comm, lambda: checkpoint.find(directory / "run", "best")[0])
         self.history_: list[dict] = on_rank_0(comm, lambda: report.records)
@@ -129,7 +145,7 @@ class _MLP(BaseEstimator):
 
 
 #: Keys that only the data or the estimator's own parameters decide, and those that the estimator gives a default.
-_OWN = ("data.train", "data.inputs", "data.targets", "run.directory")
+_OWN = ("data.train", "data.inputs", "data.targets", "data.weights", "run.directory")
 _DEFAULTS = ("network.initializer", "run.checkpoint_every", "run.keep")
 
 
@@ -148,9 +164,10 @@ class MLPClassifier(ClassifierMixin, _MLP):
 
     classes_: np.ndarray
 
-    def fit(self, X: Any, y: Any) -> "MLPClassifier":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPClassifier":
         """Trains on X (n, inputs) and the classes y (n,), which may be text.
 
+        sample_weight: (n,), what each row counts; they are divided by their mean.
         Raises ValueError for arrays that cannot be trained on, and `distmlp.errors.Diverged`.
         """
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
@@ -161,7 +178,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
             raise InputError(f"y has one class, {self.classes_[0]!r}, but expected two or more")
         output = "sigmoid" if count == 2 else "softmax"
         last = {"output": output, "cost": "cross-entropy"}
-        self._train(X, numbers.astype(np.int64), 1 if count == 2 else count, last)
+        outputs = 1 if count == 2 else count
+        self._train(X, numbers.astype(np.int64), outputs, last, sample_weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -183,9 +201,10 @@ class MLPRegressor(RegressorMixin, _MLP):
     identity and the cost half the squared error.  Targets far from 1 want {"data.scale_targets": "standardise"}.
     """
 
-    def fit(self, X: Any, y: Any) -> "MLPRegressor":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
         """Trains on X (n, inputs) and y, (n,) or (n, outputs) numbers.
 
+        sample_weight: as for `MLPClassifier.fit`.
         Raises ValueError for arrays that cannot be trained on, and `distmlp.errors.Diverged`.
         """
         X, y = validate_data(
@@ -196,7 +215,8 @@ class MLPRegressor(RegressorMixin, _MLP):
             y = column_or_1d(y, warn=True)
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
         self._flat = y.ndim == 1
-        self._train(X, y, self.n_outputs_, {"output": "identity", "cost": "mse"})
+        last = {"output": "identity", "cost": "mse"}
+        self._train(X, y, self.n_outputs_, last, sample_weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -226,20 +246,20 @@ def _directory(comm: Communicator) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _write(
-    directory: Path, comm: Communicator, x: np.ndarray, y: np.ndarray, inputs: str, targets: str
-) -> None:
+def _write(directory: Path, comm: Communicator, arrays: dict[str, np.ndarray]) -> None:
     """Writes the set where this rank reads it.  Raises InputError, on every rank, where ranks have different arrays."""
-    digest = hashlib.sha256(np.ascontiguousarray(x).data)
-    digest.update(np.ascontiguousarray(y).data)
+    digest = hashlib.sha256()
+    for array in arrays.values():
+        digest.update(np.ascontiguousarray(array).data)
     digests = comm.all_gather(digest.hexdigest())
     if len(set(digests)) > 1:
         rank = next(i for i, found in enumerate(digests) if found != digests[0])
         raise InputError(
-            f"rank {rank} called fit with different data from rank 0's; expected the same X and y"
+            f"rank {rank} called fit with different data from rank 0's; expected the same X, y and sample_weight"
         )
     mine = directory / f"set.{comm.rank}"
     with h5py.File(mine, "w") as file:
-        file[f"set/{inputs}"], file[f"set/{targets}"] = x, y
+        for name, array in arrays.items():
+            file[f"set/{name}"] = array
     os.replace(mine, directory / "set.h5")
     comm.barrier()

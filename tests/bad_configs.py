@@ -62,6 +62,9 @@ case(
     ["data.fold is 1", "data.validation", "one of the two"],
     {"data.folds": 3, "data.fold": 1},
 )
+case("contradiction", ["data.validation_by", "a share"], {"data.validation_by": "classes"})
+case("wrong type", ["data.validation", "1.5", "such as 0.1"], {"data.validation": 1.5})
+case("wrong type", ["data.rows", "0:2000", "1009 rows"], {"data.rows": "0:2000"})
 case("wrong type", ["network.layers", "missing"], {"network.layers": None})
 case("wrong type", ["dtype", "float16", "float32, float64"], {"dtype": "float16"})
 case("wrong type", ["seed", "-1", "2**64"], {"seed": -1})

@@ -33,8 +33,7 @@ EPILOG = """examples:
 The set is then named in a config like this (pixels 0 to 255 become 0 to 1):
   [data]
   train = "mnist.h5:/train"
-  folds = 6              # a sixth of the training set, drawn by the seed, is validated on
-  fold = 1
+  validation = 0.15      # this share of the training set, drawn by the seed, is validated on
   scale = "1/255"
 The test set is for the end, once nothing is chosen any more: distmlp evaluate RUN --data mnist.h5:/test"""
 

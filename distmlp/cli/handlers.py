@@ -104,7 +104,10 @@ def evaluate(args: Namespace, comm: "Communicator") -> int:
     if comm.rank == 0:
         if args.json:
             single, scores = dict(vars(metrics)), metrics.scores or {}
-            del single["scores"]
+            plain = metrics.unweighted
+            del single["scores"], single["unweighted"]
+            if plain is not None:
+                single["unweighted"] = {"cost": plain.cost, "accuracy": plain.accuracy}
             of = {"networks": networks} if many else {}
             print(json.dumps({**of, **single, **scores}))
         else:

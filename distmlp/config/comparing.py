@@ -27,7 +27,8 @@ def flat(config: Config) -> dict[str, object]:
 def differences(old: Config, new: Config) -> list[tuple[str, object, object]]:
     """(key, old value, new value) of every key that decides v and differs.
 
-    Under some schedules α follows from the number of epochs, or from the metric that is watched, which then decide v too.
+    Under some schedules α follows from the number of epochs, or from the metric that is watched, which then decide v too; and so does
+    data.validation where it is a share, for the other rows are trained on.
     """
     a, b = _flat(old), _flat(new)
     found = [(key, a[key][0], b[key][0]) for key in a if not a[key][1] and a[key][0] != b[key][0]]
@@ -35,4 +36,6 @@ def differences(old: Config, new: Config) -> list[tuple[str, object, object]]:
     if new.optimizer.schedule == "plateau":
         also += ["training.monitor", "training.least_improvement"]
     found += [(key, a[key][0], b[key][0]) for key in also if a[key][0] != b[key][0]]
+    if old.data.share != new.data.share:
+        found.append(("data.validation", old.data.validation, new.data.validation))
     return found

@@ -261,6 +261,21 @@ def _check_folds(data: DataConfig, where: str) -> None:
         raise InputError(
             f'{where}: data.fold_by is "{data.fold_by}", but data.folds is 0: expected how many folds there are'
         )
+    if data.validation_by != "rows" and not data.share:
+        raise InputError(
+            f'{where}: data.validation_by is "{data.validation_by}", but data.validation is {json.dumps(data.validation)}: '
+            "it belongs to a share of the training set, such as data.validation = 0.1"
+        )
+    if data.validation_rows and not data.validation_set:
+        raise InputError(
+            f'{where}: data.validation_rows is "{data.validation_rows}", but data.validation is {json.dumps(data.validation)}: '
+            "expected the set whose rows these are, which may be that of data.train"
+        )
+    if data.validation_weights and not data.validation_set:
+        raise InputError(
+            f'{where}: data.validation_weights is "{data.validation_weights}", but data.validation is '
+            f"{json.dumps(data.validation)}: it belongs to a set of its own; data.weights are those of a part of the training set"
+        )
     if data.fold and data.validation:
         raise InputError(
             f"{where}: data.fold is {data.fold}, the fold to validate on, but data.validation is {json.dumps(data.validation)}: "

@@ -102,17 +102,50 @@ def columns(default: str, free: bool = False) -> Any:
     )
 
 
-def sets(default: str | None, example: str) -> Any:
-    """A key that takes the file and the group of a set, a pattern that fits several, or a list of either."""
+def sets(default: str | None, example: str, share: bool = False) -> Any:
+    """A key that takes the file and the group of a set, a pattern that fits several, or a list of either.
+
+    share: or a share of the training set.
+    """
 
     def is_set(x: object) -> bool:
         return is_text(x) and (x != "" or default == "")
 
     return key(
         default,
-        f'a file and a group in it, such as "{example}", or a list of such',
-        lambda x: is_set(x) or (is_list(x) and all(n != "" and is_set(n) for n in x)),
+        f'a file and a group in it, such as "{example}", or a list of such'
+        + (", or a share of the training set, such as 0.1" if share else ""),
+        lambda x: (
+            is_set(x)
+            or (is_list(x) and all(n != "" and is_set(n) for n in x))
+            or (share and isinstance(x, float) and 0 < x < 1)
+        ),
         free=True,
+    )
+
+
+def rows(free: bool = False) -> Any:
+    """A key that takes which rows of a set."""
+    words = 'a range of rows such as "0:1000", or the name of a dataset of truth values'
+    return text("", words, free)
+
+
+def class_weights() -> Any:
+    """A key that takes what classes count: by their frequency, a number for each, or a table of some."""
+
+    def are_weights(x: list) -> bool:
+        return len(x) > 0 and all(is_number(n) and n >= 0 for n in x) and any(x)
+
+    return key(
+        "",
+        'balanced, a list with a number of at least 0 for each class, or a table such as {"cat" = 2.0}',
+        lambda x: (
+            x in ("", "balanced")
+            if isinstance(x, str)
+            else are_weights(list(x.values()) if isinstance(x, dict) else x)
+            if isinstance(x, list | dict)
+            else False
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """The sections of a config, as frozen dataclasses: every key is declared here, with its default and its test."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
@@ -61,11 +62,19 @@ class DataConfig:
     """[data]: the sets, and how their rows are read."""
 
     train: str | tuple[str, ...] = keys.sets(None, "digits.h5:/train")
-    validation: str | tuple[str, ...] = keys.sets("", "digits.h5:/test")
+    validation: str | tuple[str, ...] | float = keys.sets("", "digits.h5:/test", share=True)
     inputs: str | tuple[str, ...] = keys.columns("x")
     targets: str | tuple[str, ...] = keys.columns("y")
     validation_inputs: str | tuple[str, ...] = keys.columns("", free=True)
     validation_targets: str | tuple[str, ...] = keys.columns("", free=True)
+    rows: str = keys.rows()
+    validation_rows: str = keys.rows(free=True)
+    validation_by: str = keys.text("rows", '"rows", "classes" or the name of a dataset of groups')
+    weights: str = keys.text("", 'the name of a dataset or a column, such as "w"')
+    validation_weights: str = keys.text(
+        "", 'the name of a dataset or a column, such as "w"', free=True
+    )
+    class_weights: str | tuple[float, ...] | Mapping[str, float] = keys.class_weights()
     targets_are: str = keys.choice("auto", "auto", "classes", "numbers")
     scale: float = keys.factor(1.0)
     scale_inputs: str | tuple[str, ...] = keys.scaling()
@@ -77,6 +86,16 @@ class DataConfig:
     folds: int = keys.count(0, least=0)
     fold: int = keys.count(0, least=0)
     fold_by: str = keys.text("rows", '"rows", "classes" or the name of a dataset of groups')
+
+    @property
+    def share(self) -> float:
+        """The share of the training set's rows that `validation` holds out of it; 0 where it names a set, or none."""
+        return self.validation if isinstance(self.validation, float) else 0.0
+
+    @property
+    def validation_set(self) -> str | tuple[str, ...]:
+        """The set that `validation` names, "" where it names none."""
+        return "" if isinstance(self.validation, float) else self.validation
 
     @property
     def scales_inputs(self) -> bool:

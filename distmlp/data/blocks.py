@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from distmlp.data.dataset import DataSet
 from distmlp.data.transform import Transform
+from distmlp.data.weights import Weighting
 from distmlp.data.windows import Window
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import aligned
@@ -14,18 +15,19 @@ from distmlp.mathematics.layout import aligned
 
 @dataclass
 class Block:
-    """Memory for rows, one after another: x (rows, d), y (rows, outputs), labels (rows,) or None."""
+    """Memory for rows, one after another: x (rows, d), y (rows, outputs), labels and weights (rows,) or None."""
 
     x: np.ndarray
     y: np.ndarray
     labels: np.ndarray | None
+    weights: np.ndarray | None
 
 
 class Conversion:
     """What is done to the rows of a set on the way to a network with so many outputs.
 
     smoothing: targets are multiplied by the first, and the second is added.  looks: whether inputs are looked through
-    for what is not finite.
+    for what is not finite.  weighting: what rows count.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class Conversion:
         dtype: DTypeLike,
         smoothing: tuple[float, float] | None,
         looks: bool,
+        weighting: Weighting | None = None,
     ) -> None:
         self._data, self._transform, self._outputs = data, transform, outputs
+        self._weighting = weighting
         self._dtype, self._smoothing, self._looks = np.dtype(dtype), smoothing, looks
 
     def block(self, rows: int) -> Block:
@@ -46,6 +50,7 @@ class Conversion:
             x=aligned((rows, self._transform.width(self._data.width)), self._dtype),
             y=np.empty((rows, self._outputs), self._dtype),
             labels=np.empty(rows, np.int64) if self._data.classes else None,
+            weights=None if self._weighting is None else np.empty(rows, self._dtype),
         )
 
     def make(self, window: Window, shards: slice, columns: slice, size: int, made: Block) -> None:
@@ -66,6 +71,10 @@ class Conversion:
             made.y[: len(chosen)] += shift
         if made.labels is not None:
             made.labels[: len(chosen)] = y
+        if self._weighting is not None and made.weights is not None:
+            rows = _by_steps(window.rows[shards, columns], size)
+            labels = None if made.labels is None else made.labels[: len(rows)]
+            made.weights[: len(rows)] = self._weighting.of(rows, labels, self._dtype)
         if self._looks:
             self._check(x, _by_steps(window.rows[shards, columns], size))
 

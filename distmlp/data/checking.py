@@ -46,6 +46,7 @@ def facts_of(data: DataSet) -> dict[str, object]:
         "dtype": str(data.input_dtype),
         "rows of a chunk": data.file_chunk_rows,
         "checksum of some rows": crc,
+        "digest of the weights": data.weights and data.weights.digest,
     }
 
 

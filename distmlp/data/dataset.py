@@ -24,6 +24,7 @@ from distmlp.data.columns import (
     targets_in,
 )
 from distmlp.data.several import Files, Spec, Stacked
+from distmlp.data.weights import RowWeights
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
 
@@ -48,8 +49,9 @@ class DataSet:
 
     rows: n.  width: d.  classes: whether the targets are (n,) integers, or `settle` has made classes of them.  outputs: k
     of (n, k) targets, 1 for (n,) floats, None for classes.  parts: the columns of each dataset.
-    file_chunk_rows: rows of an HDF5 chunk of the inputs, 0 where the file has no chunks.  is_shared: whether it is held in
-    memory of several ranks together.
+    file_chunk_rows: rows of an HDF5 chunk of the inputs, 0 where the file has no chunks.  weights: of the rows, where
+    sets.py has found some.  held: all inputs (n, d) and targets, as stored, where they are held in memory.  is_shared:
+    whether several ranks hold them together.
     """
 
     _columns_in = staticmethod(_columns_of)
@@ -67,7 +69,8 @@ class DataSet:
         self.width = self._row_width = int(np.prod(self._x.row))
         self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
         self.input_dtype = self._x.dtype
-        self._held: tuple[np.ndarray, np.ndarray | None] | None = None
+        self.weights: RowWeights | None = None
+        self.held: tuple[np.ndarray, np.ndarray | None] | None = None
         self.is_shared = False
         y = self._y
         self._take_targets(y is not None and len(y.shape) == 1 and y.dtype.kind in "iub")
@@ -108,8 +111,8 @@ class DataSet:
 
     def hold(self, shared: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
         """Reads the whole set into memory, as stored, unless ranks have read it into what they share; later reads come from there."""
-        if self._held is None:
-            self._held, self.is_shared = shared or self.read([(0, self.rows)]), shared is not None
+        if self.held is None:
+            self.held, self.is_shared = shared or self.read([(0, self.rows)]), shared is not None
 
     @property
     def column_names(self) -> list[str] | None:
@@ -127,11 +130,6 @@ class DataSet:
         """What the file calls the columns of the targets, of classes too; None where it has no names for them."""
         return target_columns_of(self._y, self.classes)
 
-    @property
-    def held(self) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """All inputs (n, d) and targets, as stored, where they are held in memory."""
-        return self._held
-
     def read(
         self,
         pieces: list[tuple[int, int]],
@@ -143,9 +141,9 @@ class DataSet:
         memory, they are new, as stored.
         """
         rows = sum(stop - start for start, stop in pieces)
-        if self._held is not None:
+        if self.held is not None:
             index = rows_of(pieces)
-            held, targets = self._held
+            held, targets = self.held
             return held[index], None if targets is None else targets[index]
         found: list[np.ndarray | None] = []
         for reader, target in zip(self._readers, into or self.memory(rows), strict=True):
@@ -166,15 +164,11 @@ class DataSet:
 
         Their dtypes are as stored, but dtype where that takes less, for what are no classes.
         """
-
-        def narrower(stored: np.dtype) -> DTypeLike:
-            return stored if dtype is None or stored.itemsize <= np.dtype(dtype).itemsize else dtype
-
-        x = np.empty((rows, self.width), narrower(self._x.dtype))
-        y = self._y
+        x, y = np.empty((rows, self.width), _narrower(self._x.dtype, dtype)), self._y
         if y is None:
             return x, None
-        return x, np.empty((rows, *y.shape[1:]), y.dtype if self.classes else narrower(y.dtype))
+        kind = y.dtype if self.classes else _narrower(y.dtype, dtype)
+        return x, np.empty((rows, *y.shape[1:]), kind)
 
     def targets_as(self, y: np.ndarray, outputs: int, dtype: DTypeLike) -> np.ndarray:
         """Stored targets as the desired outputs, (rows, outputs): one-hot for classes, 0 or 1 for one output."""
@@ -189,6 +183,11 @@ class DataSet:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _narrower(stored: np.dtype, dtype: DTypeLike | None) -> DTypeLike:
+    """The dtype that takes less, the stored one where there is no other."""
+    return stored if dtype is None or stored.itemsize <= np.dtype(dtype).itemsize else dtype
 
 
 def desired(spec: str, y: np.ndarray, classes: bool, outputs: int, dtype: DTypeLike) -> np.ndarray:

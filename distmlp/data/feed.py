@@ -15,6 +15,7 @@ from distmlp.data.blocks import Block, Conversion
 from distmlp.data.dataset import DataSet
 from distmlp.data.digest import added
 from distmlp.data.transform import Transform, kept_dtype, transform_of
+from distmlp.data.weights import Weighting
 from distmlp.data.windows import Window, Windows
 from distmlp.mathematics.shards import Group, Shards
 
@@ -33,7 +34,8 @@ class MicroBatches:
     """A stack of s equal micro-batches of one step: x (s, M, d), y (s, M, outputs), labels (s, M) or None.
 
     Each lies in memory without gaps.  shard: the number of the first one's shard; the others' follow.  ends: whether
-    no more stacks of the step come after it; of no effect but on speed.
+    no more stacks of the step come after it; of no effect but on speed.  weights: of the samples, (s, M), None where all
+    count the same.
     """
 
     x: np.ndarray
@@ -41,22 +43,26 @@ class MicroBatches:
     labels: np.ndarray | None
     shard: int = 0
     ends: bool = True
+    weights: np.ndarray | None = None
 
     def part(self, first: int, last: int) -> "MicroBatches":
         """The micro-batches first … last - 1 of a stack."""
-        labels = None if self.labels is None else self.labels[first:last]
-        ends = self.ends and last == len(self.y)
-        return MicroBatches(
-            self.x[first:last], self.y[first:last], labels, self.shard + first, ends
+        labels, weights = (
+            None if part is None else part[first:last] for part in (self.labels, self.weights)
         )
+        ends = self.ends and last == len(self.y)
+        x, y = self.x[first:last], self.y[first:last]
+        return MicroBatches(x, y, labels, self.shard + first, ends, weights)
 
 
 def _stack(made: Block, start: int, s: int, M: int, shard: int, ends: bool = True) -> MicroBatches:
     """s micro-batches of M rows, from row `start` of a block on; shard: the first one's."""
     here = slice(start, start + s * M)
-    labels = None if made.labels is None else made.labels[here].reshape(s, M)
+    labels, weights = (
+        None if part is None else part[here].reshape(s, M) for part in (made.labels, made.weights)
+    )
     x, y = made.x[here].reshape(s, M, -1), made.y[here].reshape(s, M, -1)
-    return MicroBatches(x, y, labels, shard, ends)
+    return MicroBatches(x, y, labels, shard, ends, weights)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,8 @@ def is_held(data: DataSet, config: DataConfig) -> bool:
 class Feed:
     """The micro-batches of some shards, step after step.
 
-    shards: which of the sharding's.  smoothing: targets are multiplied by the first, and the second is added.
+    shards: which of the sharding's.  smoothing: targets are multiplied by the first, and the second is added.  weighting:
+    what rows count.
 
     A window is as many steps of all shards as fit into the config's memory twice, so where it ends is no question of how
     many shards are here.  Where not even one step fits, its shards have windows in turn.  Rows become the network's
@@ -102,12 +109,13 @@ class Feed:
         dtype: DTypeLike,
         transform: Transform | None = None,
         smoothing: tuple[float, float] | None = None,
+        weighting: Weighting | None = None,
     ) -> None:
         self._data, self._sharding = data, sharding
         self._kept = kept_dtype(config, np.dtype(dtype))
         looks = data.input_dtype.kind == "f" and not config.scan
         self._conversion = Conversion(
-            data, transform or transform_of(config), outputs, dtype, smoothing, looks
+            data, transform or transform_of(config), outputs, dtype, smoothing, looks, weighting
         )
         groups = sharding.groups(shards)
         memory = config.window_bytes

@@ -1,63 +1,16 @@
-"""Folds of a set for cross-validation: which fold a row is in, and the rows of some folds as a set."""
+"""Which rows of a training set are held out of it: a fold for cross-validation, or a share."""
 
-from collections.abc import Sequence
+import math
+from fractions import Fraction
 
 import numpy as np
 
 from distmlp.config.sections import DataConfig
 from distmlp.data import opening, several
 from distmlp.data.dataset import DataSet
-from distmlp.data.several import Spec
+from distmlp.data.part import Part, column_of
 from distmlp.errors import InputError
 from distmlp.mathematics.randomness import Purpose, permutation, stream
-
-#: Rows that are picked at a time, from the run of rows that they lie in.
-_PICKED = 4096
-
-
-class Part(DataSet):
-    """Some rows of a set, in the set's order, as a set of their own.
-
-    index: their numbers, ascending.  name: of the part, for people.
-    """
-
-    def __init__(
-        self,
-        spec: Spec,
-        inputs: str | Sequence[str],
-        targets: str | Sequence[str] | None,
-        index: np.ndarray,
-        name: str,
-    ) -> None:
-        super().__init__(spec, inputs, targets)
-        self.stored_bytes = self.stored_bytes * len(index) // self.rows
-        self.spec = f"{self.spec}, {name}"
-        self._index, self.rows = index, len(index)
-        self.file_chunk_rows = 0  # its rows are no longer those of the file's chunks
-
-    def located(self, row: int) -> str:
-        return super().located(int(self._index[row]))
-
-    def read(
-        self,
-        pieces: list[tuple[int, int]],
-        into: tuple[np.ndarray, np.ndarray | None] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        if self.held is not None:
-            return super().read(pieces, into)
-        rows = sum(stop - start for start, stop in pieces)
-        x, y = into or self.memory(rows)
-        place = 0
-        for start, stop in pieces:
-            for first in range(start, stop, _PICKED):
-                index = self._index[first : min(first + _PICKED, stop)]
-                found, targets = super().read([(int(index[0]), int(index[-1]) + 1)])
-                here = slice(place, place + len(index))
-                np.copyto(x[here], found[index - index[0]], casting="unsafe")
-                if y is not None and targets is not None:
-                    np.copyto(y[here], targets[index - index[0]], casting="unsafe")
-                place += len(index)
-        return x[:rows], None if y is None else y[:rows]
 
 
 def fold_of_rows(data: DataSet, config: DataConfig, seed: int) -> np.ndarray:
@@ -75,31 +28,89 @@ def fold_of_rows(data: DataSet, config: DataConfig, seed: int) -> np.ndarray:
     if config.fold_by == "rows":
         return _dealt(order, count)
     if config.fold_by == "classes":
-        if not data.classes:
-            raise InputError(
-                f'data.fold_by is "classes", but the targets of {data.spec} are numbers: expected "rows" or the name of a '
-                "dataset of groups"
-            )
-        labels = data.read([(0, data.rows)])[1]
-        assert labels is not None  # there are classes
-        return _dealt(order[np.argsort(labels[order], kind="stable")], count)
-    groups = _numbers(data, config, config.fold_by)
+        return _dealt(_by_class(data, order, "data.fold_by"), count)
+    groups = _groups(data, config, config.fold_by)
     names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < count:
         raise InputError(
             f"data.folds is {count}, but {config.fold_by} of {data.spec} has {len(names)} groups; it can be at most that"
         )
     filled, fold_of = [0] * count, np.empty(len(names), np.int64)
-    by_chance = permutation(words, len(names))
-    for one in by_chance[np.argsort(-sizes[by_chance], kind="stable")].tolist():
+    for one in _largest_first(words, sizes).tolist():
         least = filled.index(min(filled))
         fold_of[one] = least + 1
         filled[least] += int(sizes[one])
     return fold_of[group]
 
 
-def _numbers(data: DataSet, config: DataConfig, name: str) -> np.ndarray:
-    """All of a dataset in the training set's group, one number a row.  Raises InputError."""
+def held_out(data: DataSet, config: DataConfig, seed: int) -> np.ndarray:
+    """Whether each row of a training set is in the share that validates: (n,).  Raises InputError.
+
+    A function of the config, the set's rows and the seed.  Of n rows ⌈share · n⌉ are, drawn at random; by classes, as
+    large a share of each; by groups, whole ones as `_filled` takes them.
+    """
+    words, share = stream(seed, Purpose.SHARE), Fraction(repr(config.share))
+    count = math.ceil(share * data.rows)
+    if count == data.rows:
+        raise InputError(
+            f"data.validation is {config.share}, which leaves none of the {data.rows} rows of {data.spec} to train on"
+        )
+    if config.validation_by not in ("rows", "classes"):
+        return _filled(_groups(data, config, config.validation_by), count, words, config, data)
+    order = permutation(words, data.rows)
+    if config.validation_by == "classes":
+        order = _by_class(data, order, "data.validation_by")
+    out = np.zeros(data.rows, bool)
+    # evenly spaced, so that each run of equal classes gives its part
+    place = np.arange(data.rows)
+    out[order] = (place + 1) * count // data.rows > place * count // data.rows
+    return out
+
+
+def _filled(
+    groups: np.ndarray, count: int, words: np.random.Philox, config: DataConfig, data: DataSet
+) -> np.ndarray:
+    """Whether each row is in one of the groups that are held out, of at most `count` rows together.
+
+    Groups come in random order, and each is taken that still fits; where none does, the smallest one is.
+    """
+    names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(names) < 2:
+        raise InputError(
+            f"data.validation_by is {config.validation_by!r}, but all rows of {data.spec} are of one group; "
+            "expected two or more"
+        )
+    taken, rows = np.zeros(len(names), bool), 0
+    for one in permutation(words, len(names)).tolist():
+        if rows + sizes[one] <= count:
+            taken[one], rows = True, rows + int(sizes[one])
+    if not rows:
+        taken[np.argmin(sizes)] = True
+    return taken[group]
+
+
+def _by_class(data: DataSet, order: np.ndarray, key: str) -> np.ndarray:
+    """Rows in this order, those of one class after those of another.  Raises InputError where there are no classes."""
+    if not data.classes:
+        raise InputError(
+            f'{key} is "classes", but the targets of {data.spec} are numbers: expected "rows" or the name of a '
+            "dataset of groups"
+        )
+    labels = data.read([(0, data.rows)])[1]
+    assert labels is not None  # there are classes
+    return order[np.argsort(labels[order], kind="stable")]
+
+
+def _largest_first(words: np.random.Philox, sizes: np.ndarray) -> np.ndarray:
+    """The groups of these sizes, the largest first, equal ones at random."""
+    by_chance = permutation(words, len(sizes))
+    return by_chance[np.argsort(-sizes[by_chance], kind="stable")]
+
+
+def _groups(data: DataSet, config: DataConfig, name: str) -> np.ndarray:
+    """Each row's group: a column, or a dataset in the training set's group, which may be text.  Raises InputError."""
+    if "[" in name:
+        return column_of(data, config.train, name)
     found = []
     for spec in several.named(config.train):
         path, group = opening.parted(spec)
@@ -110,12 +121,13 @@ def _numbers(data: DataSet, config: DataConfig, name: str) -> np.ndarray:
                     f"{spec}/{name} has the shape {stored.shape}, but expected one number a row"
                 )
             found.append(stored[...])
-    rows = sum(map(len, found))
-    if rows != data.rows:
+    groups = np.concatenate(found)
+    rows = data.all_rows if isinstance(data, Part) else data.rows
+    if len(groups) != rows:
         raise InputError(
-            f"{data.spec}/{name} has {rows} numbers, but expected one a row, of {data.rows}"
+            f"{data.spec}/{name} has {len(groups)} numbers, but expected one a row, of {rows}"
         )
-    return np.concatenate(found)
+    return groups[data.index] if isinstance(data, Part) else groups
 
 
 def _dealt(order: np.ndarray, count: int) -> np.ndarray:
@@ -123,23 +135,3 @@ def _dealt(order: np.ndarray, count: int) -> np.ndarray:
     fold = np.empty(len(order), np.int64)
     fold[order] = np.arange(len(order)) % count + 1
     return fold
-
-
-def parted(config: DataConfig, seed: int) -> tuple[Part, Part]:
-    """The training set without the fold that data.fold names, and that fold, both open.  Raises InputError."""
-    with DataSet(config.train, config.inputs, config.targets) as data:
-        fold = fold_of_rows(data, config, seed)
-    name = f"fold {config.fold} of {config.folds}"
-    rest = Part(
-        config.train,
-        config.inputs,
-        config.targets,
-        np.flatnonzero(fold != config.fold),
-        f"without {name}",
-    )
-    try:
-        held_out = np.flatnonzero(fold == config.fold)
-        return rest, Part(config.train, config.inputs, config.targets, held_out, name)
-    except InputError:
-        rest.close()
-        raise

@@ -86,10 +86,10 @@ def evaluate(
     loaded = [scoring.load(Path(place) / name, comm, which, lambda words: None) for name in members]
     _check_alike(str(place), members, loaded)
     (first, config), *_ = loaded
-    if config.data.fold and not spec:
+    if (config.data.fold or config.data.share) and not spec:
         raise InputError(
-            f"{place}: each of its networks left out a fold that the others were trained on; --data FILE.h5:/group names a set "
-            f"that none has seen, and distmlp evaluate {place}/{members[0]} takes that network's fold"
+            f"{place}: each of its networks left out rows that the others were trained on; --data FILE.h5:/group names a set "
+            f"that none has seen, and distmlp evaluate {place}/{members[0]} takes those of that network"
         )
     with contextlib.ExitStack() as stack:
         data = scoring.open_asked(spec, names, first.facts, comm, stack)

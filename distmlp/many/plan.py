@@ -140,6 +140,8 @@ def config_of(config: Config, member: Member) -> Config:
                 f"{name} cannot be set for each network: expected a key that decides v"
             )
         table[key] = value
+    if "data.fold" in member.settings:  # the fold takes the place of what the config held out
+        tables["data"] |= {"validation_by": "rows", "validation_rows": "", "validation_weights": ""}
     found = from_tables(tables, f"network {member.name} ({member.words})")
     directory = str(Path(config.run.directory) / member.name)
     # the time limit is that of the whole command

@@ -43,6 +43,21 @@ class Cost:
         choice.cost_values(self.number, z, a, y, values)  # notes: C = 1/2 sum |y_i - a_i(N)|^2
         return values
 
+    def of_samples(self, z: np.ndarray, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """C of each sample, (s, samples) float64; z, a and y as for `value`."""
+        each = [x.reshape(-1, 1, x.shape[-1]) for x in (z, a, y)]
+        return self.value(*each).reshape(a.shape[:2])
+
+    def weighted(
+        self, z: np.ndarray, a: np.ndarray, y: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        """Σ w C over the samples of each micro-batch, (s,) float64, from the first to the last.
+
+        z, a and y as for `value`; weights: (s, samples).
+        """
+        costs = self.of_samples(z, a, y) * weights
+        return np.add.accumulate(costs, axis=1)[:, -1]
+
     def gradient(self, a: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
         """∂C/∂a, written into out; all are (s, samples, outputs)."""
         choice.cost_gradient(

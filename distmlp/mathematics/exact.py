@@ -27,6 +27,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Self
 
 import numpy as np
@@ -292,8 +293,7 @@ def no_totals() -> np.ndarray:
     return np.zeros(2 + COST_LIMBS, np.int64)
 
 
-def mean_cost(totals: np.ndarray) -> float:
-    """C = (1/t) Σ C_i, correctly rounded from the exact sum."""
-    total = sum(int(limb) << (16 * i) for i, limb in enumerate(totals[2:]))
-    # int / int is correctly rounded
-    return total / (int(totals[0]) << COST_FRACTION)  # notes: C = 1/t sum C_i
+def mean_cost(totals: np.ndarray, weight: Fraction | None = None) -> float:
+    """C = (1/t) Σ C_i, correctly rounded from the exact sum; weight: what is in the place of t."""
+    total = Fraction(sum(int(n) << (16 * i) for i, n in enumerate(totals[2:])), 1 << COST_FRACTION)
+    return float(total / (weight or int(totals[0])))  # notes: C = 1/t sum C_i

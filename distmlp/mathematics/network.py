@@ -170,11 +170,16 @@ def forward(
 
 
 def backward(
-    network: Network, w: Sequence, p: Pass, y: np.ndarray, drawn: Drawn | None = None
+    network: Network,
+    w: Sequence,
+    p: Pass,
+    y: np.ndarray,
+    drawn: Drawn | None = None,
+    weights: np.ndarray | None = None,
 ) -> None:
     """delta[N] … delta[1] from a and the desired output y, (s, M, outputs) (notes, section 3.3).
 
-    drawn: as for `forward`.
+    drawn: as for `forward`.  weights: of the samples, (s, M), by which their costs are multiplied, and so is delta[N].
     """
     N = network.layout.N
     if network.matched:
@@ -183,6 +188,8 @@ def backward(
         network.C.gradient(p.a[N], y, p.delta[N])
         # notes: delta(N) = grad_a C * sigma'(z(N))
         network.sigma[N].chain(p.z if network.sigma[N].of_z else p.a[N], p.delta[N])
+    if weights is not None:
+        np.multiply(p.delta[N], weights[..., None], out=p.delta[N])
     for l in range(N - 1, 0, -1):
         # notes: delta(L) = (w(L+1)^T delta(L+1)) * sigma'(z(L))
         kernels.backward(w[l + 1], p.delta[l + 1], p.slopes(l), p.delta[l], network.sigma[l].number)

@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     DROPOUT = 4
     FOLDS = 20
     DRAWS = 21
+    SHARE = 22
 
 
 def stream(seed: int, purpose: Purpose, *place: int) -> np.random.Philox:

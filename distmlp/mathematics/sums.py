@@ -68,9 +68,7 @@ def squares(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> (high - 1.0 - 2.0**-39).item(), low.item() == 2.0**-80
     (0.0, True)
     """
-    upper = x * 134217729.0  # 2^27 + 1 splits a mantissa in two (Veltkamp)
-    upper = upper - (upper - x)
-    lower = x - upper
+    upper, lower = _halves(x)
     high = x * x
     low = ((upper * upper - high) + 2.0 * (upper * lower)) + lower * lower
     return high, low
@@ -90,6 +88,26 @@ def dot(x: np.ndarray, y: np.ndarray) -> float:
         products[: len(products) - half] += products[half:]
         products = products[:half]
     return float(products[0])
+
+
+def products(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x y as two float64 arrays whose exact sum it is, within the bounds that `squares` has for its factors.
+
+    >>> high, low = products(np.array([1.0 + 2.0**-40]), np.array([1.0 - 2.0**-40]))
+    >>> high.item(), low.item() == -(2.0**-80)
+    (1.0, True)
+    """
+    (x_high, x_low), (y_high, y_low) = _halves(x), _halves(y)
+    high = x * y
+    low = ((x_high * y_high - high) + x_high * y_low + x_low * y_high) + x_low * y_low
+    return high, low
+
+
+def _halves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x as the sum of two numbers of 26 bits (Veltkamp)."""
+    upper = x * 134217729.0  # 2^27 + 1
+    upper = upper - (upper - x)
+    return upper, x - upper
 
 
 def rounded(total: Fraction) -> float:

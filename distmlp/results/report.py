@@ -150,6 +150,10 @@ def _data(config: dict[str, Any], facts: dict[str, Any]) -> str:
     rows = []
     for key in ("train", "validation"):
         spec = config["data"][key]
+        if isinstance(spec, float):
+            held_out = f"a share of {spec} of train"
+            rows.append([key, held_out, "", digests.get(key) or "not looked through"])
+            continue
         if not spec:
             continue
         paths = files_of(spec)

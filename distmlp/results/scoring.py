@@ -15,7 +15,9 @@ from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
 from distmlp.data.checking import check_against_network
 from distmlp.data.dataset import DataSet
-from distmlp.data.matching import Matched, Names
+from distmlp.data.matching import Names
+from distmlp.data.sets import opened as opened_set
+from distmlp.data.sets import weigh
 from distmlp.data.several import Spec, files_of, shown
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
@@ -82,11 +84,13 @@ def _open_set(
     stack: ExitStack,
     columns: Name = None,
     scratch: Path | None = None,
+    rows: str = "",
 ) -> DataSet:
     """The set, or the table, checked on rank 0 before the others open it.
 
     asked: names of its inputs, None for the config's, and of its targets, None for a set without them.  columns: the
     targets of a table, None for those of the training set.  scratch: where a table is written as a set meanwhile.
+    rows: as data.validation_rows has them.
     """
     config = from_json(facts["config"])
     wanted = () if asked[1] is None else columns or facts.get("target_columns")
@@ -97,12 +101,14 @@ def _open_set(
     names = Names(facts.get("columns"), facts.get("targets"))
 
     def opened() -> DataSet:
-        data = Matched(spec, inputs, targets, names)
+        data = opened_set(spec, inputs, targets, names, rows, "data.validation_rows")
         if is_table:
             data.spec = shown(given)
         how = "classes" if facts["classes"] else "numbers"
         data.settle(config.network.targets, config.network.output, how)
         check_against_network(data, config, "--data")
+        if targets is not None:
+            weigh(data, spec, config.data)
         return data
 
     def check() -> None:
@@ -124,21 +130,24 @@ def _open_set(
 def open_asked(
     spec: Spec | None, names: Asked, facts: dict[str, Any], comm: Communicator, stack: ExitStack
 ) -> DataSet | None:
-    """The set to look at with a checkpoint of these facts: by default the run's validation set, or the fold that it left out.
+    """The set to look at with a checkpoint of these facts: by default what the run is validated on, those rows alone.
 
-    None where the run has neither.  names: of the inputs and the targets, None for the config's.  Collective.
+    None where that is nothing.  names: of the inputs and the targets, None for the config's.  Collective.
     Raises InputError.
     """
     config = from_json(facts["config"])
     there = config.data
+    if not spec and (there.fold or there.share):
+        return open_sets(config, comm, stack)[1]
+    rows = "" if spec else there.validation_rows
+    spec = specs_of(spec, Path.cwd()) if spec else there.validation_set
+    if not spec:
+        return None
     inputs, targets = there.inputs, there.targets
-    spec = specs_of(spec, Path.cwd()) if spec else there.validation
-    if spec == there.validation:
+    if spec == there.validation_set:
         inputs, targets = there.validation_inputs or inputs, there.validation_targets or targets
-    if spec:
-        asked = names[0] or inputs, names[1] or targets
-        return _open_set(spec, asked, facts, comm, stack, columns=names[1])
-    return open_sets(config, comm, stack)[1] if there.fold else None
+    asked = names[0] or inputs, names[1] or targets
+    return _open_set(spec, asked, facts, comm, stack, columns=names[1], rows=rows)
 
 
 def evaluate(
@@ -191,7 +200,7 @@ def predict(
     found, config = load(place, comm, which, say)
     network = network_of(config)
     asked, spec = shown(spec), specs_of(spec, Path.cwd())
-    reads = [spec, config.data.train, config.data.validation]
+    reads = [spec, config.data.train, config.data.validation_set]
     kept = [found.path, *(path for name in reads if name for path in files_of(name))]
     on_rank_0(comm, lambda: check_output(out, overwrite, answers.ENDINGS, kept))
     with ExitStack() as stack:

@@ -34,6 +34,10 @@ def text(metrics: Metrics) -> str:
     lines = [f"samples  {metrics.samples}", f"cost     {metrics.cost:.9g}{cost}"]
     if metrics.accuracy is not None:
         lines.append(f"accuracy {100 * metrics.accuracy:.2f} %")
+    if metrics.unweighted is not None:
+        plain = metrics.unweighted
+        shares = "" if plain.accuracy is None else f", accuracy {100 * plain.accuracy:.2f} %"
+        lines.append(f"unweighted: cost {plain.cost:.9g}{shares}")
     single = [
         (words, found[name]) for name, words in _SINGLE.items() if found.get(name) is not None
     ]

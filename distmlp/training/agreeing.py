@@ -16,7 +16,7 @@ from distmlp.training.parts import memory_of
 def given(config: Config) -> dict[str, object]:
     """What every rank must be given alike; the names of files and directories may differ from host to host."""
     values = flat(config)
-    values["data.validation"] = bool(config.data.validation)
+    values["data.validation"] = config.data.share or bool(config.data.validation)
     values["network.start_from"] = bool(config.network.start_from)
     for name in ("data.train", "run.directory", "run.stall_timeout"):
         values.pop(name)

@@ -12,6 +12,7 @@ import numpy as np
 from distmlp.data.dataset import DataSet
 from distmlp.data.transform import Transform
 from distmlp.mathematics.network import Network, Workspace, forward
+from distmlp.mathematics.shards import rows_of
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.log import read_records
 from distmlp.training.preparation import Prepared
@@ -119,8 +120,12 @@ def first_doubts(run: Prepared, state: State) -> tuple[Doubts, list[str]]:
     """The doubts of a run that begins or goes on, and what is to be said at once; collective, the same on every rank."""
 
     def looked() -> tuple[Doubts, list[str]]:
-        x, y = _sample(run.data)
-        constant = constant_cost(run.network, run.data, run.transform, y) if y is not None else None
+        pieces = _sampled(run.data)
+        x, y = run.data.read(pieces)
+        constant = None
+        if y is not None:
+            w = None if run.weighting is None else _weights(run, pieces, y)
+            constant = constant_cost(run.network, run.data, run.transform, y, w)
         doubts = Doubts(constant, run.optimizer.needs_cost)
         for record in read_records(run.directory.log):
             known = isinstance(record.get("cost"), float) and "v_sha256" in record
@@ -136,34 +141,48 @@ def first_doubts(run: Prepared, state: State) -> tuple[Doubts, list[str]]:
     return on_rank_0(run.comm, looked)
 
 
-def _sample(data: DataSet) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows from all over a set, as stored."""
+def _sampled(data: DataSet) -> list[tuple[int, int]]:
+    """Runs of rows from all over a set."""
     if data.rows <= _ROWS:
-        return data.read([(0, data.rows)])
+        return [(0, data.rows)]
     starts = np.linspace(0, data.rows - _PIECE, _ROWS // _PIECE).astype(int).tolist()
-    return data.read([(start, start + _PIECE) for start in starts])
+    return [(start, start + _PIECE) for start in starts]
+
+
+def _weights(run: Prepared, pieces: list[tuple[int, int]], y: np.ndarray) -> np.ndarray:
+    """What the training rows of these runs count; y: their stored targets."""
+    assert run.weighting is not None
+    labels = y.astype(np.intp) if run.data.classes else None
+    return run.weighting.of(rows_of(pieces), labels, np.float64)
 
 
 def constant_cost(
-    network: Network, data: DataSet, transform: Transform, y: np.ndarray
+    network: Network,
+    data: DataSet,
+    transform: Transform,
+    y: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> float | None:
     """The mean cost of the best constant outputs for stored targets: their mean, or their median; None where none is finite.
 
-    None too of gaussian-nll, whose costs may be negative, so that no part of one is a bound.
+    None too of gaussian-nll, whose costs may be negative, so that no part of one is a bound.  weights: of the rows.
     """
     if network.cost == "gaussian-nll":
         return None
     outputs = network.layers[-1]
     desired = transform.desired(data, y, outputs, np.float64)
     costs = []
-    for constant in (desired.mean(axis=0), np.median(desired, axis=0)):
+    w = np.ones(len(desired)) if weights is None else weights
+    if not w.any():
+        return None
+    for constant in (np.average(desired, axis=0, weights=w), np.median(desired, axis=0)):
         if network.cost == "cross-entropy":
             p = np.clip(constant, 1e-12, 1 - 1e-12)
             z = np.log(p) if network.output == "softmax" else np.log(p / (1 - p))
         else:
             p = z = constant
         z, p = (np.broadcast_to(part, desired.shape)[None] for part in (z, p))
-        cost = network.C.value(z, p, desired[None])[0] / len(desired)
+        cost = network.C.weighted(z, p, desired[None], w[None])[0] / w.sum()
         costs.append(float(cost))
     finite = [cost for cost in costs if math.isfinite(cost) and cost > 0]
     return min(finite, default=None)

@@ -5,18 +5,20 @@ of blocks.  Costs and hits are summed exactly, so the metrics are the same bits 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from distmlp.data.dataset import DataSet
 from distmlp.data.transform import Transform
+from distmlp.data.weights import RowWeights
 from distmlp.mathematics import exact
 from distmlp.mathematics.costs import z_of
-from distmlp.mathematics.metrics import count_hits
+from distmlp.mathematics.metrics import count_hits, predicted_classes
 from distmlp.mathematics.network import Network, Pass, Workspace, forward
 from distmlp.mathematics.shards import share
+from distmlp.mathematics.sums import Sums, rounded
 from distmlp.parallel import progress
 from distmlp.parallel.communicator import Communicator
 from distmlp.runs import checkpoint
@@ -37,7 +39,7 @@ class Metrics:
 
     cost: the mean over the samples.  accuracy: the share of right classes, None without classes.
     scores: further metrics by name, where they were asked for.  cost_name: which cost it is; "mse" is half of the squared
-    error.
+    error.  Where the set has weights all of them are weighted, and unweighted has cost and accuracy as they are without.
     """
 
     samples: int
@@ -45,6 +47,35 @@ class Metrics:
     accuracy: float | None
     scores: dict[str, Any] | None = None
     cost_name: str = ""
+    unweighted: "Metrics | None" = None
+
+
+class _Weighed:
+    """Σ w C and Σ w over right rows, exactly.
+
+    buffer: to be added up over ranks.
+    """
+
+    def __init__(self, weights: RowWeights) -> None:
+        self._weights = weights
+        self.buffer = np.append(exact.no_totals(), np.zeros(1 + Sums.entries(1), np.int64))
+        self._totals, more = np.split(self.buffer, [len(exact.no_totals())])
+        self._not_finite, self._right = more[:1], Sums(1, more[1:])
+
+    def add(self, cost: float, right: np.ndarray | None, w: np.ndarray) -> None:
+        """Adds a block's Σ w C; right: which rows are, None without classes.  w: the block's weights, scaled."""
+        finite = abs(cost) < exact.LARGEST_COST
+        self._not_finite += not finite
+        self._totals[2:] += exact.cost_limbs([cost] if finite else [])
+        if right is not None:
+            self._right.add(w[right][:, None])
+
+    def metrics(self, plain: Metrics) -> Metrics:
+        """The weighted metrics; plain: those without weights."""
+        total = self._weights.total / self._weights.unit
+        cost = float("inf") if self._not_finite[0] else exact.mean_cost(self._totals, total)
+        right = None if plain.accuracy is None else rounded(self._right.values()[0] / total)
+        return replace(plain, cost=cost, accuracy=right, unweighted=plain)
 
 
 def _blocks(rows: int, comm: Communicator) -> range:
@@ -129,31 +160,36 @@ def _measured(
 ) -> Metrics:
     """What blocks of outputs say, added up over the ranks; see `evaluate`."""
     totals, not_finite = exact.no_totals(), 0
-    for p, y in outputs:
+    weighed = None if data.weights is None else _Weighed(data.weights)
+    for block, (p, y) in zip(_blocks(data.rows, comm), outputs, strict=True):
         assert y is not None  # it is None in a set that is opened without its targets
-        a = p.a[-1]
+        a, w = p.a[-1], None
         desired = transform.desired(data, y, network.layers[-1], a.dtype)[None]
         cost = float(network.C.value(p.z, a, desired)[0])
+        if weighed is not None and data.weights is not None:
+            w = data.weights.scaled[block * BLOCK : (block + 1) * BLOCK]
+            right = predicted_classes(a[0]) == y if data.classes else None
+            weighed.add(float(network.C.weighted(p.z, a, desired, w[None])[0]), right, w)
         finite = abs(cost) < exact.LARGEST_COST
         not_finite += not finite
         totals[0] += len(y)
         totals[1] += count_hits(a[0], y) if data.classes else 0
         totals[2:] += exact.cost_limbs([cost] if finite else [])
         if scores is not None:
-            scores.add(p, y)
+            scores.add(p, y, w)
     everything = np.append(totals, not_finite)
     comm.sum(everything)
     samples, hits = everything[:2].tolist()
-    more = None
-    if scores is not None:
-        more = scores.found(comm) if names is None else chosen(names, scores, comm)
-    return Metrics(
-        samples,
-        exact.mean_cost(everything[:-1]) if everything[-1] == 0 else float("inf"),
-        hits / samples if data.classes else None,
-        more,
-        network.cost,
-    )
+    cost = exact.mean_cost(everything[:-1]) if everything[-1] == 0 else float("inf")
+    right = hits / samples if data.classes else None
+    found = Metrics(samples, cost, right, cost_name=network.cost)
+    if weighed is not None:
+        comm.sum(weighed.buffer)
+        found = weighed.metrics(found)
+    if scores is None:
+        return found
+    more = scores.found(comm) if names is None else chosen(names, scores, comm)
+    return replace(found, scores=more)
 
 
 def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dict:

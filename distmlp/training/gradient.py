@@ -155,7 +155,7 @@ class GradientSum:
                 finite = grid.units(largest, units)
                 if not first:
                     message.units += units
-            seen.add_costs(self._network.C.value(p.z, p.a[-1], batch.y).tolist(), largest, finite)
+            seen.add_costs(_costs(self._network, p, batch), largest, finite)
             seen.samples += batch.y.shape[0] * batch.y.shape[1]
             if batch.labels is not None:
                 seen.hits += count_hits(p.a[-1], batch.labels)
@@ -173,7 +173,7 @@ class GradientSum:
         if self._dropout is not None:
             drawn = Drawn(self._dropout, self._network.layers, step, batch.shard, s, M)
         forward(self._network, w, b, p, drawn)  # 1. forward pass
-        backward(self._network, w, p, batch.y, drawn)  # 2. backward pass
+        backward(self._network, w, p, batch.y, drawn, batch.weights)  # 2. backward pass
         return p
 
     def _passes(self, batches: Iterable[MicroBatches]) -> Iterator[MicroBatches]:
@@ -186,3 +186,11 @@ class GradientSum:
             else:
                 for some in deal(s, parts):
                     yield batch.part(some.start, some.stop)
+
+
+def _costs(network: Network, p: Pass, batch: MicroBatches) -> list[float]:
+    """C of each micro-batch, with what its samples count."""
+    z, a, y = p.z, p.a[-1], batch.y
+    if batch.weights is None:
+        return network.C.value(z, a, y).tolist()
+    return network.C.weighted(z, a, y, batch.weights).tolist()

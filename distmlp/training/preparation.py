@@ -12,9 +12,9 @@ from distmlp.config.sections import Config
 from distmlp.data.checking import Seen, check_against_network, doubts, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows, is_held
-from distmlp.data.folds import parted
-from distmlp.data.matching import Matched, Names
+from distmlp.data.sets import sets_of
 from distmlp.data.transform import Transform
+from distmlp.data.weights import Weighting
 from distmlp.errors import InputError
 from distmlp.kernels import known_answers
 from distmlp.mathematics import exact
@@ -43,6 +43,7 @@ from distmlp.training.scores import check_metrics
 from distmlp.training.starting import Start, start_of
 from distmlp.training.step import Step
 from distmlp.training.trackers import trackers_of
+from distmlp.training.weighing import weighting_of
 from distmlp.training.witness import Witness
 
 #: A validation set is kept in memory where it takes this part of data.window at most.
@@ -55,7 +56,7 @@ class Prepared:
 
     comm: the ranks; their number may shrink.  report: what rank 0 says.  start: the v that it begins with, None where
     that is drawn.  data, validation: the open sets; validation may be None.  sharding: of the training set.  metric: of an epoch's record, by which one is the best; "" where none is.  witness: knows the digest of the training rows;
-    validation_digest: that of the others, None where nobody has looked them through.
+    validation_digest: that of the others, None where nobody has looked them through.  weighting: what training rows count.
     last_step: the step that completes the run.  stops_at: when time.monotonic() says that the run's
     time is up.
     """
@@ -74,6 +75,7 @@ class Prepared:
     witness: Witness
     validation_digest: int | None
     transform: Transform
+    weighting: Weighting | None
     directory: RunDirectory
     last_step: int
     stops_at: float
@@ -107,7 +109,7 @@ class Prepared:
         """The micro-batches of some shards, step after step; to be closed."""
         c, outputs = self.config, self.config.network.layers[-1]
         how = c.data, c.seed, outputs, c.dtype, self.transform, smoothing_of(c)
-        return Feed(self.data, self.sharding, shards, *how)
+        return Feed(self.data, self.sharding, shards, *how, self.weighting)
 
     def step(self, comm: Communicator) -> Step:
         """What takes steps over a communicator; collective."""
@@ -151,10 +153,13 @@ def prepare(
         hold(data, comm, chunk_rows(data, config.data), report)
     if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
         hold(validation, comm, chunk_rows(validation, config.data), report)
-    kept = start.arrays if start else {}
-    transform = fitted(config, data, rows_of_rank(config, data, comm), comm, kept)
+    kept, mine = start.arrays if start else {}, rows_of_rank(config, data, comm)
+    transform = fitted(config, data, mine, comm, kept)
+    weighting = weighting_of(config, data, mine, comm)
     for words in [words for one in (data, validation) if one for words in one.notes()]:
         report.note(words)
+    if data.weights and validation and not validation.weights:
+        report.note(f"{validation.spec} has no weights {config.data.weights}: its rows count alike")
     for doubt in doubts(data, seen, config, transform) if seen else []:
         report.warn(doubt)
     if start is not None and start.renames(data.column_names):
@@ -176,6 +181,7 @@ def prepare(
         Witness(data, seen.digest if seen else None),
         also.digest if also else None,
         transform,
+        weighting,
         RunDirectory(config.run.directory),
         min(until or sys.maxsize, sharding.steps_per_epoch * config.training.epochs),
         time.monotonic() + config.run.time_limit_seconds,
@@ -206,17 +212,7 @@ def open_sets(
     """The training and the validation set (or None); rank 0 checks them before the others open them."""
 
     def open_both() -> list[DataSet]:
-        sets: list[DataSet] = []
-        if config.data.fold:
-            sets += parted(config.data, config.seed)
-        else:
-            asked = config.data
-            sets.append(Matched(asked.train, asked.inputs, asked.targets, Names()))
-            if asked.validation:
-                inputs = asked.validation_inputs or asked.inputs
-                targets = asked.validation_targets or asked.targets
-                names = Names(sets[0].column_names, sets[0].target_names)
-                sets.append(Matched(asked.validation, inputs, targets, names))
+        sets = sets_of(config)
         network = config.network
         for data, where in zip(sets, ("train", "validation"), strict=False):
             data.settle(network.targets, network.output, config.data.targets_are)

@@ -225,6 +225,14 @@ def _check_data(run: Prepared, found: Checkpoint) -> None:
                 f"{kept}): v is a function of its data; bring the old data back, or --resume never begins anew{_anew(found)}"
             )
 
+    for key, data in (("weights", run.data), ("validation_weights", run.validation)):
+        kept = found.facts.get("data", {}).get(key)
+        if data is not None and kept and (data.weights is None or data.weights.digest != kept):
+            raise InputError(
+                f"{data.spec}: its weights are not those that {found.path} was made with: the data changed; "
+                "bring the old data back, or --resume never begins anew"
+            )
+
 
 def _check_transform(run: Prepared, found: Checkpoint) -> None:
     """InputError where the training set gives means and the like that are not a checkpoint's."""

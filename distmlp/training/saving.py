@@ -194,6 +194,10 @@ def facts_of(run: Prepared, state: State) -> dict:
         "data": {
             "train": run.witness.known and digest.text(run.witness.known),
             "validation": run.validation_digest and digest.text(run.validation_digest),
+            "weights": run.data.weights and run.data.weights.digest,
+            "validation_weights": run.validation
+            and run.validation.weights
+            and run.validation.weights.digest,
         },
         "scalars": state.scalars,
         "grid": None if state.grid is None else list(state.grid.exponents),

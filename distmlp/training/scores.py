@@ -10,8 +10,9 @@ from distmlp.data.transform import Transform
 from distmlp.errors import InputError
 from distmlp.kernels import numbers
 from distmlp.mathematics.costs import Cost
-from distmlp.mathematics.metrics import ClassTally, NumberTally, area_under_roc
+from distmlp.mathematics.metrics import ClassTally, NumberTally
 from distmlp.mathematics.network import Network, Pass
+from distmlp.mathematics.roc import area_under_roc
 from distmlp.parallel.communicator import Communicator
 
 #: Up to so many outputs, rows times classes, the areas under ROC curves are found: all of them are kept for it.
@@ -42,23 +43,23 @@ class Scores:
         self._kept: list[tuple[np.ndarray, np.ndarray]] = []
         if data.classes:
             self._log_loss = _log_loss_of(network)
-            self._tally = ClassTally(outputs, probabilities=self._log_loss is not None)
+            unit = None if data.weights is None else data.weights.unit
+            self._tally = ClassTally(outputs, self._log_loss is not None, unit)
         else:
-            self._tally = NumberTally(self._targets)
+            self._tally = NumberTally(self._targets, data.weights is not None)
 
-    def add(self, p: Pass, y: np.ndarray) -> None:
-        """Adds a block: a pass of one stack, and its stored targets."""
+    def add(self, p: Pass, y: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Adds a block: a pass of one stack, its stored targets, and, where the set has weights, their `scaled`."""
         a = p.a[-1][0]
         if isinstance(self._tally, NumberTally):
             answers = self._transform.answers(a)[:, : self._targets].astype(np.float64)
-            self._tally.add(answers, y.reshape(answers.shape).astype(np.float64))
+            self._tally.add(answers, y.reshape(answers.shape).astype(np.float64), weights)
             return
         losses = None
         if self._log_loss is not None:
-            # each row is a micro-batch of its own
             desired = self._data.targets_as(y, a.shape[1], a.dtype)
-            losses = self._log_loss.value(p.z[0][:, None], a[:, None], desired[:, None])
-        self._tally.add(a, y, losses)
+            losses = self._log_loss.of_samples(p.z, a[None], desired[None])[0]
+        self._tally.add(a, y, losses, weights)
         if self._with_areas:
             self._kept.append((a.copy(), y.astype(np.int64)))
 
@@ -89,11 +90,13 @@ class Scores:
         columns = self._kept[0][0].shape[1] if self._kept else 0
         columns = max(comm.all_gather(columns))
         labels = _joined(comm.gather([y for _, y in self._kept]))
+        weights = None if self._data.weights is None else self._data.weights.scaled
         areas = []
         for k in range(columns):
             scores = _joined(comm.gather([a[:, k] for a, _ in self._kept]))
             if scores is not None and labels is not None:
-                areas.append(area_under_roc(scores, labels == (1 if columns == 1 else k)))
+                positive = labels == (1 if columns == 1 else k)
+                areas.append(area_under_roc(scores, positive, weights))
         if columns == 1:
             areas = areas * 2  # 1 - a ranks the other class's rows the other way round
         return comm.broadcast(areas)

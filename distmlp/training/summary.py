@@ -29,6 +29,8 @@ def start_of(run: Prepared, state: State) -> Rows:
     rows = [("data", _set(run.data))]
     if run.validation is not None:
         rows.append(("validation", _set(run.validation)))
+    if run.weighting is not None:
+        rows.append(("weights", _weights(run)))
     n, t, o = c.network, c.training, c.optimizer
     rows += [
         (
@@ -125,6 +127,18 @@ def bytes_in_words(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.3g} {unit}"
         number /= 1000
     return f"{number:.3g} TB"
+
+
+def _weights(run: Prepared) -> str:
+    """What rows count."""
+    asked, words = run.config.data, []
+    if asked.weights:
+        words.append(f"of {asked.weights}")
+    if asked.class_weights and run.weighting is not None:
+        by = "balanced classes" if asked.class_weights == "balanced" else "classes"
+        factors = run.weighting.factors
+        words.append(f"{by}, factors from {factors.min():.4g} to {factors.max():.4g}")
+    return f"{'; '.join(words)}; 1 on average"
 
 
 def _set(data: DataSet) -> str:

@@ -10,7 +10,8 @@ from preparing import prepared
 
 from distmlp.config.sections import DataConfig
 from distmlp.data.dataset import DataSet
-from distmlp.data.folds import Part, fold_of_rows
+from distmlp.data.folds import fold_of_rows
+from distmlp.data.part import Part
 from distmlp.errors import InputError
 
 

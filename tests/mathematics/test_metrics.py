@@ -9,11 +9,11 @@ from distmlp.mathematics.metrics import (
     MOST_IN_MATRIX,
     ClassTally,
     NumberTally,
-    area_under_roc,
     count_hits,
     predicted_classes,
 )
-from distmlp.mathematics.sums import Sums, rounded, squares
+from distmlp.mathematics.roc import area_under_roc
+from distmlp.mathematics.sums import Sums, products, rounded, squares
 
 oracle = pytest.importorskip("sklearn.metrics")
 
@@ -71,6 +71,14 @@ def test_squares_lose_nothing():
     high, low = squares(x)
     for given, a, b in zip(x.tolist(), high.tolist(), low.tolist(), strict=True):
         assert Fraction(a) + Fraction(b) == Fraction(given) ** 2
+
+
+def test_products_lose_nothing():
+    random = np.random.default_rng(2)
+    x, y = random.standard_normal((2, 500)) * 10.0 ** random.uniform(-70, 70, (2, 500))
+    high, low = products(x, y)
+    for one, other, a, b in zip(*map(np.ndarray.tolist, (x, y, high, low)), strict=True):
+        assert Fraction(a) + Fraction(b) == Fraction(one) * Fraction(other)
 
 
 # Classes
