@@ -165,5 +165,5 @@ def test_rows_are_looked_at_all_over_a_large_set(tmp_path):
     with h5py.File(tmp_path / "large.h5", "w") as file:
         file["x"], file["y"] = np.arange(20000.0)[:, None], np.zeros(20000)
     with DataSet(f"{tmp_path}/large.h5:/") as data:
-        x, _ = module._sample(data)
+        x, _ = data.read(module._sampled(data))
     assert len(x) == 4096 and (x[0, 0], x[-1, 0]) == (0, 19999)
