@@ -92,7 +92,7 @@ def text(
     if validation:
         lines.append(f"validation = {_quoted(validation)}")
     if held_out:
-        lines += _share(proposal)
+        lines += _folds(proposal)
     if names != ("x", "y"):
         lines += [f"inputs = {_quoted(names[0])}", f"targets = {_quoted(names[1])}"]
     lines += [*_scaling(proposal), "", *_training(proposal, bool(validation) or held_out)]
@@ -115,12 +115,13 @@ def _network(p: Proposal) -> list[str]:
     ]
 
 
-def _share(p: Proposal) -> list[str]:
+def _folds(p: Proposal) -> list[str]:
     lines = [
-        "validation = 0.1  # a tenth of the rows, drawn by the seed, is the validation set",
+        "folds = 10  # a tenth of the rows, drawn by the seed, is the validation set",
+        "fold = 1",
     ]
     if p.classes:
-        lines.append('validation_by = "classes"  # as much of each class in it as in the others')
+        lines.append('fold_by = "classes"  # as much of each class in it as in the others')
     return lines
 
 
