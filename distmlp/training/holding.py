@@ -28,7 +28,9 @@ def hold(data: DataSet, comm: Communicator, chunk_rows: int, report: Silent) -> 
     parts = [part for part in rows if part is not None]
     sizes = [-(-data.rows * part.nbytes // _LINE) * _LINE for part in parts]
     shared = comm.host_memory(sum(sizes))
-    lacking = [host for host in comm.all_gather(None if shared else comm.hosts[comm.rank]) if host]
+    host = comm.hosts[comm.rank]
+    apart = shared is None and comm.hosts.count(host) > 1
+    lacking = [host for host in comm.all_gather(host if apart else None) if host]
     if lacking:
         report.note(
             f"{data.spec}: the ranks on {', '.join(dict.fromkeys(lacking))} cannot share memory, so each of them holds all of it"

@@ -56,7 +56,7 @@ def test_three_ranks_hold_a_set_once(layout, mpi, tmp_path):
         done = run_ranks(mpi, 3, ["-c", PROGRAM, config, name], timeout=120)
         assert done.status == 0, done.err
         found[name] = json.loads(done.out.splitlines()[-1])
-        said = [line for line in done.said if "cannot share memory" in line]
+        said = [line for line in done.said if "each of them holds all of it" in line]
         assert len(said) == (name != "shared"), done.err
         held = "a host: 40.2 MB for data" if name == "shared" else "for the network, 40.2 MB"
         assert held in done.out
