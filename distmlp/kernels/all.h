@@ -13,6 +13,7 @@
 #include "functions_table.h"
 #include "messages.h"
 #include "rows.h"
+#include "hashes.h"
 #if WIDTH == 0
 #include "plain_products.h"
 #else
@@ -48,6 +49,7 @@ static const struct kernels table = {
 #if BITS == 64
     .cost_values = cost_values,
     .normals = normals,
+    .hash = hash_of_rows,
 #endif
     .hits = hits_of,
     .fma = fma_of_arrays,

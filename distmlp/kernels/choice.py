@@ -12,6 +12,7 @@ import numpy as np
 
 from distmlp.errors import InputError
 from distmlp.kernels import (
+    hash_twins,
     layer_twins,
     message_twins,
     product_twins,
@@ -39,7 +40,7 @@ def _compiled() -> tuple[ModuleType | None, str]:
         from distmlp.kernels import _kernels
     except ImportError:
         return None, NOT_COMPILED
-    if not all(hasattr(_kernels, name) for name in ("hits", "meet")):
+    if not all(hasattr(_kernels, name) for name in ("hits", "meet", "hash_rows")):
         return None, "the compiled kernels are of an earlier distmlp than its Python files"
     return _kernels, ""
 
@@ -101,5 +102,6 @@ hits = _layers.hits
 _updates: ModuleType = compiled or update_twins
 update, squares, drop = _updates.update, _updates.squares, _updates.drop
 normals, shuffle = (compiled or random_twins).normals, (compiled or random_twins).shuffle
+hash_rows = (compiled or hash_twins).hash_rows
 units, add_rows = (compiled or message_twins).units, (compiled or message_twins).add_rows
 take_rows = (compiled or row_twins).take_rows

@@ -39,6 +39,15 @@ struct gradient_call {
     ptrdiff_t kept, kept_end;
 };
 
+/* Rows of bytes to hash; see hashes.h. */
+struct rows {
+    const unsigned char *x, *y;
+    ptrdiff_t rows, x_bytes, y_bytes; /* of a row; 0 for a y that is not there */
+    const uint64_t *keys;
+    const int64_t *numbers; /* the rows', or NULL where they go up from `first` */
+    int64_t first;
+};
+
 struct kernels {
     int lanes;
     void (*function)(int function, void *x, ptrdiff_t n);
@@ -59,6 +68,7 @@ struct kernels {
     /* Of the table for doubles only. */
     void (*cost_values)(int cost, const void *z, const void *a, const void *y, ptrdiff_t s, ptrdiff_t M, ptrdiff_t n, int floats, double *values);
     void (*normals)(const uint64_t *words, double *out, ptrdiff_t n);
+    uint64_t (*hash)(const struct rows *rows);
 };
 
 /* The units, {float's, double's} each; those that the compiler's target lacks are not there. */

@@ -22,8 +22,41 @@ static PyObject *take_rows(PyObject *module, PyObject *const *given, Py_ssize_t 
     return finish_call(&call, fits, usage);
 }
 
+static PyObject *hash_rows(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    static const char usage[] =
+        "hash_rows(x, y, keys, numbers, first): bytes (rows, n), bytes (rows, k) or None, 64-bit numbers, one a word of 8 bytes, "
+        "64-bit numbers (rows,) or None, a number";
+    struct call call;
+    (void)module;
+    if (!take_arguments(&call, given, count, "x?xq?qn", usage))
+        return NULL;
+    const struct argument *x = call.arguments, *y = x + 1, *keys = x + 2, *numbers = x + 3;
+    const Py_ssize_t x_words = (x->columns + 7) / 8, y_words = (y->columns + 7) / 8;
+    const int bytes = x->letter == 'B' && (!y->data || y->letter == 'B');
+    const int fits = bytes && (!y->data || y->rows == x->rows) && keys->size == x_words + y_words && (!numbers->data || numbers->size == x->rows);
+    uint64_t total = 0;
+    if (fits) {
+        const struct rows rows = {
+            .x = (const unsigned char *)x->data, .y = (const unsigned char *)y->data, .rows = x->rows,
+            .x_bytes = x->columns, .y_bytes = y->columns, .keys = (const uint64_t *)keys->data,
+            .numbers = (const int64_t *)numbers->data, .first = x[4].integer,
+        };
+        const struct run run = begin_run((double)(x->size + y->size));
+        total = kernels_for(8)->hash(&rows);
+        end_run(run);
+    }
+    PyObject *const done = finish_call(&call, fits, usage);
+    if (!done)
+        return NULL;
+    Py_DECREF(done);
+    return PyLong_FromUnsignedLongLong(total);
+}
+
 PyMethodDef row_functions[] = {
     {"take_rows", (PyCFunction)(void (*)(void))take_rows, METH_FASTCALL,
      "take_rows(rows, order, scale, out): out is the rows in an order, as numbers of its type, times the scale."},
+    {"hash_rows", (PyCFunction)(void (*)(void))hash_rows, METH_FASTCALL,
+     "hash_rows(x, y, keys, numbers, first): the sum of the rows' hashes, mod 2^64."},
     {NULL, NULL, 0, NULL},
 };

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from distmlp.data import digest as digests
 from distmlp.data.digest import RowHash, added, text
 
 X = np.random.default_rng(1).normal(size=(101, 7)).astype(np.float32)
@@ -24,7 +25,7 @@ def test_it_is_written_down():
         word = (word ^ word >> 27) * 0x94D049BB133111EB & mask
         return word ^ word >> 31
 
-    total = 0
+    half, total = 2**32 - 1, 0
     for i in range(len(X)):
         found = i * golden
         for number, row in enumerate((X[i], Y[i])):
@@ -33,11 +34,8 @@ def test_it_is_written_down():
             content = content.ljust(8 * words, b"\0")
             for j in range(words):
                 p = int.from_bytes(content[8 * j : 8 * j + 8], "little")
-                k, high = (
-                    mixed((1 + j + more + (number << 40)) * golden & mask) | 1
-                    for more in (0, words)
-                )
-                found += p * k + (p >> 32) * high
+                k = mixed((1 + j + (number << 40)) * golden & mask)
+                found += ((p & half) + (k & half) & half) * ((p >> 32) + (k >> 32) & half)
         total += mixed(found & mask)
     assert digest(X, Y) == total & mask
 
@@ -68,6 +66,10 @@ CHANGED = {
     "a target": lambda: (X, np.where(np.arange(101) == 7, Y + 1, Y)),
     "targets of two rows": lambda: (X, Y[[1, 0, *range(2, 101)]]),
     "a row less": lambda: (X[:100], Y[:100]),
+    "neighbours": lambda: (X[:, [1, 0, *range(2, 7)]], Y),
+    "a row twice": lambda: (X[[0, 0, *range(2, 101)]], Y),
+    "all zeros": lambda: (0 * X, Y),
+    "minus zeros": lambda: (-0.0 * np.abs(X), Y),
 }
 
 
@@ -80,4 +82,20 @@ def test_what_differs_has_a_different_digest(what):
 def test_byte_orders_and_layouts_are_one():
     assert digest(X.astype(">f4"), Y.astype(">i8")) == digest(X, Y)
     assert digest(np.asfortranarray(X), Y) == digest(X, Y)
-    assert text(10) == "000000000000000a"
+    assert text(10) == "nh:000000000000000a"
+
+
+def test_each_bit_of_each_row_counts():
+    """However the others are: of zeros, of ones, of random numbers."""
+    for x in (np.zeros((3, 20), np.uint8), np.full((3, 20), 255, np.uint8), X[:3].view(np.uint8)):
+        seen = {RowHash(x, None).sum(0, x, None)}
+        for row in range(len(x)):
+            for bit in range(8 * x.shape[1]):
+                changed = x.copy()
+                changed[row, bit // 8] ^= 1 << bit % 8
+                seen.add(RowHash(x, None).sum(0, changed, None))
+        assert len(seen) == 1 + 8 * x.size
+
+
+def test_a_digest_of_an_earlier_version_is_not_compared():
+    assert digests.number(text(10)) == 10 and digests.number("000000000000000a") is None

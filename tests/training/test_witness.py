@@ -2,8 +2,9 @@
 
 import h5py
 import pytest
-from preparing import config_in
+from preparing import Heard, config_in
 
+from distmlp.data import digest
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.results.verification import verify
@@ -71,3 +72,16 @@ def test_the_same_rows_in_a_different_file_go_on(tmp_path):
         new["rows/x"], new["rows/y"] = old["train/x"][...].astype(">f8"), old["train/y"][...]
     moved = {**again, "data.train": f"{tmp_path}/new.h5:/rows", "training.epochs": 3}
     assert trained(tmp_path, moved).v_sha256 == whole.v_sha256
+
+
+def test_a_digest_of_an_earlier_version_is_told_and_not_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(digest, "text", lambda found: f"{found:016x}")
+    trained(tmp_path)
+    monkeypatch.undo()
+    heard = Heard()
+    trained(tmp_path, {"training.epochs": 3}, report=heard)
+    told = [one[1] for one in heard.said if one[0] == "note" and "earlier version" in one[1]]
+    assert len(told) == 2 and "set.h5:/train" in told[0] and "set.h5:/test" in told[1]
+    change(tmp_path)
+    with pytest.raises(InputError, match="these are not the rows"):
+        trained(tmp_path, {"training.epochs": 4})
