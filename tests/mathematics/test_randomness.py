@@ -63,6 +63,7 @@ def test_values_in_use_do_not_change():
         "DROPOUT": 4,
         "FOLDS": 20,
         "DRAWS": 21,
+        "SHARE": 22,
     }
 
 

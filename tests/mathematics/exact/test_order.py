@@ -72,7 +72,7 @@ def test_sum_has_the_same_bits_for_1_to_4096_ranks_in_any_order(dtype):
         messages = messages_of(step, state, cut, x, y, ranks)
         assert len(messages) == ranks
         for shape in ("chain", "tree", "ring"):
-            assert content(network, added_up(messages, random, shape)) == expected
+            assert content(network, added_up(messages, random, shape), counting) == expected
 
 
 class PartlyKept(SingleProcess):
