@@ -164,7 +164,10 @@ class TensorBoard:
     def __init__(self, directory: Path, step: int) -> None:
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
+        # Its own names differ by the second only, so that a quick resume would replace a file.
+        suffix = f".{time.time_ns()}"
+        place = str(directory / "tensorboard")
+        self._writer = SummaryWriter(place, purge_step=step + 1, filename_suffix=suffix)
 
     def record(self, record: dict) -> None:
         for name, value in measurements(record).items():
