@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import testhosts
 
 pytest.importorskip("tabulate", reason='pip install "distmlp[benchmarks]"')
 
