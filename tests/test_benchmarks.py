@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import testhosts
 
 pytest.importorskip("tabulate", reason='pip install "distmlp[benchmarks]"')
 
@@ -271,3 +272,13 @@ def test_busy():
     ]
     assert all(re.fullmatch(NUMBERS, row["samples/s"]) for row in found)
     assert [bool(row["% of quiet"]) for row in found] == [False, True] * 2
+
+
+@pytest.mark.root
+@pytest.mark.skipif(testhosts.why_not() is not None, reason=str(testhosts.why_not()))
+def test_levels():
+    (found,) = tables("levels", *SMALLEST, "--layouts", "2x2", "--rates", "1gbit")
+    (row,) = found
+    assert (row["hosts × ranks"], row["rate"]) == ("2x2", "1gbit")
+    ways = ("two levels, ms", "flat, ms", "one host, ms", "flat / two levels")
+    assert all(re.fullmatch(NUMBERS, row[way]) for way in ways)
