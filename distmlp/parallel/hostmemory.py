@@ -149,7 +149,9 @@ def addends(
     kind: MPI's type of the dtype.  hosts: the ranks of each.  is_lost: asked while a rank waits, whether one will
     never come.
     """
-    memory, able = share(comm, hosts, lambda ranks: bytes_of(n, dtype, ranks))
+    memory, able = share(
+        comm, hosts, lambda ranks: bytes_of(n, dtype, ranks), Meeting.is_possible()
+    )
     if len(hosts) > 1:
         return _of_hosts(comm, kind, able, memory, n, dtype, is_lost), able
     if memory is None:
@@ -166,7 +168,7 @@ def _of_hosts(
     dtype: DTypeLike,
     is_lost: Callable[[], bool],
 ) -> AddendsOfHosts:
-    """memory: what the ranks of this rank's host share, None where it is alone; the rest as for `addends`."""
+    """memory: what the ranks of this rank's host share, None where it has no such; the rest as for `addends`."""
     me = comm.Get_rank()
     here, host = next((ranks, i) for i, ranks in enumerate(hosts) if me in ranks)
     place, size = here.index(me), len(here)
@@ -197,28 +199,28 @@ class HostMemory:
 
 
 def share(
-    comm: Any, hosts: Sequence[Sequence[int]], bytes_for: Callable[[int], int]
+    comm: Any, hosts: Sequence[Sequence[int]], bytes_for: Callable[[int], int], able: bool = True
 ) -> tuple[mmap.mmap | None, list[list[int]]]:
     """Memory that the ranks of this rank's host share, and the hosts as they can; collective.
 
-    comm: an mpi4py communicator.  hosts: the ranks of each.  bytes_for(ranks): the memory's size.  Ranks that cannot
-    share are hosts of one rank each, which have none.  They cannot where nothing is compiled, where this is not
-    Linux, or in containers that do not see each other's processes.
+    comm: an mpi4py communicator.  hosts: the ranks of each.  bytes_for(ranks): the memory's size.  able: whether this rank
+    can use it.  Ranks that cannot share are hosts of one rank each, which have none: where this is not Linux, or in
+    containers that do not see each other's processes.
     """
     host_of = {rank: host for host, ranks in enumerate(hosts) for rank in ranks}
     here = hosts[host_of[comm.Get_rank()]]
     size = bytes_for(len(here))
     found = None
     with _file_in_memory(comm, [host_of[rank] for rank in range(len(host_of))], size) as file:
-        if file is not None and len(here) > 1 and Meeting.is_possible():
+        if file is not None and able:
             with contextlib.suppress(OSError):
                 found = mmap.mmap(file, size)
         all_can = comm.allgather(found is not None)
-    able: list[list[int]] = []
+    sharing: list[list[int]] = []
     for ranks in hosts:
         can = len(ranks) == 1 or all(all_can[rank] for rank in ranks)
-        able += [list(ranks)] if can else [[rank] for rank in ranks]
-    return (found if list(here) in able else None), able
+        sharing += [list(ranks)] if can else [[rank] for rank in ranks]
+    return (found if list(here) in sharing else None), sharing
 
 
 def share_by_host(comm: Any, hosts: Sequence[str], size: int) -> HostMemory | None:
@@ -226,17 +228,12 @@ def share_by_host(comm: Any, hosts: Sequence[str], size: int) -> HostMemory | No
 
     hosts: each rank's of an mpi4py communicator.
     """
-    own = comm.Get_rank()
-    found = None
-    with _file_in_memory(comm, hosts, size) as file:
-        if file is not None:
-            with contextlib.suppress(OSError):
-                found = np.frombuffer(mmap.mmap(file, size), np.uint8)
-        has_it = comm.allgather(found is not None)
-    here = [rank for rank, host in enumerate(hosts) if host == hosts[own]]
-    if found is None or not all(has_it[rank] for rank in here):
+    by_host = slices.ranks_by_host(hosts)
+    found, _ = share(comm, by_host, lambda ranks: size)
+    if found is None:
         return None
-    return HostMemory(found, here.index(own), len(here))
+    here = next(ranks for ranks in by_host if comm.Get_rank() in ranks)
+    return HostMemory(np.frombuffer(found, np.uint8), here.index(comm.Get_rank()), len(here))
 
 
 @contextlib.contextmanager
