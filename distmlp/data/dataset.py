@@ -65,7 +65,7 @@ class DataSet:
         self.spec = several.shown(spec)
         self._files = Files(spec, inputs, targets, self._columns_in)
         self._x, self._y, self.parts = self._files.x, self._files.y, self._files.parts
-        self.rows = self._x.shape[0]
+        self.rows = self.all_rows = self._x.shape[0]
         self.width = self._row_width = int(np.prod(self._x.row))
         self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
         self.input_dtype = self._x.dtype
@@ -104,6 +104,10 @@ class DataSet:
         """A row in words: of several files, the one that has it, and its number there."""
         where = self._x.located(row) if isinstance(self._x, Stacked) else None
         return where or f"{self.spec}: row {row}"
+
+    def picked(self, values: np.ndarray) -> np.ndarray:
+        """Of one value for each row of the files, (all_rows,), those of this set's rows, (rows,)."""
+        return values
 
     def notes(self) -> list[str]:
         """What people should know of how the set is read."""

@@ -8,7 +8,7 @@ import numpy as np
 from distmlp.config.sections import DataConfig
 from distmlp.data import opening, several
 from distmlp.data.dataset import DataSet
-from distmlp.data.part import Part, column_of
+from distmlp.data.part import column_of
 from distmlp.errors import InputError
 from distmlp.mathematics.randomness import Purpose, permutation, stream
 
@@ -122,12 +122,11 @@ def _groups(data: DataSet, config: DataConfig, name: str) -> np.ndarray:
                 )
             found.append(stored[...])
     groups = np.concatenate(found)
-    rows = data.all_rows if isinstance(data, Part) else data.rows
-    if len(groups) != rows:
+    if len(groups) != data.all_rows:
         raise InputError(
-            f"{data.spec}/{name} has {len(groups)} numbers, but expected one a row, of {rows}"
+            f"{data.spec}/{name} has {len(groups)} numbers, but expected one a row, of {data.all_rows}"
         )
-    return groups[data.index] if isinstance(data, Part) else groups
+    return data.picked(groups)
 
 
 def _dealt(order: np.ndarray, count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ _RANGE = re.compile(r"\s*(-?\d*)\s*:\s*(-?\d*)\s*(?::\s*(\d+)\s*)?")
 class Part(Matched):
     """Some rows of a set, in the set's order, as a set of their own.
 
-    index: their numbers, ascending.  name: of the part, for people.  names: as for `Matched`.  all_rows: of the set.
+    index: their numbers, ascending.  name: of the part, for people.  names: as for `Matched`.
     """
 
     def __init__(
@@ -34,11 +34,14 @@ class Part(Matched):
         super().__init__(spec, inputs, targets, names or Names())
         self.stored_bytes = self.stored_bytes * len(index) // self.rows
         self.spec = f"{self.spec}, {name}"
-        self.index, self.all_rows, self.rows = index, self.rows, len(index)
+        self.index, self.rows = index, len(index)
         self.file_chunk_rows = 0  # its rows are no longer those of the file's chunks
 
     def located(self, row: int) -> str:
         return super().located(int(self.index[row]))
+
+    def picked(self, values: np.ndarray) -> np.ndarray:
+        return values[self.index]
 
     def read(
         self,
@@ -76,14 +79,14 @@ def column_of(data: DataSet, spec: Spec, name: str) -> np.ndarray:
     spec: where the set is.  name: as data.inputs names columns.  Raises InputError.
     """
     with DataSet(spec, name, None) as beside:
-        rows = data.all_rows if isinstance(data, Part) else data.rows
+        rows = data.all_rows
         if beside.width != 1 or beside.rows != rows:
             raise InputError(
                 f"{shown(spec)}/{name} has {beside.rows} rows of {beside.width} numbers, but expected one number a row, of {rows}"
             )
         beside.check_whole()
         found = beside.read([(0, rows)])[0].reshape(rows)
-    return found[data.index] if isinstance(data, Part) else found
+    return data.picked(found)
 
 
 def selected(data: DataSet, spec: Spec, rows: str, key: str) -> np.ndarray:

@@ -105,9 +105,7 @@ def _parted(data: Matched, config: Config) -> list[DataSet]:
     else:
         out = held_out(data, asked, config.seed)
         name = f"a share of {asked.share} of it"
-    index, before = np.arange(data.rows), ""
-    if isinstance(data, Part):
-        index, before = data.index, f"rows {asked.rows}, "
+    index, before = data.picked(np.arange(data.all_rows)), f"rows {asked.rows}, " * bool(asked.rows)
     rest = Part(asked.train, asked.inputs, asked.targets, index[~out], f"{before}without {name}")
     try:
         return [rest, Part(asked.train, asked.inputs, asked.targets, index[out], before + name)]
