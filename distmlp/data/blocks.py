@@ -71,12 +71,14 @@ class Conversion:
             made.y[: len(chosen)] += shift
         if made.labels is not None:
             made.labels[: len(chosen)] = y
+        if self._weighting is None and not self._looks:
+            return
+        rows = _by_steps(window.rows[shards, columns], size)
         if self._weighting is not None and made.weights is not None:
-            rows = _by_steps(window.rows[shards, columns], size)
             labels = None if made.labels is None else made.labels[: len(rows)]
             made.weights[: len(rows)] = self._weighting.of(rows, labels, self._dtype)
         if self._looks:
-            self._check(x, _by_steps(window.rows[shards, columns], size))
+            self._check(x, rows)
 
     def _check(self, x: np.ndarray, rows: np.ndarray) -> None:
         bad = ~np.isfinite(x).all(axis=1)

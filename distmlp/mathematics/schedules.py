@@ -68,6 +68,8 @@ class Schedule:
     start: float = 0.04
     warmup: int = 0
     product: RunningProduct = field(default_factory=RunningProduct, compare=False, repr=False)
+    #: The rate of the unit that was last asked for.
+    known: dict[tuple[int, int], float] = field(default_factory=dict, compare=False, repr=False)
 
     def rate(self, step: int, reductions: int = 0) -> float:
         """α of a step (0, 1, …); reductions: how often a plateau has reduced it by now."""
@@ -78,7 +80,13 @@ class Schedule:
 
     def _after_the_warmup(self, step: int, reductions: int) -> float:
         unit = 1 if self.by_step else self.steps_per_epoch
-        t, T = step // unit, max(1, -(-(self.steps - self.warmup) // unit))
+        of = step // unit, reductions
+        if of not in self.known:
+            self.known.clear()
+            self.known[of] = self._of_unit(*of, max(1, -(-(self.steps - self.warmup) // unit)))
+        return self.known[of]
+
+    def _of_unit(self, t: int, reductions: int, T: int) -> float:
         match self.name:
             case "linear":
                 return self.alpha * (1.0 - t / T)
