@@ -105,7 +105,9 @@ def _agree(args: argparse.Namespace, fault: InputError | None, comm: "Communicat
         except RanksLost:
             if not comm.resilient:
                 raise
-            comm.missed += len(comm.survive())
+            before = comm.size
+            comm.survive()
+            comm.missed += before - comm.size
 
 
 def _end(comm: "Communicator", error: Exception) -> int:

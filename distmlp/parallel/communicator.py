@@ -81,7 +81,10 @@ class Communicator(Protocol):
         """The communicator of the ranks that gave the same number, in the order of this one."""
 
     def survive(self) -> list[str]:
-        """Goes on without the lost ranks and returns who they were; rank, size and hosts change."""
+        """Goes on without the lost ranks; rank, size and hosts change.
+
+        Returns who they were or, where a call failed though all are there, one entry that says so and why.
+        """
 
     def channel(self) -> Channel | None:
         """A way to tell the other ranks something while they wait in a collective call, or None."""

@@ -114,7 +114,7 @@ class Exchange:
         if now - looked < LOOK:
             return looked
         if self._is_lost():
-            raise GivenUp
+            raise GivenUp("MPI knows of a loss, while this rank waited for another host")
         return now
 
     def _round(

@@ -56,10 +56,10 @@ class Meeting:
         ticket = self._compiled.meet(self._words, self._ranks, -1, self._spinning, LOOK)
         while ticket >= 0:
             if self._is_lost() and not self._compiled.give_up(self._words, ticket):
-                raise GivenUp
+                raise GivenUp("MPI knows of a loss, while this rank waited for others of its host")
             ticket = self._compiled.meet(self._words, self._ranks, ticket, 0.0, LOOK)
         if ticket == _GIVEN_UP:
-            raise GivenUp
+            raise GivenUp("another rank of this host has given up")
 
     def give_up(self) -> None:
         """Ends the meetings for the others, where this rank cannot come any more."""

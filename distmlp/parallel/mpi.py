@@ -22,6 +22,9 @@ from distmlp.parallel.meeting import GivenUp, Meeting
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: A rank of all that were started, its host and its process.
+_Member = tuple[int, str, int]
+
 # A host that is cut off does not reach the launcher, which MPI_Abort may wait for, so many seconds at most.
 _ABORT = 5.0
 
@@ -62,6 +65,7 @@ def _on_all_or_none(
             value = method(self, *arguments, **named)
         except Exception as error:  # also what comes of unpickling half a message
             fault = error
+            self._told = _words(error)
             if self._meeting:
                 self._meeting.give_up()
             self._comm.Revoke()  # or the others would wait in the call for this rank
@@ -69,6 +73,7 @@ def _on_all_or_none(
             all_have_it = self._comm.Agree(fault is None)
         except self._MPI.Exception as error:
             if self._is_loss(error):
+                self._told = self._told or _words(error)
                 raise RanksLost from None
             raise
         if fault is not None and not self._is_loss(fault):
@@ -95,8 +100,11 @@ class MpiCommunicator:
         self.mpi = _name(MPI)
         self.resilient = openmpi.has_ulfm(MPI)
         self._who = (comm.Get_rank(), MPI.Get_processor_name(), os.getpid())
-        self._all: list[tuple[int, str, int]] = []
+        self._all: list[_Member] = []
         self._meeting: Meeting | None = None
+        self._told = self._why = (
+            ""  # what told this rank, and all, of a loss that they have not gone on from
+        )
         self.apart: list[str] = []
         self.entered = 0
         try:
@@ -109,23 +117,22 @@ class MpiCommunicator:
     def _meet(self) -> None:
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         self.entered = 0  # those who meet after a loss may have taken different ways here
-        self._all = self._comm.allgather(self._who)
+        all_told = self._comm.allgather((self._who, self._told))
+        self._all = [who for who, _ in all_told]
+        self._why = "; ".join(dict.fromkeys(told for _, told in all_told if told))
         self.hosts = [host for _, host, _ in self._all]
         self.pids = [pid for _, _, pid in self._all]
 
     def _is_loss(self, error: Exception) -> bool:
         return isinstance(error, GivenUp) or openmpi.is_loss(self._MPI, error)
 
-    def _all_reduce(self, buffer: np.ndarray, operation: Any) -> None:
-        self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], operation)
-
     @_on_all_or_none
     def sum(self, buffer: np.ndarray) -> None:
-        self._all_reduce(buffer, self._MPI.SUM)
+        self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], self._MPI.SUM)
 
     @_on_all_or_none
     def max(self, buffer: np.ndarray) -> None:
-        self._all_reduce(buffer, self._MPI.MAX)
+        self._comm.Allreduce(self._MPI.IN_PLACE, [buffer, self._types[buffer.dtype]], self._MPI.MAX)
 
     @_on_all_or_none
     def addends(self, n: int, dtype: DTypeLike) -> Addends:
@@ -158,6 +165,7 @@ class MpiCommunicator:
             addends.add_up()
         except Exception as error:
             if self._is_loss(error):
+                self._told = _words(error)
                 raise RanksLost from None
             raise
 
@@ -202,13 +210,11 @@ class MpiCommunicator:
                 self.agree()
                 self._meet()
                 break
-            except RanksLost:
-                continue
-            except self._MPI.Exception as error:
-                if not self._is_loss(error):
+            except (RanksLost, self._MPI.Exception) as error:
+                if not (isinstance(error, RanksLost) or self._is_loss(error)):
                     raise
-        lost = [member for member in before if member not in self._all]
-        return [f"rank {who} on {host} (process {pid})" for who, host, pid in lost]
+        self._told = ""
+        return _lost(before, self._all, self._why)
 
     @_on_all_or_none
     def channel(self) -> Channel | None:
@@ -249,6 +255,19 @@ def _wait_here(meeting: Meeting | None) -> None:
     """Waits in memory for the ranks of this host, where MPI would spin for them."""
     if meeting:
         meeting.meet()
+
+
+def _lost(before: list[_Member], after: list[_Member], why: str) -> list[str]:
+    """Words for each member that is lost, or for what failed where none is."""
+    lost = [member for member in before if member not in after]
+    if not lost:
+        return [f"no rank, though a call failed ({why})"]
+    return [f"rank {who} on {host} (process {pid})" for who, host, pid in lost]
+
+
+def _words(error: Exception) -> str:
+    """An error on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _types(MPI: Any) -> dict[np.dtype, Any]:

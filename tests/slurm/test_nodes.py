@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from cluster import ApartCluster, Job, missing
@@ -62,25 +63,27 @@ class Begun:
 def begun(apart, tmp_path, launcher, request):
     """begun(kind…): a job of each kind."""
 
+    def submitted(kind: str, directory: Path) -> Begun:
+        mpi, launch, environment = KINDS[kind]
+        directory.mkdir(parents=True)
+        site = Site(apart, directory)
+        # The first kind must not be done when the last one has begun.
+        site.configure({"training.epochs": LONGEST})
+        job = site.submit(launcher(mpi), "--nodes", 2, "--launch", launch, ntasks=3, **environment)
+        return Begun(site, job)
+
     def begin(*kinds: str) -> dict[str, Begun]:
-        started = {}
-        for kind in kinds:
-            mpi, launch, environment = KINDS[kind]
-            if kind == "pmix":
-                request.getfixturevalue("pmix")
-            (tmp_path / kind).mkdir()
-            site = Site(apart, tmp_path / kind)
-            site.configure(
-                {"training.epochs": LONGEST}
-            )  # the first kind must not be done when the last one has begun
-            started[kind] = Begun(
-                site,
-                site.submit(
-                    launcher(mpi), "--nodes", 2, "--launch", launch, ntasks=3, **environment
-                ),
-            )
-        for each in started.values():
-            each.job.until(lambda each=each: each.site.step() > 0, "first checkpoint")
+        if "pmix" in kinds:
+            request.getfixturevalue("pmix")
+        for attempt in ("first", "second", "third"):
+            started = {kind: submitted(kind, tmp_path / attempt / kind) for kind in kinds}
+            for each in started.values():
+                each.job.until(lambda each=each: each.site.step() > 0, "first checkpoint")
+            # Open MPI 5.0 once crashed within MPI_Init, before any fault of ours.
+            if not any("while MPI came up" in each.job.output() for each in started.values()):
+                break
+            for each in started.values():
+                apart.run("scancel", each.job.number)
         return started
 
     return begin
