@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distmlp.cli import begin, completion, convert, describe, rates, seeing
+from distmlp.cli import completion, convert, data, find_rate, init, seeing
 from distmlp.cli import many as many_networks
 from distmlp.errors import COMPLETE, CRASHED, STOPPED
 
@@ -264,7 +264,7 @@ def status(args: Namespace, comm: "Communicator") -> int:
 HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
     "train": train,
     "many": many_networks.run,
-    "find-rate": rates.run,
+    "find-rate": find_rate.run,
     "evaluate": evaluate,
     "predict": predict,
     "inspect": inspect,
@@ -277,7 +277,7 @@ HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
     "submit": submit,
     "status": status,
     "convert": convert.run,
-    "data": describe.run,
-    "init": begin.run,
+    "data": data.run,
+    "init": init.run,
     "completion": completion.run,
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distmlp import __version__
-from distmlp.cli import begin, completion, convert, describe, jobs, launch, many, rates, seeing
+from distmlp.cli import completion, convert, data, find_rate, init, jobs, launch, many, seeing
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
@@ -55,8 +55,8 @@ def make() -> argparse.ArgumentParser:
     _add_find_rate(commands)
     launch.add_arguments(_add(commands, "launch", launch.HELP, launch.EPILOG))
     convert.add_arguments(_add(commands, "convert", convert.HELP, convert.EPILOG))
-    describe.add_arguments(_add(commands, "data", describe.HELP, describe.EPILOG))
-    begin.add_arguments(_add(commands, "init", begin.HELP, begin.EPILOG))
+    data.add_arguments(_add(commands, "data", data.HELP, data.EPILOG))
+    init.add_arguments(_add(commands, "init", init.HELP, init.EPILOG))
     completion.add_arguments(
         _add(commands, "completion", completion.HELP, completion.EPILOG), commands.choices
     )
@@ -131,9 +131,9 @@ def _add_many(commands: Any) -> None:
 
 
 def _add_find_rate(commands: Any) -> None:
-    parser = _add(commands, "find-rate", rates.HELP, rates.EPILOG)
+    parser = _add(commands, "find-rate", find_rate.HELP, find_rate.EPILOG)
     _add_config(parser)
-    rates.add_arguments(parser)
+    find_rate.add_arguments(parser)
 
 
 def _add_evaluate(commands: Any) -> None:

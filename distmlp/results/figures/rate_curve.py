@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from distmlp.results.figures.style import COLORS, INK, Drawing
-from distmlp.training.rates import RateTest
+from distmlp.training.rate_range_test import RateTest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from distmlp.cli.main import main
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.training.loop import train
-from distmlp.training.rates import RateTest, find_rates
+from distmlp.training.rate_range_test import RateTest, find_rates
 from distmlp.training.reporting import Silent
 
 

@@ -11,7 +11,7 @@ from distmlp.errors import COMPLETE, InputError
 
 if TYPE_CHECKING:
     from distmlp.parallel.communicator import Communicator
-    from distmlp.training.rates import RateTest
+    from distmlp.training.rate_range_test import RateTest
 
 HELP = "Find a learning rate: take steps with one that grows, and see what the cost does."
 
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, comm: "Communicator") -> int:
     """Takes the steps on all ranks; prints a table on rank 0, and draws the figure.  Raises InputError."""
     from distmlp.parallel.rank0 import on_rank_0
-    from distmlp.training.rates import find_rates
+    from distmlp.training.rate_range_test import find_rates
     from distmlp.training.reporting import Report
 
     if not (0 < args.least < args.most < math.inf):
@@ -104,10 +104,10 @@ def _check_output(args: argparse.Namespace) -> None:
 def _draw(test: "RateTest", path: Path | None) -> None:
     if path is None:
         return
-    from distmlp.results.figures import rates, style
+    from distmlp.results.figures import rate_curve, style
 
     with style.styled():
-        style.save(style.drawn([rates.drawing_of(test)]), path)
+        style.save(style.drawn([rate_curve.drawing_of(test)]), path)
 
 
 def _json(test: "RateTest") -> str:
