@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from distmlp.kernels import choice
-from distmlp.kernels.hash_twins import spread_bits
+from distmlp.kernels.numpy_hashes import spread_bits
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MASK = 2**64 - 1

@@ -12,13 +12,13 @@ import numpy as np
 
 from distmlp.errors import InputError
 from distmlp.kernels import (
-    hash_twins,
-    layer_twins,
-    message_twins,
-    product_twins,
-    random_twins,
-    row_twins,
-    update_twins,
+    numpy_hashes,
+    numpy_activations_and_costs,
+    numpy_messages,
+    numpy_products,
+    numpy_random,
+    numpy_rows,
+    numpy_updates,
 )
 
 #: What DISTMLP_WIDTH may be.
@@ -91,17 +91,17 @@ def describe() -> dict[str, str | bool]:
     }
 
 
-_products: ModuleType = compiled or product_twins
+_products: ModuleType = compiled or numpy_products
 fma = _products.fma
 forward, backward, gradient = _products.forward, _products.backward, _products.gradient
-_layers: ModuleType = compiled or layer_twins
+_layers: ModuleType = compiled or numpy_activations_and_costs
 function = _layers.function
 activate, chain_rule = _layers.activate, _layers.chain_rule
 cost_values, cost_gradient = _layers.cost_values, _layers.cost_gradient
 hits = _layers.hits
-_updates: ModuleType = compiled or update_twins
+_updates: ModuleType = compiled or numpy_updates
 update, squares, drop = _updates.update, _updates.squares, _updates.drop
-normals, shuffle = (compiled or random_twins).normals, (compiled or random_twins).shuffle
-hash_rows = (compiled or hash_twins).hash_rows
-units, add_rows = (compiled or message_twins).units, (compiled or message_twins).add_rows
-take_rows = (compiled or row_twins).take_rows
+normals, shuffle = (compiled or numpy_random).normals, (compiled or numpy_random).shuffle
+hash_rows = (compiled or numpy_hashes).hash_rows
+units, add_rows = (compiled or numpy_messages).units, (compiled or numpy_messages).add_rows
+take_rows = (compiled or numpy_rows).take_rows

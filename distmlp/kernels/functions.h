@@ -1,5 +1,5 @@
 /* The elementary functions: each a written-down sequence of IEEE operations, with no fma, so that every width, every
-   CPU and function_twins.py give the same bits.  docs/arithmetic.md has the sequences and how far they err (by 2 units in
+   CPU and numpy_functions.py give the same bits.  docs/arithmetic.md has the sequences and how far they err (by 2 units in
    the last place, tanh by 2.01); tests/kernels/coefficients.py derives the coefficients. */
 
 #define uvec NAME(uvec)

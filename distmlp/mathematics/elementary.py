@@ -6,9 +6,9 @@ Python's own come from the machine's libm, whose last bit depends on its version
 import numpy as np
 
 from distmlp.kernels import choice
-from distmlp.kernels.function_twins import polynomial
+from distmlp.kernels.numpy_functions import polynomial
 from distmlp.kernels.numbers import Function
-from distmlp.kernels.random_twins import COSINE, SINE
+from distmlp.kernels.numpy_random import COSINE, SINE
 
 
 def _of(function: Function, x: float) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from distmlp.config.sections import Config
 from distmlp.data.transform import Transform, transform_of
 from distmlp.errors import InputError
-from distmlp.kernels.layer_twins import sum_in_lanes
+from distmlp.kernels.numpy_activations_and_costs import sum_in_lanes
 from distmlp.mathematics.network import Workspace, forward
 from distmlp.training.evaluation import BLOCK
 from distmlp.training.parts import network_of

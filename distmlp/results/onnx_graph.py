@@ -6,7 +6,7 @@ import numpy as np
 
 from distmlp.config.sections import Config
 from distmlp.data.transform import Affine, Transform
-from distmlp.kernels.layer_twins import GELU_SCALE, LEAK
+from distmlp.kernels.numpy_activations_and_costs import GELU_SCALE, LEAK
 
 #: The operator set, and the version of the file format that belongs to it.
 OPSET, IR_VERSION = 17, 9

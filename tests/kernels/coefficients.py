@@ -1,4 +1,4 @@
-"""Derives the coefficients of kernels/functions.h and function_twins.py with mpmath; run it to print them.
+"""Derives the coefficients of kernels/functions.h and numpy_functions.py with mpmath; run it to print them.
 
 Each polynomial has the least squares to its function at Chebyshev nodes, in 60 digits.  Its coefficients
 are rounded one after another, the lowest first, and those left are fitted anew after each rounding.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from distmlp.kernels import choice, function_twins, random_twins
+from distmlp.kernels import choice, numpy_functions, numpy_random
 from distmlp.kernels.numbers import Activation, Function
 
 #: name -> (the function exactly, the same in numpy's float64, the domain)
@@ -149,12 +149,12 @@ def test_exp_of_negative_has_the_bits_of_exp():
 def test_coefficients_are_those_that_the_script_derives():
     derived = coefficients.tables()
     for constants, bits, place in (
-        (function_twins.CONSTANTS[np.dtype(np.float32)], 32, 0),
-        (function_twins.CONSTANTS[np.dtype(np.float64)], 64, 1),
+        (numpy_functions.CONSTANTS[np.dtype(np.float32)], 32, 0),
+        (numpy_functions.CONSTANTS[np.dtype(np.float64)], 64, 1),
     ):
         assert list(constants.exp) == derived[f"EXP_{bits}"]
         assert list(constants.log) == derived[f"LOG_{bits}"]
         assert (constants.ln2, constants.ln2_rest) == derived[f"LN2_{bits}"]
         assert constants.log2e == derived["LOG2E"][place]
-    assert list(random_twins.SINE) == derived["SIN_64"]
-    assert list(random_twins.COSINE) == derived["COS_64"]
+    assert list(numpy_random.SINE) == derived["SIN_64"]
+    assert list(numpy_random.COSINE) == derived["COS_64"]

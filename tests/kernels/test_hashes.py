@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from widths import compiled, each_width, running
 
-from distmlp.kernels import choice, hash_twins
+from distmlp.kernels import choice, numpy_hashes
 
 ROWS = 37
 
@@ -30,7 +30,7 @@ def test_hashes_of_rows(width, y_bytes):
             for numbers, first in ((None, 12345), (order, 0)):
                 with running(width) as kernels:
                     found = kernels.hash_rows(x, y, keys, numbers, first)
-                assert found == hash_twins.hash_rows(x, y, keys, numbers, first)
+                assert found == numpy_hashes.hash_rows(x, y, keys, numbers, first)
 
 
 @each_width

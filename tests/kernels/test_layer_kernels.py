@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from widths import assert_same_bits, each_width, running
 
-from distmlp.kernels import layer_twins, random_twins, update_twins
+from distmlp.kernels import numpy_activations_and_costs, numpy_random, numpy_updates
 from distmlp.kernels.numbers import Activation, CostFunction, Function, Rule
 
 DTYPES = [np.float32, np.float64]
@@ -40,7 +40,7 @@ def test_function(function, dtype, width):
         expected = found.copy()
         with running(width) as kernels:
             kernels.function(function, found)
-        layer_twins.function(function, expected)
+        numpy_activations_and_costs.function(function, expected)
         assert_same_bits(found, expected)
 
 
@@ -53,11 +53,11 @@ def test_activation_and_chain_rule(activation, dtype, width):
         for special in (False, True):
             z, g = (drawn(random, shape, dtype, special) for _ in range(2))
             a, found = z.copy(), g.copy()
-            layer_twins.activate(activation, a)
+            numpy_activations_and_costs.activate(activation, a)
             with running(width) as kernels:
                 kernels.activate(activation, z)
                 kernels.chain_rule(activation, a, found)
-            layer_twins.chain_rule(activation, a, g)
+            numpy_activations_and_costs.chain_rule(activation, a, g)
             assert_same_bits(z, a)
             assert_same_bits(found, g)
 
@@ -79,8 +79,8 @@ def test_cost(cost, dtype, width):
             with running(width) as kernels:
                 kernels.cost_values(cost, z, a, y, found)
                 kernels.cost_gradient(cost, a, y, found_gradient)
-            layer_twins.cost_values(cost, z, a, y, expected)
-            layer_twins.cost_gradient(cost, a, y, expected_gradient)
+            numpy_activations_and_costs.cost_values(cost, z, a, y, expected)
+            numpy_activations_and_costs.cost_gradient(cost, a, y, expected_gradient)
             assert_same_bits(found, expected)
             assert_same_bits(found_gradient, expected_gradient)
 
@@ -109,7 +109,7 @@ def test_update(rule, dtype, floats, width):
         expected = [None if x is None else x.copy() for x in arrays]
         with running(width) as kernels:
             kernels.update(rule, total, *arrays, 0.1, factors, ends, *constants)
-        update_twins.update(rule, total, *expected, 0.1, factors, ends, *constants)
+        numpy_updates.update(rule, total, *expected, 0.1, factors, ends, *constants)
         for one, other in zip(arrays, expected, strict=True):
             if one is not None:
                 assert_same_bits(one, other)
@@ -124,7 +124,7 @@ def test_normals(width):
         found, expected = np.empty(n), np.empty(n)
         with running(width) as kernels:
             kernels.normals(words, found)
-        random_twins.normals(words, expected)
+        numpy_random.normals(words, expected)
         assert_same_bits(found, expected)
 
 
@@ -139,7 +139,7 @@ def test_shuffle(width):
         with running(width) as kernels:  # in two pieces, which is the same
             kernels.shuffle(found, words[:cut], n)
             kernels.shuffle(found, words[cut:], n - cut)
-        random_twins.shuffle(expected, words, n)
+        numpy_random.shuffle(expected, words, n)
         assert found.tolist() == expected.tolist()
         assert sorted(found.tolist()) == list(range(n))
 
@@ -183,9 +183,9 @@ def test_sums_over_v_and_dropout(dtype, width):
             kernels.squares(x, ends, found[:3])
             kernels.squares(total, ends, found[3:])
             kernels.drop(x, words, 40000, 1.6384, out)
-        update_twins.squares(x, ends, expected[:3])
-        update_twins.squares(total, ends, expected[3:])
-        update_twins.drop(x, words, 40000, 1.6384, expected_out)
+        numpy_updates.squares(x, ends, expected[:3])
+        numpy_updates.squares(total, ends, expected[3:])
+        numpy_updates.drop(x, words, 40000, 1.6384, expected_out)
         assert_same_bits(found, expected)
         assert_same_bits(out, expected_out)
 
@@ -201,4 +201,4 @@ def test_hits(dtype, width):
         for labels in (random.integers(0, classes, shape[:-1]), np.zeros(shape[:-1], np.int64)):
             with running(width) as kernels:
                 found = kernels.hits(a, labels)
-            assert found == layer_twins.hits(a, labels)
+            assert found == numpy_activations_and_costs.hits(a, labels)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from widths import compiled, each_width, running
 
-from distmlp.kernels import choice, message_twins
+from distmlp.kernels import choice, numpy_messages
 
 DTYPES = ["int32", "int64", "float32", "float64"]
 INTEGERS = {"float32": np.int32, "float64": np.int64}
@@ -33,7 +33,7 @@ def test_sum_of_rows(width, dtype, rows, shift):
         found, expected = memory[start : start + n], np.empty(n, dtype)
         with running(width) as kernels:
             kernels.add_rows(added, 2, found)
-        message_twins.add_rows(added, 2, expected)
+        numpy_messages.add_rows(added, 2, expected)
         assert found.tobytes() == expected.tobytes()
         assert (memory[:start] == 77).all() and (memory[start + n :] == 77).all()
 
@@ -52,7 +52,7 @@ def test_units(width, bad, dtype):
         largest[2, 17] = bad
     found = []
     with running(width) as kernels:
-        for room in (kernels, message_twins):
+        for room in (kernels, numpy_messages):
             out = np.full(4, -1, INTEGERS[dtype])
             found.append((room.units(largest, 2.0**-3, 2.0**17, out), out[[0, 1, 3]].tolist()))
             assert bad == -np.inf or out[2] >= 2**17 * (bad is not None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from widths import _kernels, assert_same_bits, compiled, each_width, running
 
-from distmlp.kernels import choice, layer_twins, product_twins
+from distmlp.kernels import choice, numpy_activations_and_costs, numpy_products
 from distmlp.kernels.numbers import Activation
 
 WHOLE = {"float32": np.int32, "float64": np.int64}
@@ -143,10 +143,10 @@ def test_products_with_numbers_that_are_not_finite_and_subnormal_ones(real, widt
     for S, n, m in ((5, 7, 9), (16, 16, 16), (3, 20, 300)):
         for activation in (Activation.IDENTITY, Activation.RELU, Activation.SOFTMAX):
             case = {"seed": seed, "special": True, "activation": activation}
-            expected = products(product_twins, real, S, n, m, **case)
+            expected = products(numpy_products, real, S, n, m, **case)
             with running(width) as kernels:
                 assert_same(products(kernels, real, S, n, m, **case), expected)
-        expected = gradients(product_twins, real, 2, S, n, m, seed=seed, special=True)
+        expected = gradients(numpy_products, real, 2, S, n, m, seed=seed, special=True)
         with running(width) as kernels:
             assert_same(gradients(kernels, real, 2, S, n, m, seed=seed, special=True), expected)
 
@@ -156,16 +156,16 @@ def test_products_with_numbers_that_are_not_finite_and_subnormal_ones(real, widt
 def test_products_are_those_of_numpy(real, width):
     for S, n, m in [*shapes(12, EDGES, EDGES, EDGES, seed=6), (3, 5, 300), (2, 300, 3)]:
         with running(width) as kernels:
-            assert_same(products(kernels, real, S, n, m), products(product_twins, real, S, n, m))
+            assert_same(products(kernels, real, S, n, m), products(numpy_products, real, S, n, m))
             for exact in (True, False):
                 case = (real, 2, S, min(n, 9), min(m, 40))
                 assert_same(
                     gradients(kernels, *case, exact=exact),
-                    gradients(product_twins, *case, exact=exact),
+                    gradients(numpy_products, *case, exact=exact),
                 )
     with running(width) as kernels:
         assert_same(
-            gradients(kernels, real, 1, 300, 2, 3), gradients(product_twins, real, 1, 300, 2, 3)
+            gradients(kernels, real, 1, 300, 2, 3), gradients(numpy_products, real, 1, 300, 2, 3)
         )
 
 
@@ -179,11 +179,11 @@ def test_what_follows_a_product(real, width, activation):
             z, a, delta = products(kernels, real, S, n, m, activation=activation)
             plain_z, _, plain_delta = products(kernels, real, S, n, m)
         assert_same([z], [plain_z])
-        layer_twins.activate(activation, plain_z)
+        numpy_activations_and_costs.activate(activation, plain_z)
         assert_same([a], [plain_z])
         random = np.random.default_rng(0)
         drawn(random, real, n, m), drawn(random, real, n)
-        layer_twins.chain_rule(activation, drawn(random, real, S, m), plain_delta)
+        numpy_activations_and_costs.chain_rule(activation, drawn(random, real, S, m), plain_delta)
         assert_same([delta], [plain_delta])
 
 
@@ -201,8 +201,8 @@ def test_rows_that_begin_anywhere_in_memory(real, width):
     S, n, m = 13, 19, 37
     w, b, below, above = (drawn(random, real, *shape) for shape in ((n, m), (n,), (S, m), (S, n)))
     expected = np.empty((S, n), real), np.empty((S, m), real)
-    product_twins.forward(w, b, below, expected[0], None, Activation.IDENTITY)
-    product_twins.backward(w, above, below, expected[1], Activation.IDENTITY)
+    numpy_products.forward(w, b, below, expected[0], None, Activation.IDENTITY)
+    numpy_products.backward(w, above, below, expected[1], Activation.IDENTITY)
     for by in range(0, 9, 2):
         (_, w_), (_, b_), (_, below_), (_, above_) = (
             moved(x, by + i) for i, x in enumerate((w, b, below, above))
@@ -275,7 +275,7 @@ def test_numpys_fma_is_the_c_librarys(real):
     expected = np.array(
         [fma(*three) for three in zip(x.tolist(), y.tolist(), c.tolist(), strict=True)], real
     )
-    assert_same_bits(product_twins.fused(x, y, c), expected)
+    assert_same_bits(numpy_products.fused(x, y, c), expected)
 
 
 def test_numpys_fma_of_a_product_with_few_digits_too_many():
@@ -287,7 +287,7 @@ def test_numpys_fma_of_a_product_with_few_digits_too_many():
     numbers = zip(x.tolist(), y.tolist(), c.tolist(), strict=True)
     # A fraction becomes a float by one rounding.
     expected = [float(Fraction(p) * Fraction(q) + Fraction(r)) for p, q, r in numbers]
-    assert_same_bits(product_twins.fused(x, y, c), np.array(expected))
+    assert_same_bits(numpy_products.fused(x, y, c), np.array(expected))
 
 
 @each_width
@@ -297,7 +297,7 @@ def test_fma(real, width):
     out = np.empty_like(x)
     with running(width) as kernels:
         kernels.fma(x, y, c, out)
-    assert_same_bits(out, product_twins.fused(x, y, c))
+    assert_same_bits(out, numpy_products.fused(x, y, c))
 
 
 @compiled
@@ -331,7 +331,7 @@ def test_nothing_is_made_of_no_samples():
 
 
 def test_the_choice_has_the_products():
-    of = choice.compiled or product_twins
+    of = choice.compiled or numpy_products
     assert choice.forward is of.forward
     assert choice.backward is of.backward
     assert choice.gradient is of.gradient

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from widths import compiled, each_width, running
 
-from distmlp.kernels import choice, row_twins
+from distmlp.kernels import choice, numpy_rows
 
 TYPES = "?bBhHiIlLqQfd"
 
@@ -33,7 +33,7 @@ def test_take_rows(width, letter, dtype, n):
         found, expected = np.empty((2, 4, n), dtype)
         with running(width) as kernels:
             kernels.take_rows(rows, order, scale, found)
-        row_twins.take_rows(rows, order, scale, expected)
+        numpy_rows.take_rows(rows, order, scale, expected)
         with np.errstate(over="ignore"):
             plain = rows[order].astype(dtype) * np.array(scale, dtype)
         assert found.tobytes() == expected.tobytes() == plain.tobytes()

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from distmlp.kernels import function_twins
+from distmlp.kernels import numpy_functions
 from distmlp.mathematics.elementary import cosine_of_half_turns, exp, log, power
 
 
@@ -22,8 +22,8 @@ def test_power():
         assert power(x, p) == pytest.approx(x**p, rel=1e-13)
         assert power(x, 1.0) == x
         assert (exp(-p), log(x)) == (
-            function_twins.exp(-p * function_twins.np.ones(1))[0],
-            function_twins.log(x * function_twins.np.ones(1))[0],
+            numpy_functions.exp(-p * numpy_functions.np.ones(1))[0],
+            numpy_functions.log(x * numpy_functions.np.ones(1))[0],
         )
     assert power(0.0, 0.5) == 0.0
     assert power(1.0, 3.5) == 1.0

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from distmlp.kernels import choice, product_twins
+from distmlp.kernels import choice, numpy_products
 from distmlp.mathematics.initializers import INITIALIZERS, initialize
 from distmlp.mathematics.layout import Layout
 from distmlp.mathematics.orthogonal import orthonormalize
@@ -119,7 +119,7 @@ def test_orthonormal_rows_are_the_same_bits_in_numpy(monkeypatch):
     x = np.random.default_rng(4).normal(size=(40, 41))
     once, again = x.copy(), x.copy()
     orthonormalize(once)
-    monkeypatch.setattr(choice, "forward", product_twins.forward)
-    monkeypatch.setattr(choice, "backward", product_twins.backward)
+    monkeypatch.setattr(choice, "forward", numpy_products.forward)
+    monkeypatch.setattr(choice, "backward", numpy_products.backward)
     orthonormalize(again)
     assert once.tobytes() == again.tobytes()

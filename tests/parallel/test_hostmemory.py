@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distmlp.kernels import choice, message_twins
+from distmlp.kernels import choice, numpy_messages
 from distmlp.parallel import hostmemory
 from distmlp.parallel.hostmemory import SharedAddends
 
@@ -25,7 +25,7 @@ def test_ranks_that_take_turns(size, n, dtype, monkeypatch):
     """Each entry of the sum has every rank's number once, also of ranks without a part, compiled or not."""
     random = np.random.default_rng(size)
     ranks = ranks_of(n, dtype, size)
-    for kernels in (choice, message_twins):
+    for kernels in (choice, numpy_messages):
         monkeypatch.setattr(hostmemory, "kernels", kernels)
         added = random.integers(-1000, 1000, (size, n)).astype(dtype)
         for ours, mine in zip(ranks, added, strict=True):

@@ -2,7 +2,7 @@
 
    Each section begins with its name and with the sections that it needs.  The functions are the written-down sequences
    of docs/arithmetic.md, one number at a time in C99, and so give the bits of the kernels.  `real` is float or double,
-   `word` the unsigned integer of its size; the constants are those of function_twins.py. */
+   `word` the unsigned integer of its size; the constants are those of numpy_functions.py. */
 
 /*** exp_parts: ***/
 /* 2^(n + offset), where k is n + ROUND and the power is in the range of normal numbers. */

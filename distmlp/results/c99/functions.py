@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import numpy as np
 
-from distmlp.kernels.function_twins import CONSTANTS
+from distmlp.kernels.numpy_functions import CONSTANTS
 
 #: What the C calls each activation that works on one number alone; a config has - for _.
 _FUNCTIONS = {
@@ -39,7 +39,7 @@ def array(name: str, numbers: np.ndarray, real: str, kind: str = "real") -> str:
 
 
 def _constants(dtype: np.dtype) -> str:
-    """The constants of the elementary functions, as function_twins.py has them."""
+    """The constants of the elementary functions, as numpy_functions.py has them."""
     C, suffix = CONSTANTS[dtype], "f" if real_of(dtype) == "float" else ""
     numbers = {
         "ROUND": C.round,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distmlp.kernels import function_twins as functions
+from distmlp.kernels import numpy_functions as functions
 from distmlp.kernels.numbers import Activation, CostFunction, Function
 
 #: Sums over outputs run in this many lanes side by side, whatever the width of the registers.

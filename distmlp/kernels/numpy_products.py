@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from distmlp.kernels import layer_twins
+from distmlp.kernels import numpy_activations_and_costs
 
 #: The links of a chain.  Later chains begin at 0, and their sums are added in order.
 CHAIN = 256
@@ -118,7 +118,7 @@ def forward(
     _chains(_rows(below), w.T, b, _rows(a))
     if z is not None:
         np.copyto(z, a)
-    layer_twins.activate(activation, a)
+    numpy_activations_and_costs.activate(activation, a)
 
 
 def backward(
@@ -129,7 +129,7 @@ def backward(
     w: (n, m).  above: (…, n), the δ of the layer above.  a, delta: (…, m).
     """
     _chains(_rows(above), w, None, _rows(delta))
-    layer_twins.chain_rule(activation, a, delta)
+    numpy_activations_and_costs.chain_rule(activation, a, delta)
 
 
 def gradient(

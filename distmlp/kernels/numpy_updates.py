@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distmlp.kernels.layer_twins import SUM_LANES
+from distmlp.kernels.numpy_activations_and_costs import SUM_LANES
 from distmlp.kernels.numbers import Rule
 
 

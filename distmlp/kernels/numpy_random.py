@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distmlp.kernels.function_twins import log, polynomial
+from distmlp.kernels.numpy_functions import log, polynomial
 
 SINE = tuple(
     map(
