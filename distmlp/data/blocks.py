@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.data.dataset import DataSet
+from distmlp.data.sample_weights import Weighting
 from distmlp.data.transform import Transform
-from distmlp.data.weights import Weighting
 from distmlp.data.windows import Window
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import aligned

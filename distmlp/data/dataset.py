@@ -23,8 +23,8 @@ from distmlp.data.columns import (
     target_names_of,
     targets_in,
 )
+from distmlp.data.sample_weights import RowWeights
 from distmlp.data.several import Files, Spec, Stacked
-from distmlp.data.weights import RowWeights
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
 

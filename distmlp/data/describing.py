@@ -13,8 +13,8 @@ from distmlp.data import opening, several
 from distmlp.data.conversion.kinds import is_table, table_of
 from distmlp.data.conversion.options import TableOptions
 from distmlp.data.conversion.tables import Table, block_rows, look, numbers_in
+from distmlp.data.data_warnings import doubts
 from distmlp.data.dataset import DataSet
-from distmlp.data.doubts import doubts
 from distmlp.data.statistics import ColumnStatistics
 from distmlp.errors import InputError
 

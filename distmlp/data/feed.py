@@ -14,8 +14,8 @@ from distmlp.config.sections import DataConfig
 from distmlp.data.blocks import Block, Conversion
 from distmlp.data.dataset import DataSet
 from distmlp.data.digest import added
+from distmlp.data.sample_weights import Weighting
 from distmlp.data.transform import Transform, kept_dtype, transform_of
-from distmlp.data.weights import Weighting
 from distmlp.data.windows import Window, Windows
 from distmlp.mathematics.shards import Group, Shards
 

@@ -10,8 +10,8 @@ from distmlp.data.dataset import DataSet
 from distmlp.data.folds import fold_of_rows, held_out
 from distmlp.data.matching import Matched, Names
 from distmlp.data.part import Part, column_of, selected
+from distmlp.data.sample_weights import RowWeights
 from distmlp.data.several import Spec, named
-from distmlp.data.weights import RowWeights
 from distmlp.errors import InputError
 
 #: Of what the config says of columns: a name or several.

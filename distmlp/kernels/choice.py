@@ -12,8 +12,8 @@ import numpy as np
 
 from distmlp.errors import InputError
 from distmlp.kernels import (
-    numpy_hashes,
     numpy_activations_and_costs,
+    numpy_hashes,
     numpy_messages,
     numpy_products,
     numpy_random,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from distmlp.kernels.numpy_activations_and_costs import SUM_LANES
 from distmlp.kernels.numbers import Rule
+from distmlp.kernels.numpy_activations_and_costs import SUM_LANES
 
 
 @np.errstate(all="ignore")

@@ -6,8 +6,8 @@ Python's own come from the machine's libm, whose last bit depends on its version
 import numpy as np
 
 from distmlp.kernels import choice
-from distmlp.kernels.numpy_functions import polynomial
 from distmlp.kernels.numbers import Function
+from distmlp.kernels.numpy_functions import polynomial
 from distmlp.kernels.numpy_random import COSINE, SINE
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from distmlp.data.dataset import DataSet
+from distmlp.data.sample_weights import RowWeights
 from distmlp.data.transform import Transform
-from distmlp.data.weights import RowWeights
 from distmlp.mathematics import exact
 from distmlp.mathematics.costs import z_of
 from distmlp.mathematics.metrics import count_hits, predicted_classes

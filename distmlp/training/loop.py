@@ -20,7 +20,8 @@ from distmlp.parallel.communicator import Communicator, RanksLost
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint, events
 from distmlp.training.auditing import Auditor
-from distmlp.training.doubts import Doubts, first_doubts
+from distmlp.training.best_epoch import Progress
+from distmlp.training.convergence_warnings import Doubts, first_doubts
 from distmlp.training.evaluation import epoch_record
 from distmlp.training.failing import failures_noted
 from distmlp.training.preparation import Prepared, prepare
@@ -30,7 +31,6 @@ from distmlp.training.resuming import first_state
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
 from distmlp.training.step import ASKED, TIME_IS_UP
-from distmlp.training.tracking import Progress
 from distmlp.training.watch import watch_over, within
 
 

@@ -12,9 +12,9 @@ from distmlp.config.sections import Config
 from distmlp.data.checking import Seen, check_against_network, doubts, scan
 from distmlp.data.dataset import DataSet
 from distmlp.data.feed import Feed, chunk_rows, is_held
+from distmlp.data.sample_weights import Weighting
 from distmlp.data.sets import sets_of
 from distmlp.data.transform import Transform
-from distmlp.data.weights import Weighting
 from distmlp.errors import InputError
 from distmlp.kernels import known_answers
 from distmlp.mathematics import exact
@@ -27,6 +27,8 @@ from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.directory import RunDirectory
 from distmlp.training.agreeing import check_memory, check_same_sets, given
+from distmlp.training.class_weights import weighting_of
+from distmlp.training.experiment_trackers import trackers_of
 from distmlp.training.fitting import fitted
 from distmlp.training.holding import hold, rows_of_part
 from distmlp.training.parts import (
@@ -42,8 +44,6 @@ from distmlp.training.reporting import OnRank0, Silent, Together
 from distmlp.training.scores import check_metrics
 from distmlp.training.starting import Start, start_of
 from distmlp.training.step import Step
-from distmlp.training.trackers import trackers_of
-from distmlp.training.weighing import weighting_of
 from distmlp.training.witness import Witness
 
 #: A validation set is kept in memory where it takes this part of data.window at most.

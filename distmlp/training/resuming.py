@@ -16,11 +16,11 @@ from distmlp.runs import checkpoint, events
 from distmlp.runs.checkpoint import Checkpoint
 from distmlp.runs.log import read_records
 from distmlp.training import summary
+from distmlp.training.best_epoch import Progress, progress_of
 from distmlp.training.parts import state_arrays
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
-from distmlp.training.tracking import Progress, progress_of
 
 
 def first_state(run: Prepared, saver: Saver, resume: str) -> State:

@@ -6,7 +6,7 @@ import numpy as np
 
 from distmlp.mathematics import exact
 from distmlp.runs.checkpoint import AVERAGE
-from distmlp.training.tracking import Progress
+from distmlp.training.best_epoch import Progress
 
 
 @dataclass

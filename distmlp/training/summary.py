@@ -10,11 +10,11 @@ from distmlp import arithmetic
 from distmlp.data.dataset import DataSet
 from distmlp.kernels import choice as kernels
 from distmlp.parallel.communicator import Communicator
+from distmlp.training.best_epoch import Progress
 from distmlp.training.parts import memory_of
 from distmlp.training.preparation import Prepared
 from distmlp.training.state import State
 from distmlp.training.terminal import words_of
-from distmlp.training.tracking import Progress
 
 #: The rows of a table: a label, and what is said of it.
 Rows = list[tuple[str, str]]

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from distmlp.data.weights import RowWeights
+from distmlp.data.sample_weights import RowWeights
 from distmlp.mathematics.metrics import ClassTally, NumberTally, predicted_classes
 from distmlp.mathematics.roc import area_under_roc
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from distmlp.training.tracking import Progress, Tracked, progress_of
+from distmlp.training.best_epoch import Progress, Tracked, progress_of
 
 
 def tracked(values, least=0.0, higher=False):

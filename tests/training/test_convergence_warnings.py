@@ -13,8 +13,8 @@ from distmlp.data.dataset import DataSet
 from distmlp.data.transform import Transform
 from distmlp.mathematics.network import Network
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.training import doubts as module
-from distmlp.training.doubts import Doubts, constant_cost
+from distmlp.training import convergence_warnings as module
+from distmlp.training.convergence_warnings import Doubts, constant_cost
 from distmlp.training.loop import train
 
 

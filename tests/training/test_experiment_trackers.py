@@ -13,7 +13,7 @@ from simulated import on_ranks
 import distmlp
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.results import verification
-from distmlp.training import trackers
+from distmlp.training import experiment_trackers
 from distmlp.training.loop import train
 from distmlp.training.reporting import LogOnly, Together
 
@@ -131,7 +131,7 @@ class Failing:
 
 
 def test_one_that_fails_is_warned_of_once(place, plain, monkeypatch):
-    monkeypatch.setattr(trackers, "TensorBoard", Failing)
+    monkeypatch.setattr(experiment_trackers, "TensorBoard", Failing)
     heard = Heard()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -149,8 +149,8 @@ def test_one_that_does_not_answer_delays_nothing(place, plain, monkeypatch):
         def record(self, record):
             answered.wait(60)
 
-    monkeypatch.setattr(trackers, "TensorBoard", Silence)
-    monkeypatch.setattr(trackers, "_PATIENCE", 0.2)
+    monkeypatch.setattr(experiment_trackers, "TensorBoard", Silence)
+    monkeypatch.setattr(experiment_trackers, "_PATIENCE", 0.2)
     with pytest.warns(UserWarning, match=r"has not taken all of it within 0\.2 s"):
         told = run(place, "waiting", "tensorboard")
     answered.set()
@@ -177,7 +177,7 @@ def test_verify_tells_nobody(place, monkeypatch):
     assert "trackers" in config.read_text()
     asked = []
     monkeypatch.setattr(
-        trackers,
+        experiment_trackers,
         "TensorBoard",
         lambda directory, step: asked.append(step) or Failing(directory, step),
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from distmlp.config.sections import Config
 from distmlp.data.dataset import DataSet
-from distmlp.data.weights import Weighting, exact_sum
+from distmlp.data.sample_weights import Weighting, exact_sum
 from distmlp.errors import InputError
 from distmlp.mathematics.sums import rounded
 from distmlp.parallel.alike import on_every_rank
