@@ -92,11 +92,11 @@ def evaluate(
     """
     from distmlp.many import ensemble
     from distmlp.parallel import launchers
-    from distmlp.results import scoring
+    from distmlp.results import checkpoint_commands
 
     given = place, data, launchers.of(comm), which
     many = ensemble.evaluate(*given)
-    return many[0] if many else scoring.evaluate(*given)
+    return many[0] if many else checkpoint_commands.evaluate(*given)
 
 
 def load(place: str | Path, *, which: str = "best") -> "TrainedNetwork":

@@ -93,13 +93,13 @@ def _say_how_it_ended(result: "Result", run: Path, seconds: float) -> None:
 def evaluate(args: Namespace, comm: "Communicator") -> int:
     """Prints a checkpoint's metrics on a set, or those of the mean of many networks."""
     from distmlp.many import ensemble
-    from distmlp.results import scoring, tables
+    from distmlp.results import checkpoint_commands, metrics_text
 
     notes: list[str] = []
     names = args.inputs, args.targets
     given = args.checkpoint, args.data, comm, args.which, notes.append, names
     many = ensemble.evaluate(*given)
-    metrics, networks = many or (scoring.evaluate(*given), 1)
+    metrics, networks = many or (checkpoint_commands.evaluate(*given), 1)
     _say(notes)
     if comm.rank == 0:
         if args.json:
@@ -113,19 +113,19 @@ def evaluate(args: Namespace, comm: "Communicator") -> int:
         else:
             if many:
                 print(f"networks {networks}, of whose outputs the mean is taken")
-            print(tables.text(metrics))
+            print(metrics_text.text(metrics))
     return COMPLETE
 
 
 def predict(args: Namespace, comm: "Communicator") -> int:
     """Writes a network's outputs for a set, or the mean and the spread of many networks'."""
     from distmlp.many import ensemble
-    from distmlp.results import scoring
+    from distmlp.results import checkpoint_commands
 
     notes: list[str] = []
     given = args.checkpoint, args.data, args.output, comm, args.which, notes.append, args.overwrite
     many = ensemble.predict(*given)
-    rows, networks = many or (scoring.predict(*given, args.inputs), 1)
+    rows, networks = many or (checkpoint_commands.predict(*given, args.inputs), 1)
     _say(notes)
     if comm.rank == 0:
         of = f", the mean and the spread of {networks} networks" if many else ""
@@ -136,9 +136,9 @@ def predict(args: Namespace, comm: "Communicator") -> int:
 def inspect(args: Namespace, comm: "Communicator") -> int:
     """Prints what a checkpoint says of itself."""
     from distmlp.parallel.rank0 import on_rank_0
-    from distmlp.results import scoring
+    from distmlp.results import checkpoint_commands
 
-    facts = on_rank_0(comm, lambda: scoring.inspect(args.checkpoint, args.which))
+    facts = on_rank_0(comm, lambda: checkpoint_commands.inspect(args.checkpoint, args.which))
     if comm.rank == 0:
         if args.json:
             print(json.dumps(facts))
@@ -171,12 +171,12 @@ def verify(args: Namespace, comm: "Communicator") -> int:
 def export(args: Namespace, comm: "Communicator") -> int:
     """Writes a network for other programs."""
     from distmlp.parallel.rank0 import on_rank_0
-    from distmlp.results import scoring
+    from distmlp.results import checkpoint_commands
 
     notes: list[str] = []
     source, written = on_rank_0(
         comm,
-        lambda: scoring.export_network(
+        lambda: checkpoint_commands.export_network(
             args.checkpoint, args.output, args.which, notes.append, args.overwrite
         ),
     )

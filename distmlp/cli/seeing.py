@@ -121,7 +121,7 @@ def plot(args: argparse.Namespace, comm: "Communicator") -> int:
 def report(args: argparse.Namespace, comm: "Communicator") -> int:
     """Writes the page of a run."""
     from distmlp.parallel.rank0 import on_rank_0
-    from distmlp.results import report as page
+    from distmlp.results import html_report as page
     from distmlp.results.outputs import check_output
 
     out = args.output or args.run / "report.html"

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from distmlp.data import several
+from distmlp.data import several_files
 from distmlp.data.columns import (
     AsClasses,
     Names,
@@ -24,7 +24,7 @@ from distmlp.data.columns import (
     targets_in,
 )
 from distmlp.data.sample_weights import RowWeights
-from distmlp.data.several import Files, Spec, Stacked
+from distmlp.data.several_files import Files, Spec, Stacked
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
 
@@ -44,7 +44,7 @@ def _columns_of(
 class DataSet:
     """One group of an HDF5 file, or of several whose rows follow one another, open for reading.
 
-    spec: "FILE.h5:/group", or what several.py takes; then it is that for messages.  inputs, targets: what columns.py
+    spec: "FILE.h5:/group", or what several_files.py takes; then it is that for messages.  inputs, targets: what columns.py
     takes, or a list of such; targets may be None, for inputs alone.  Raises InputError.
 
     rows: n.  width: d.  classes: whether the targets are (n,) integers, or `settle` has made classes of them.  outputs: k
@@ -62,7 +62,7 @@ class DataSet:
         inputs: str | Sequence[str] = "x",
         targets: str | Sequence[str] | None = "y",
     ) -> None:
-        self.spec = several.shown(spec)
+        self.spec = several_files.shown(spec)
         self._files = Files(spec, inputs, targets, self._columns_in)
         self._x, self._y, self.parts = self._files.x, self._files.y, self._files.parts
         self.rows = self.all_rows = self._x.shape[0]

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from distmlp.data import opening, several
+from distmlp.data import opening, several_files
 from distmlp.data.conversion.kinds import is_table, table_of
 from distmlp.data.conversion.options import TableOptions
 from distmlp.data.conversion.tables import Table, block_rows, look, numbers_in
@@ -45,7 +45,7 @@ def describe(
     if not path.is_file():
         if ":" not in spec:
             raise InputError(f"{spec}: no such file; expected FILE.h5:/group, FILE.h5 or a table")
-        names = several.named(spec)
+        names = several_files.named(spec)
         path, group = opening.parted(names[0])
     with opening.opened(path, spec) as file:
         if group is not None and group not in file:

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from distmlp.config.sections import DataConfig
-from distmlp.data import opening, several
+from distmlp.data import opening, several_files
 from distmlp.data.dataset import DataSet
 from distmlp.data.part import column_of
 from distmlp.errors import InputError
@@ -112,7 +112,7 @@ def _groups(data: DataSet, config: DataConfig, name: str) -> np.ndarray:
     if "[" in name:
         return column_of(data, config.train, name)
     found = []
-    for spec in several.named(config.train):
+    for spec in several_files.named(config.train):
         path, group = opening.parted(spec)
         with opening.opened(path, spec) as file:
             stored = opening.dataset_in(file, spec, group, name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distmlp.data.dataset import DataSet
-from distmlp.data.several import Spec
+from distmlp.data.several_files import Spec
 from distmlp.errors import InputError
 
 #: Names that a message shows.

@@ -7,7 +7,7 @@ import numpy as np
 
 from distmlp.data.dataset import DataSet
 from distmlp.data.matching import Matched, Names
-from distmlp.data.several import Spec, shown
+from distmlp.data.several_files import Spec, shown
 from distmlp.errors import InputError
 
 #: Rows of the file that are read at a time to pick some of them.

@@ -11,7 +11,7 @@ from distmlp.data.folds import fold_of_rows, held_out
 from distmlp.data.matching import Matched, Names
 from distmlp.data.part import Part, column_of, selected
 from distmlp.data.sample_weights import RowWeights
-from distmlp.data.several import Spec, named
+from distmlp.data.several_files import Spec, named
 from distmlp.errors import InputError
 
 #: Of what the config says of columns: a name or several.

@@ -11,21 +11,21 @@ import numpy as np
 
 from distmlp import files
 from distmlp.config.sections import Config
-from distmlp.data.several import Spec, files_of, shown
+from distmlp.data.several_files import Spec, files_of, shown
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.many.plan import kept
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
-from distmlp.results import scoring
+from distmlp.results import checkpoint_commands
 from distmlp.results.outputs import check_output
 from distmlp.runs.checkpoint import Checkpoint
 from distmlp.runs.directory import end_of
 from distmlp.training.evaluation import Metrics, evaluate_mean
 from distmlp.training.parts import network_of
 from distmlp.training.preparation import check_arithmetic, scan_all
-from distmlp.training.scores import Scores
+from distmlp.training.set_metrics import Scores
 
 #: Rows whose outputs are added up at a time.
 _ROWS = 4096
@@ -44,7 +44,7 @@ def predict(
 
     `a` (n, outputs) is their mean and `spread` (n, outputs) their standard deviation (with networks − 1), both float64, added
     up from the first network to the last; `class` (n,) is the mean's, where there are classes.  The file is whole or not there.
-    It replaces a file only where `overwrite` says so.  which: see `scoring.load`.  Collective.  Raises InputError.
+    It replaces a file only where `overwrite` says so.  which: see `checkpoint_commands.load`.  Collective.  Raises InputError.
     """
     names = on_rank_0(comm, lambda: _complete(place, say))
     if names is None:
@@ -58,7 +58,7 @@ def predict(
     try:
         outputs = [made / f"{name}.h5" for name in names]
         for name, one in zip(names, outputs, strict=True):
-            rows = scoring.predict(Path(place) / name, spec, one, comm, which)
+            rows = checkpoint_commands.predict(Path(place) / name, spec, one, comm, which)
         on_rank_0(comm, lambda: _combine(outputs, out, str(place), shown(spec), overwrite))
     finally:
         if comm.rank == 0:
@@ -72,18 +72,21 @@ def evaluate(
     comm: Communicator,
     which: str = "best",
     say: Callable[[str], None] = lambda words: None,
-    names: scoring.Asked = (None, None),
+    names: checkpoint_commands.Asked = (None, None),
 ) -> tuple[Metrics, int] | None:
     """Metrics of the mean of the complete networks' answers, and how many they are; None where place holds no many.
 
-    The cost is that of the mean, in the targets' own units.  The arguments are those of `scoring.evaluate`.  Collective.
+    The cost is that of the mean, in the targets' own units.  The arguments are those of `checkpoint_commands.evaluate`.  Collective.
     Raises InputError.
     """
     members = on_rank_0(comm, lambda: _complete(place, say))
     if members is None:
         return None
     check_arithmetic(comm)
-    loaded = [scoring.load(Path(place) / name, comm, which, lambda words: None) for name in members]
+    loaded = [
+        checkpoint_commands.load(Path(place) / name, comm, which, lambda words: None)
+        for name in members
+    ]
     _check_alike(str(place), members, loaded)
     (first, config), *_ = loaded
     if (config.data.fold or config.data.share) and not spec:
@@ -92,7 +95,7 @@ def evaluate(
             f"that none has seen, and distmlp evaluate {place}/{members[0]} takes those of that network"
         )
     with contextlib.ExitStack() as stack:
-        data = scoring.open_asked(spec, names, first.facts, comm, stack)
+        data = checkpoint_commands.open_asked(spec, names, first.facts, comm, stack)
         if data is None:
             raise InputError(
                 f"{place}: its config names no data.validation; --data FILE.h5:/group says what to evaluate on"

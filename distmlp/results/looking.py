@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from distmlp.data.dataset import DataSet, sample_shape
-from distmlp.data.several import Spec
+from distmlp.data.several_files import Spec
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.results import scoring, trained
+from distmlp.results import checkpoint_commands, trained
 from distmlp.results.trained import TrainedNetwork
 from distmlp.training.evaluation import Metrics
 
@@ -59,10 +59,10 @@ def look(place: str | Path, which: str, spec: Spec | None) -> View | None:
     """
     network, comm = trained.load(place, which), SingleProcess()
     with ExitStack() as stack:
-        data = scoring.open_asked(spec, (None, None), network.facts, comm, stack)
+        data = checkpoint_commands.open_asked(spec, (None, None), network.facts, comm, stack)
         if data is None:
             return None
-        metrics = scoring.evaluate(network.path, spec, comm)
+        metrics = checkpoint_commands.evaluate(network.path, spec, comm)
         outputs = network.network.targets
         names = data.target_names or _numbered(data.classes, max(outputs, 2), outputs)
         wrong: list[Wrong] = []

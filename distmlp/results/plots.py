@@ -7,13 +7,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from distmlp.data.several import Spec
+from distmlp.data.several_files import Spec
 from distmlp.errors import InputError
 from distmlp.results.figures import scores, style
 from distmlp.results.figures.curves import Course, drawings_of
 from distmlp.results.figures.style import Drawing
 from distmlp.results.looking import View, look
-from distmlp.runs import checkpoint, names
+from distmlp.runs import checkpoint, checkpoint_names
 from distmlp.runs.log import read_records
 
 #: Outputs that have figures of their own.
@@ -96,7 +96,7 @@ def courses_of(runs: list[Path]) -> list[Course]:
 
 def _best_epoch(run: Path, records: list[dict]) -> int | None:
     """The best epoch by the metric that was watched, where its checkpoint is there."""
-    kept = names.listed_best(run / "checkpoints")
+    kept = checkpoint_names.listed_best(run / "checkpoints")
     if not kept:
         return None
     step = checkpoint.read(kept[0]).facts["step"]

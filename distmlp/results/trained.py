@@ -17,7 +17,7 @@ from distmlp.kernels import known_answers
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.mathematics.network import Network
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.results import scoring
+from distmlp.results import checkpoint_commands
 from distmlp.results.inference import network_outputs, probabilities, rows_of_inputs
 from distmlp.runs import checkpoint
 from distmlp.training.evaluation import Metrics
@@ -112,7 +112,7 @@ class TrainedNetwork:
         """
         with tempfile.TemporaryDirectory(prefix="distmlp-") as directory:
             spec = write_set(Path(directory) / "set.h5", self.config, x, y)
-            return scoring.evaluate(self.path, spec, SingleProcess(), names=("x", "y"))
+            return checkpoint_commands.evaluate(self.path, spec, SingleProcess(), names=("x", "y"))
 
 
 def load(place: str | Path, which: str = "best") -> TrainedNetwork:

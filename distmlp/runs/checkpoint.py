@@ -21,11 +21,11 @@ import numpy as np
 
 from distmlp import files
 from distmlp.errors import InputError
-from distmlp.runs import form
-from distmlp.runs.names import best_name, is_best_name, listed_best
-from distmlp.runs.names import listed as listed
-from distmlp.runs.names import name as name
-from distmlp.runs.names import step_of as step_of
+from distmlp.runs import checkpoint_format
+from distmlp.runs.checkpoint_names import best_name, is_best_name, listed_best
+from distmlp.runs.checkpoint_names import listed as listed
+from distmlp.runs.checkpoint_names import name as name
+from distmlp.runs.checkpoint_names import step_of as step_of
 
 FORMAT = 1
 
@@ -123,21 +123,21 @@ def read(path: str | Path) -> Checkpoint:
         with files.open_regular(path) as file:
             _check_whole(path, file)
             with h5py.File(file, "r") as stored:
-                facts = form.facts_in(stored)
+                facts = checkpoint_format.facts_in(stored)
                 if facts.get("format") != FORMAT:
                     raise Damaged(
                         f"{path}: the checkpoint has the format {facts.get('format')!s:.20}, but this distmlp reads format {FORMAT}"
                     )
                 bytes_there = os.fstat(file.fileno()).st_size
-                v, arrays = form.arrays_in(stored, bytes_there)
-                data = form.data_in(stored, bytes_there)
-            form.check_facts(facts, v, v_sha256(v))
+                v, arrays = checkpoint_format.arrays_in(stored, bytes_there)
+                data = checkpoint_format.data_in(stored, bytes_there)
+            checkpoint_format.check_facts(facts, v, v_sha256(v))
             return Checkpoint(path, v, arrays, facts, data)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
     except InputError:
         raise
-    except form.Unfit as error:
+    except checkpoint_format.Unfit as error:
         raise Damaged(f"{path}: no run of distmlp wrote this checkpoint: {error}") from None
     except OSError as error:
         raise Damaged(f"{path}: the checkpoint cannot be read: {error}") from None

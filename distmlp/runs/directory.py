@@ -20,7 +20,7 @@ import tomli_w
 from distmlp import files
 from distmlp.config.sections import Config
 from distmlp.errors import InputError
-from distmlp.runs import events, names
+from distmlp.runs import checkpoint_names, events
 from distmlp.runs.lock import Identity, Lock
 from distmlp.runs.lock import holder_of as holder_of
 from distmlp.runs.lock import is_free as is_free
@@ -125,8 +125,9 @@ class RunDirectory:
         """Moves the checkpoints after a step, with a copy of the log, into earlier-1, earlier-2, …"""
         found = [
             path
-            for path in names.listed(self.checkpoints) + names.listed_best(self.checkpoints)
-            if names.step_of(path) > step
+            for path in checkpoint_names.listed(self.checkpoints)
+            + checkpoint_names.listed_best(self.checkpoints)
+            if checkpoint_names.step_of(path) > step
         ]
         if found:
             aside = self._place_aside()
@@ -196,7 +197,10 @@ def newest_step(directory: str | Path) -> int:
     directory = Path(directory)
     found = [0]
     with contextlib.suppress(OSError):
-        found += [names.step_of(path) for path in names.listed(directory / "checkpoints")]
+        found += [
+            checkpoint_names.step_of(path)
+            for path in checkpoint_names.listed(directory / "checkpoints")
+        ]
     with contextlib.suppress(OSError):
         found += [record["step"] for record in read_log(directory / "log.jsonl")]
     return max(found)

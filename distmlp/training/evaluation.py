@@ -23,7 +23,7 @@ from distmlp.parallel import progress
 from distmlp.parallel.communicator import Communicator
 from distmlp.runs import checkpoint
 from distmlp.training.preparation import Prepared
-from distmlp.training.scores import Scores, chosen
+from distmlp.training.set_metrics import Scores, chosen
 from distmlp.training.state import State
 
 #: Rows of one forward pass: a constant, since the costs of a block are added up in float64 before they are exact.

@@ -41,7 +41,7 @@ from distmlp.training.parts import (
     smoothing_of,
 )
 from distmlp.training.reporting import OnRank0, Silent, Together
-from distmlp.training.scores import check_metrics
+from distmlp.training.set_metrics import check_metrics
 from distmlp.training.starting import Start, start_of
 from distmlp.training.step import Step
 from distmlp.training.witness import Witness

@@ -11,7 +11,7 @@ from distmlp.errors import CheckpointFailed
 from distmlp.kernels import choice as kernels
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Checkpoint
-from distmlp.runs.writing import Writer
+from distmlp.runs.checkpoint_writer import Writer
 from distmlp.training.preparation import Prepared
 from distmlp.training.state import State
 

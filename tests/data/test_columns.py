@@ -7,7 +7,7 @@ import pytest
 from distmlp.config.paths import spec_of
 from distmlp.data.dataset import DataSet
 from distmlp.data.matching import Matched, Names
-from distmlp.data.several import said_of
+from distmlp.data.several_files import said_of
 from distmlp.errors import InputError
 
 N = 300

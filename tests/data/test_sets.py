@@ -13,7 +13,7 @@ from distmlp.config.reading import from_tables
 from distmlp.data.sets import sets_of
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.results import looking, scoring
+from distmlp.results import checkpoint_commands, looking
 from distmlp.training.loop import train
 
 N = 1009
@@ -182,21 +182,24 @@ def test_a_resume_at_an_odd_step_changes_no_bit(place, alone, launcher):
 
 def test_a_run_is_looked_at_on_the_rows_that_it_was_validated_on(place, alone):
     last = {"which": "last", "comm": SingleProcess()}
-    found = scoring.evaluate(place / "alone", None, **last)
+    found = checkpoint_commands.evaluate(place / "alone", None, **last)
     assert (found.cost, found.accuracy) == (alone[-1]["validation_cost"], alone[-1]["accuracy"])
     view = looking.look(place / "alone", "last", None)
     assert (view.rows, view.spec.rpartition("/")[2]) == (
         found.samples,
         "train, rows mask, a share of 0.2 of it",
     )
-    whole = scoring.evaluate(place / "alone", f"{place}/set.h5:/train", **last)
+    whole = checkpoint_commands.evaluate(place / "alone", f"{place}/set.h5:/train", **last)
     assert whole.samples == N
 
     named = {"data.validation": "set.h5:/test", "data.validation_rows": "mask"}
     record = trained(place, "named", 1, changes=named)[-1]
-    found = scoring.evaluate(place / "named", None, **last)
+    found = checkpoint_commands.evaluate(place / "named", None, **last)
     assert (found.samples, found.cost) == (101, record["validation_cost"])
-    assert scoring.evaluate(place / "named", f"{place}/set.h5:/test", **last).samples == 301
+    assert (
+        checkpoint_commands.evaluate(place / "named", f"{place}/set.h5:/test", **last).samples
+        == 301
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from distmlp import files
 from distmlp.errors import Diverged, InputError
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.runs import checkpoint, events
+from distmlp.runs.checkpoint_writer import Writer
 from distmlp.runs.directory import RunDirectory, end_of
 from distmlp.runs.log import Log, read_log
-from distmlp.runs.writing import Writer
 from distmlp.training.loop import train
 from distmlp.training.reporting import LogOnly
 

@@ -16,7 +16,7 @@ from distmlp.cli import main as cli
 from distmlp.errors import InputError
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel import communicator
-from distmlp.results import scoring
+from distmlp.results import checkpoint_commands
 
 SOFTPLUS_REGRESSION = {
     "network": {"layers": [5, 7, 4, 2], "activation": "softplus", "output": "identity"},
@@ -55,7 +55,9 @@ def run(request, tmp_path):
             "ignore"
         )  # that pytest's process has numpy's own kernels is no matter here
         distmlp.train(config)
-    scoring.predict(tmp_path / "run", spec, tmp_path / "out.h5", communicator.SingleProcess())
+    checkpoint_commands.predict(
+        tmp_path / "run", spec, tmp_path / "out.h5", communicator.SingleProcess()
+    )
     with h5py.File(tmp_path / "out.h5") as file:
         return tmp_path / "run", x, file["a"][...]
 
@@ -79,10 +81,10 @@ def by_hand(tensors, config, x):
 
 def test_npz(run, tmp_path):
     directory, x, expected = run
-    scoring.export_network(directory, tmp_path / "net.npz")
+    checkpoint_commands.export_network(directory, tmp_path / "net.npz")
     with np.load(tmp_path / "net.npz") as tensors:
         found = by_hand(tensors, json.loads(str(tensors["config"])), x)
-        assert str(tensors["v_sha256"]) == scoring.inspect(directory)["v_sha256"]
+        assert str(tensors["v_sha256"]) == checkpoint_commands.inspect(directory)["v_sha256"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -91,7 +93,7 @@ def test_safetensors(run, tmp_path):
         "safetensors", reason="pip install 'distmlp[export]' enables it"
     )
     directory, x, expected = run
-    scoring.export_network(directory, tmp_path / "net.safetensors")
+    checkpoint_commands.export_network(directory, tmp_path / "net.safetensors")
     with safetensors.safe_open(tmp_path / "net.safetensors", "np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
         config = json.loads(file.metadata()["config"])
@@ -202,7 +204,7 @@ def test_onnx(run, tmp_path):
     from onnx.reference import ReferenceEvaluator
 
     directory, x, expected = run
-    scoring.export_network(directory, tmp_path / "net.onnx")
+    checkpoint_commands.export_network(directory, tmp_path / "net.onnx")
     onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
     (found, *_) = ReferenceEvaluator(str(tmp_path / "net.onnx")).run(
         None, {"x": x.astype(expected.dtype)}
@@ -215,7 +217,7 @@ def test_an_unknown_ending_is_refused_and_leaves_nothing(run, tmp_path):
     with pytest.raises(
         InputError, match=r"net\.tar: cannot tell the format .* \.npz, \.safetensors, \.onnx"
     ):
-        scoring.export_network(directory, tmp_path / "net.tar")
+        checkpoint_commands.export_network(directory, tmp_path / "net.tar")
     assert not list(tmp_path.glob("*net*"))
 
 

@@ -13,7 +13,7 @@ from example import rows, tables, write_set
 import distmlp
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.results import scoring
+from distmlp.results import checkpoint_commands
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,9 @@ def trained(tmp_path_factory):
 
 def test_outputs_and_classes_are_those_of_the_command(trained):
     place, network = trained
-    scoring.predict(place / "run", f"{place}/set.h5:/test", place / "out.h5", SingleProcess())
+    checkpoint_commands.predict(
+        place / "run", f"{place}/set.h5:/test", place / "out.h5", SingleProcess()
+    )
     x, _ = rows(301, seed=1)
     with h5py.File(place / "out.h5") as file:
         assert network.outputs(x).tobytes() == file["a"][...].tobytes()
@@ -48,7 +50,7 @@ def test_outputs_and_classes_are_those_of_the_command(trained):
 
 def test_evaluate_gives_the_metrics_of_the_command(trained):
     place, network = trained
-    assert network.evaluate(*rows(301, seed=1)) == scoring.evaluate(
+    assert network.evaluate(*rows(301, seed=1)) == checkpoint_commands.evaluate(
         place / "run", None, SingleProcess()
     )
 

@@ -12,7 +12,7 @@ from example import facts
 
 from distmlp import files
 from distmlp.runs import checkpoint
-from distmlp.runs.writing import Writer
+from distmlp.runs.checkpoint_writer import Writer
 
 KILLS = 200
 

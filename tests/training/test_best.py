@@ -11,7 +11,7 @@ from simulated import on_ranks
 
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.results import scoring
+from distmlp.results import checkpoint_commands
 from distmlp.runs import checkpoint
 from distmlp.training.loop import train
 from distmlp.training.reporting import LogOnly
@@ -73,17 +73,20 @@ def test_the_best_is_kept_beside_the_newest_and_taken(place, whole):
     kept = steps(place / "all")
     assert len(kept) == 3 and kept[-1] == 120 and best["step"] not in kept
     said = []
-    metrics = scoring.evaluate(place / "all", None, SingleProcess(), say=said.append)
+    metrics = checkpoint_commands.evaluate(place / "all", None, SingleProcess(), say=said.append)
     assert metrics.cost == best["validation_cost"]
     assert f"step {best['step']}, validation_cost" in said[0]
     last = lawful(place / "all")[-1]
     for which in ("last", str(last["step"])):
-        metrics = scoring.evaluate(place / "all", None, SingleProcess(), which)
+        metrics = checkpoint_commands.evaluate(place / "all", None, SingleProcess(), which)
         assert metrics.cost == last["validation_cost"] > best["validation_cost"]
-    assert scoring.inspect(place / "all")["step"] == 120
-    assert scoring.inspect(place / "all", str(best["step"]))["v_sha256"] == best["v_sha256"]
+    assert checkpoint_commands.inspect(place / "all")["step"] == 120
+    assert (
+        checkpoint_commands.inspect(place / "all", str(best["step"]))["v_sha256"]
+        == best["v_sha256"]
+    )
     with pytest.raises(InputError, match=f"--which 7: .* one of {best['step']}, .*120"):
-        scoring.inspect(place / "all", "7")
+        checkpoint_commands.inspect(place / "all", "7")
 
 
 def test_it_is_kept_where_writing_is_slow_and_seldom(place, whole, monkeypatch):

@@ -13,7 +13,7 @@ from distmlp.mathematics.network import Workspace, forward
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.training.evaluation import BLOCK, epoch_record, evaluate, predict
 from distmlp.training.resuming import new_state
-from distmlp.training.scores import OF_CLASSES, Scores
+from distmlp.training.set_metrics import OF_CLASSES, Scores
 
 
 def outputs(run, v, x):

@@ -13,7 +13,7 @@ import distmlp as package
 from distmlp.config.reading import from_tables
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.results import scoring
+from distmlp.results import checkpoint_commands
 from distmlp.runs import checkpoint
 from distmlp.training.loop import train
 
@@ -79,13 +79,13 @@ def test_answers_are_in_the_targets_own_units(tmp_path):
     changes = {**FILLED, "training.epochs": 40, "data.validation": f"{tmp_path}/run.h5:/set"}
     train(config_in(tmp_path, changes, HOLES), SingleProcess())
     spec = f"{tmp_path}/run.h5:/set"
-    scoring.predict(tmp_path / "run", spec, tmp_path / "out.h5", SingleProcess())
+    checkpoint_commands.predict(tmp_path / "run", spec, tmp_path / "out.h5", SingleProcess())
     with h5py.File(tmp_path / "out.h5") as file:
         a = file["a"][...]
     assert a.dtype == np.float64
     error = np.sqrt(np.mean((a - TARGETS) ** 2, axis=0))
     assert (error[[0, 2]] < 0.5 * TARGETS.std(axis=0)[[0, 2]]).all()
-    scores = scoring.evaluate(tmp_path / "run", spec, SingleProcess()).scores
+    scores = checkpoint_commands.evaluate(tmp_path / "run", spec, SingleProcess()).scores
     assert [row["rmse"] for row in scores["by_output"]] == pytest.approx(error.tolist(), rel=1e-9)
     network = package.load(tmp_path / "run")
     assert network.predict(HOLES).tobytes() == a.tobytes()
@@ -159,11 +159,11 @@ def test_an_exported_network_does_it_too(tmp_path):
     reference = pytest.importorskip("onnx.reference")
     train(config_in(tmp_path, FILLED, HOLES), SingleProcess())
     a = package.load(tmp_path / "run").predict(HOLES)
-    scoring.export_network(tmp_path / "run", tmp_path / "net.onnx")
+    checkpoint_commands.export_network(tmp_path / "run", tmp_path / "net.onnx")
     session = reference.ReferenceEvaluator(str(tmp_path / "net.onnx"))
     (found,) = session.run(None, {"x": HOLES})
     assert (np.abs(found - a) < 1e-5 * TARGETS.std(axis=0)).all()
-    scoring.export_network(tmp_path / "run", tmp_path / "net.npz")
+    checkpoint_commands.export_network(tmp_path / "run", tmp_path / "net.npz")
     with np.load(tmp_path / "net.npz") as kept:
         assert kept["targets_shift"].tobytes() == TARGETS_MEAN.tobytes()
 

@@ -151,9 +151,9 @@ def test_the_average_is_what_is_evaluated(tmp_path):
     found, _ = checkpoint.find(tmp_path / "averaged", "last")
     average = found.arrays["average"]
     assert (average != found.v).any() and (found.v == result.v).all()
-    from distmlp.results import scoring
+    from distmlp.results import checkpoint_commands
 
-    metrics = scoring.evaluate(tmp_path / "averaged", None, SingleProcess(), "last")
+    metrics = checkpoint_commands.evaluate(tmp_path / "averaged", None, SingleProcess(), "last")
     assert metrics.cost == result.record["validation_cost"]
     used = checkpoint.averaged(found)
     assert (used.v == average).all() and used.facts["v_sha256"] == checkpoint.v_sha256(average)

@@ -13,7 +13,7 @@ from simulated import on_ranks
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.results import scoring
+from distmlp.results import checkpoint_commands
 from distmlp.results.verification import verify
 from distmlp.runs import checkpoint
 from distmlp.training.loop import train
@@ -115,7 +115,7 @@ def test_layers_of_the_same_shape_are_taken_over(place):
 
 def test_what_is_kept_and_said(place):
     old = old_v(place)
-    start = scoring.inspect(place / "whole")["start"]
+    start = checkpoint_commands.inspect(place / "whole")["start"]
     assert start == {
         "path": str(old.path),
         "step": old.facts["step"],
@@ -127,7 +127,7 @@ def test_what_is_kept_and_said(place):
     for name in ("inputs_divisor", "inputs_shift"):
         assert kept[name].tobytes() == old.data[name].tobytes()
     # ... though the new rows have means of their own
-    assert scoring.inspect(place / "drawn")["start"] is None
+    assert checkpoint_commands.inspect(place / "drawn")["start"] is None
     drawn = checkpoint.find(place / "drawn")[0].data
     assert np.abs(drawn["inputs_shift"] - old.data["inputs_shift"]).max() > 0.5
 

@@ -16,7 +16,7 @@ from simulated import on_ranks
 from distmlp.config.reading import from_tables
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.results import scoring
+from distmlp.results import checkpoint_commands
 from distmlp.training.loop import train
 from distmlp.training.reporting import Silent
 from distmlp.training.resuming import new_state
@@ -243,11 +243,11 @@ def test_metrics_are_weighted_and_both_are_shown(place):
     report = Kept()
     trained(place, "metrics", CHANGES, report=report)
     last = {"which": "last", "comm": SingleProcess()}
-    found = scoring.evaluate(place / "metrics", None, **last)
+    found = checkpoint_commands.evaluate(place / "metrics", None, **last)
     record = report.records[-1]
     assert (found.cost, found.accuracy) == (record["validation_cost"], record["accuracy"])
     assert found.scores["f1"] == record["f1"]
-    scoring.predict(place / "metrics", f"{place}/set.h5:/test", place / "a.h5", **last)
+    checkpoint_commands.predict(place / "metrics", f"{place}/set.h5:/test", place / "a.h5", **last)
     with h5py.File(place / "a.h5") as file:
         a, predicted = file["a"][...].astype(np.float64), file["class"][...]
     labels, w = rows(301, seed=1)[1], REAL[:301]
@@ -280,12 +280,17 @@ def test_the_validation_set_has_its_own_weights_or_none(place):
     trained(place, "none", changes)
     trained(place, "own", {**changes, "data.validation_weights": "v"})
     trained(place, "class", {"data.class_weights": "balanced", "training.epochs": 1})
-    found = [scoring.evaluate(place / name, None, SingleProcess()) for name in ("none", "own")]
+    found = [
+        checkpoint_commands.evaluate(place / name, None, SingleProcess())
+        for name in ("none", "own")
+    ]
     assert found[0].unweighted is None
     assert found[1].unweighted.cost == found[0].cost != found[1].cost
-    assert scoring.evaluate(place / "class", None, SingleProcess()).unweighted is None
+    assert checkpoint_commands.evaluate(place / "class", None, SingleProcess()).unweighted is None
     # the same name in a different set
-    weighted = scoring.evaluate(place / "own", f"{place}/set.h5:/train", SingleProcess())
+    weighted = checkpoint_commands.evaluate(
+        place / "own", f"{place}/set.h5:/train", SingleProcess()
+    )
     assert weighted.unweighted is not None
 
 

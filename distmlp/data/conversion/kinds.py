@@ -4,7 +4,7 @@ from pathlib import Path
 
 import h5py
 
-from distmlp.data import opening, several
+from distmlp.data import opening, several_files
 from distmlp.data.conversion import (
     csv_files,
     excel_files,
@@ -27,7 +27,7 @@ def tables_in(spec: str) -> list[Path]:
         return []
     if Path(spec).is_file():
         return [Path(spec)]
-    return [Path(one) for one in several.matching(spec) or []]
+    return [Path(one) for one in several_files.matching(spec) or []]
 
 
 def table_of(path: Path, options: TableOptions) -> Table:
@@ -70,7 +70,7 @@ def kind_of(path: Path) -> str:
     ending = _ending(path)
     spec = spec_in(path)
     if spec is not None:
-        return "table" if opening.is_frame(several.named(spec)[0]) else "hdf5"
+        return "table" if opening.is_frame(several_files.named(spec)[0]) else "hdf5"
     if is_table(path):
         return "table"
     return ending if ending in ("npy", "npz") else "idx"

@@ -7,11 +7,11 @@ from example import rows, write_set
 from preparing import config_in, prepared
 
 from distmlp.config.reading import from_json
-from distmlp.data import several
+from distmlp.data import several_files
 from distmlp.data.dataset import DataSet
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import SingleProcess
-from distmlp.results.scoring import evaluate, predict
+from distmlp.results.checkpoint_commands import evaluate, predict
 from distmlp.training.loop import train
 
 X, Y = rows(1009)
@@ -171,12 +171,12 @@ def test_files_that_do_not_fit_are_refused(how, words, tmp_path):
 
 def test_what_cannot_be_named_is_said(tmp_path):
     with pytest.raises(InputError, match="no file has such a name"):
-        several.named(f"{tmp_path}/none-*.h5:/train")
+        several_files.named(f"{tmp_path}/none-*.h5:/train")
     spec = two(tmp_path)
     with pytest.raises(InputError, match=r"0.h5:/: is named twice"):
-        several.named([spec, f"{tmp_path}/0.h5:/"])
+        several_files.named([spec, f"{tmp_path}/0.h5:/"])
     (tmp_path / "odd[1].h5").write_bytes((tmp_path / "0.h5").read_bytes())
-    assert several.named(f"{tmp_path}/odd[1].h5:/") == [f"{tmp_path}/odd[1].h5:/"]
+    assert several_files.named(f"{tmp_path}/odd[1].h5:/") == [f"{tmp_path}/odd[1].h5:/"]
 
 
 def test_a_row_that_cannot_be_trained_on_is_named_in_its_file(tmp_path):

@@ -13,7 +13,7 @@ from launching import distmlp as command
 import distmlp
 from distmlp.errors import InputError
 from distmlp.results import looking, plots
-from distmlp.results.report import report
+from distmlp.results.html_report import report
 
 
 def trained(place, changes={}):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from distmlp import files
 from distmlp.runs import checkpoint
-from distmlp.runs.names import best_name, listed_best
+from distmlp.runs.checkpoint_names import best_name, listed_best
 
 
 class Writer:

@@ -10,7 +10,7 @@ from typing import Any
 from distmlp.data.conversion.convert import convert
 from distmlp.data.conversion.kinds import tables_in
 from distmlp.data.conversion.options import TableOptions
-from distmlp.data.several import Spec
+from distmlp.data.several_files import Spec
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 

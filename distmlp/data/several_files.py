@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from distmlp.data import opening, whole
+from distmlp.data import missing_rows, opening
 from distmlp.data.columns import Names, Selected, parts_of, target_names_of
 from distmlp.errors import InputError
 
@@ -77,9 +77,9 @@ class Files:
     def check_whole(self) -> None:
         """Raises InputError where rows are not there, or a program is writing them."""
         for spec, parts in zip(self._specs, self._parts, strict=True):
-            whole.check_no_writer(opening.parted(spec)[0], spec)
+            missing_rows.check_no_writer(opening.parted(spec)[0], spec)
             for part in parts:
-                whole.check_whole(part.stored, spec)
+                missing_rows.check_whole(part.stored, spec)
 
     def notes(self, words: str) -> list[str]:
         """What people should know of how the rows are read.  words: the set."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from distmlp.data.dataset import DataSet
-from distmlp.data.whole import check_no_writer
+from distmlp.data.missing_rows import check_no_writer
 from distmlp.errors import InputError
 
 ROWS, COLUMNS = 512, 4

@@ -18,16 +18,16 @@ from distmlp.data.dataset import DataSet
 from distmlp.data.matching import Names
 from distmlp.data.sets import opened as opened_set
 from distmlp.data.sets import weigh
-from distmlp.data.several import Spec, files_of, shown
+from distmlp.data.several_files import Spec, files_of, shown
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.parallel.alike import on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results import answers
-from distmlp.results.conversion import set_of
 from distmlp.results.export import contents
 from distmlp.results.outputs import check_output
+from distmlp.results.temporary_sets import set_of
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Checkpoint
 from distmlp.training.agreeing import check_same_sets
@@ -40,7 +40,7 @@ from distmlp.training.preparation import (
     open_sets,
     scan_all,
 )
-from distmlp.training.scores import Scores
+from distmlp.training.set_metrics import Scores
 
 
 def _nothing(text: str) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from distmlp import files
-from distmlp.data.several import Spec, files_of, shown
+from distmlp.data.several_files import Spec, files_of, shown
 from distmlp.errors import InputError
-from distmlp.results import looking, pages, plots, tables
+from distmlp.results import html_parts, looking, metrics_text, plots
 from distmlp.results.figures import style
 from distmlp.results.figures.curves import Course, drawings_of
+from distmlp.results.html_parts import Rows, figures, section, table
 from distmlp.results.looking import View
-from distmlp.results.pages import Rows, figures, section, table
 from distmlp.runs import checkpoint, events
 from distmlp.runs.directory import end_of
 from distmlp.training.summary import bytes_in_words, duration
@@ -58,7 +58,7 @@ def _page(run: Path, which: str, spec: Spec | None) -> str:
     state = "complete" if end_of(run) else "not complete"
     written = time.strftime("%Y-%m-%d %H:%M %Z")
     line = f"{state} · {_network(facts)} · page made {written} by distmlp {version('distmlp')}"
-    return pages.whole(name, line, pages.tiles(_headline(course, view, facts)), sections)
+    return html_parts.whole(name, line, html_parts.tiles(_headline(course, view, facts)), sections)
 
 
 def _network(facts: dict[str, Any]) -> str:
@@ -108,7 +108,7 @@ def _of_set(view: View | None) -> list[str]:
             )
         ]
     text = f"<p>On <code>{escape(view.spec)}</code>, {view.rows:,} rows.</p>"
-    text += f"<pre tabindex='0'>{escape(tables.text(view.metrics))}</pre>"
+    text += f"<pre tabindex='0'>{escape(metrics_text.text(view.metrics))}</pre>"
     sections = [section("Metrics", text)]
     scores = view.metrics.scores or {}
     if scores.get("confusion"):
