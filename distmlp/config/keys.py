@@ -109,7 +109,10 @@ def sets(default: str | None, example: str, share: bool = False) -> Any:
     """
 
     def is_set(x: object) -> bool:
-        return is_text(x) and (x != "" or default == "")
+        return is_text(x) and (x != "" or default == "") and not (share and is_number(x))
+
+    def is_number(x: str) -> bool:  # a share in quotes, or in percent, is no file
+        return bool(re.fullmatch(r"[\d.]+%?", x.rpartition("/")[2]))
 
     return key(
         default,

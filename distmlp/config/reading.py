@@ -126,8 +126,8 @@ def from_tables(
     return config
 
 
-def _resolved(tables: dict, base: Path) -> dict:
-    """The tables with relative paths made absolute, taken from base."""
+def resolved(tables: dict, base: Path) -> dict:
+    """The tables with relative paths made absolute, taken from base.  Raises InputError."""
     tables = {
         name: dict(value) if isinstance(value, dict) else value for name, value in tables.items()
     }
@@ -139,12 +139,18 @@ def _resolved(tables: dict, base: Path) -> dict:
     ):
         table = tables.get(section)
         given = table.get(name) if isinstance(table, dict) else None
-        resolved = paths.spec_of if section == "data" else paths.path_of
+        whole = paths.spec_of if section == "data" else paths.path_of
         if isinstance(table, dict) and isinstance(given, str) and given:
-            table[name] = resolved(given, base)
+            table[name] = whole(given, base)
         elif isinstance(table, dict) and section == "data" and isinstance(given, list):
-            table[name] = [resolved(x, base) if isinstance(x, str) and x else x for x in given]
+            table[name] = [whole(x, base) if isinstance(x, str) and x else x for x in given]
     return tables
+
+
+def value_of(text: str) -> Any:
+    """The value that a text is in TOML.  Raises ValueError, also where more than a value follows, and RecursionError."""
+    (value,) = tomllib.loads(f"value = {text}").values()
+    return value
 
 
 def _override(text: str) -> dict:
@@ -155,8 +161,8 @@ def _override(text: str) -> dict:
             f"--set {text}: expected section.key=value, such as --set training.epochs=10"
         )
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError, KeyError):
+        parsed = value_of(value)
+    except (ValueError, RecursionError):
         parsed = value.strip()
     section, dot, key = name.strip().partition(".")
     return {section: {key: parsed}} if dot else {section: parsed}
@@ -173,7 +179,7 @@ def check_all_can_read(path: str | Path) -> None:
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """The Config of a TOML file, with "section.key=value" overrides laid over it.  Raises InputError.
 
-    Paths in the file are taken from the file's directory, those in overrides from the current one.
+    Paths in the file are taken from the file's directory, those in overrides and in a pipe from the current one.
     """
     path = Path(path)
     try:
@@ -184,11 +190,11 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise InputError(f"{path}: cannot be read as a config: {error}") from None
     except (ValueError, RecursionError) as error:  # too many digits, or nested too deeply
         raise InputError(f"{path}: not valid TOML: {error}") from None
-    tables = _resolved(tables, path.resolve().parent)
+    tables = resolved(tables, path.resolve().parent if path.is_file() else Path.cwd())
     origins = {}
     for text in overrides:
         origins[text.partition("=")[0].strip()] = f"--set {text}"
-        for section, value in _resolved(_override(text), Path.cwd()).items():
+        for section, value in resolved(_override(text), Path.cwd()).items():
             if isinstance(value, dict) and isinstance(tables.get(section, {}), dict):
                 tables.setdefault(section, {}).update(value)
             else:

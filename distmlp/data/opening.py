@@ -41,15 +41,16 @@ def path_of(spec: str) -> Path:
 def opened(path: Path, spec: str, files: int = 1) -> h5py.File:
     """The file, open for reading.  files: how many a set has, which share the memory.  Raises InputError."""
     try:
-        if not path.exists():
-            raise InputError(f"{spec}: no such file: {path}")
-        if not path.is_dir() and not path.is_file():
-            raise InputError(f"{spec}: cannot be opened: it is not a regular file")
+        there, other = path.exists(), not path.is_dir() and not path.is_file()
     except (
         OSError,
         ValueError,
     ) as error:  # a directory that may not be searched, a name that can be no file's
         raise InputError(f"{spec}: cannot be opened: {error}") from None
+    if not there:
+        raise InputError(f"{spec}: no such file: {path}")
+    if other:
+        raise InputError(f"{spec}: cannot be opened: it is not a regular file")
     try:
         # A reader needs no lock, and some network file systems have none to give.  The chunk cache
         # holds the chunk that a window ends in until the next window begins in it.

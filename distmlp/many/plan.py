@@ -2,8 +2,8 @@
 
 import itertools
 import json
+import math
 import re
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from distmlp import files
-from distmlp.config.reading import from_tables
+from distmlp.config.reading import from_tables, resolved, value_of
 from distmlp.config.sections import Config
 from distmlp.errors import InputError
 from distmlp.kernels import choice, numbers
@@ -76,6 +76,8 @@ def random(config: Config, count: int, given: list[str]) -> list[Settings]:
     drawn: dict[str, list[Any]] = {}
     for number, text in enumerate(given):
         key, _, how = text.partition("=")
+        if key.strip() in drawn:
+            raise InputError(f"--draw {text}: names {key.strip()} a second time; expected it once")
         words = stream(config.seed, Purpose.DRAWS, number)
         # from 0 to less than 1, as a whole number of 2^-53
         u = (words.random_raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -97,7 +99,10 @@ def _drawn(text: str, how: str, u: np.ndarray) -> list[Any]:
             f"--draw {text}: expected two numbers, the lower first (log: above 0), as in {found[1]}:0.001:1"
         )
     if found[1] == "whole":
-        return [int(low) + int(part) for part in u * (int(high) - int(low) + 1)]
+        first, last = math.ceil(low), math.floor(high)
+        if first > last:
+            raise InputError(f"--draw {text}: there is no whole number from {low:g} to {high:g}")
+        return [first + int(part) for part in u * (last - first + 1)]
     if found[1] == "log":
         ends = np.array([low, high])
         choice.function(numbers.Function.LOG, ends)
@@ -111,8 +116,8 @@ def _listed(text: str, option: str) -> tuple[str, list[Any]]:
     """A key and its values, from "section.key=[value, value]"."""
     key, equals, value = text.partition("=")
     try:
-        values = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        values = value_of(value)
+    except (ValueError, RecursionError):
         values = None
     if not equals or not isinstance(values, list) or not values:
         raise InputError(
@@ -139,7 +144,8 @@ def config_of(config: Config, member: Member) -> Config:
             raise InputError(
                 f"{name} cannot be set for each network: expected a key that decides v"
             )
-        table[key] = value
+        # as --set takes it: a path from the current directory
+        table[key] = resolved({section: {key: value}}, Path.cwd())[section][key]
     if "data.fold" in member.settings:  # the fold takes the place of what the config held out
         tables["data"] |= {"validation_by": "rows", "validation_rows": "", "validation_weights": ""}
     found = from_tables(tables, f"network {member.name} ({member.words})")

@@ -4,7 +4,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from distmlp.errors import InputError
 from distmlp.many.plan import Member
 from distmlp.many.running import Outcome
 from distmlp.results import comparison
@@ -17,7 +16,7 @@ def summary(directory: Path, members: list[Member], outcomes: dict[str, Outcome]
     Writes members.csv, with every digit.  outcomes: of the networks trained now, by name.  Raises InputError.
     """
     if not any((directory / member.name / "config.toml").exists() for member in members):
-        raise InputError(f"{directory}: none of its {len(members)} networks has begun")
+        return f"0 of {len(members)} networks are complete: none has begun"
     rows = comparison.compare([str(directory)])
     complete = []
     for row in rows:

@@ -3,6 +3,7 @@
 Faults of single keys, as users see them, are in tests/bad_input/.
 """
 
+import os
 import re
 from dataclasses import replace
 
@@ -55,6 +56,29 @@ def test_paths_are_taken_from_the_file_and_those_of_overrides_from_here(
     assert config.data.train == f"{tmp_path}/a.h5:/train"
     assert config.data.validation == f"{elsewhere}/b.h5:/test"
     assert config.run.directory == "/run"
+
+
+def test_paths_of_a_config_in_a_pipe_are_taken_from_here(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    end, begin = os.pipe()
+    try:
+        os.write(begin, file.read_bytes())
+        os.close(begin)
+        assert reading.load(f"/dev/fd/{end}").data.train == f"{tmp_path}/a.h5:/train"
+    finally:
+        os.close(end)
+
+
+@pytest.mark.parametrize("given", ["training.epochs=5\nseed=3", "training.epochs=5\n[run]\nkeep=2"])
+def test_an_override_is_one_value_and_nothing_is_dropped_behind_it(file, given):
+    with pytest.raises(InputError, match="expected a whole number"):
+        reading.load(file, [given])
+
+
+@pytest.mark.parametrize("given", ["0.1", ".1", "10%", "20"])
+def test_a_share_that_is_written_as_text_is_no_file(file, given):
+    with pytest.raises(InputError, match=r"or a share of the training set, such as 0\.1"):
+        reading.load(file, [f'data.validation="{given}"'])
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,8 @@ def test_files_that_do_not_fit_are_refused(how, words, tmp_path):
 def test_what_cannot_be_named_is_said(tmp_path):
     with pytest.raises(InputError, match="no file has such a name"):
         several_files.named(f"{tmp_path}/none-*.h5:/train")
+    with pytest.raises(InputError, match=r"^/none\.h5:/x: no such file: /none\.h5$"):
+        DataSet("/none.h5:/x")
     spec = two(tmp_path)
     with pytest.raises(InputError, match=r"0.h5:/: is named twice"):
         several_files.named([spec, f"{tmp_path}/0.h5:/"])

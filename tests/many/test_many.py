@@ -12,6 +12,12 @@ import pytest
 from example import lawful, log, rows, write_config, write_set
 from launching import distmlp, started
 
+from distmlp.config.reading import load
+from distmlp.many import plan
+from distmlp.many.processes import run_as_processes
+from distmlp.many.running import STOPPED
+from distmlp.many.summary import summary
+
 
 @pytest.fixture
 def home(tmp_path):
@@ -126,6 +132,28 @@ def test_a_network_that_dies_ends_alone_and_the_same_command_goes_on(home):
         settings = f"seed={seed}", f"training.epochs={epochs}"
         assert v_of(many / name) == single(home, f"alone-{seed}", *settings)
         assert len(log(many / name)) == epochs
+
+
+@pytest.mark.parametrize("launched", ["alone", "openmpi"])
+def test_networks_that_could_not_begin_have_failed_however_they_were_started(
+    home, launched, launcher
+):
+    mpi = launcher(launched)
+    words = ["many", "config.toml", "--folds", 2, "--fold-by", "nothing"]
+    done = distmlp(*words, cwd=home, mpi=mpi, ranks=1 if mpi is None else 2)
+    assert done.status == 1, done.out + done.err
+    assert "network 2 (fold 2 of 2) failed" in done.out
+    assert "0 of 2 networks are complete" in done.out
+
+
+def test_a_stop_before_any_network_has_begun_is_one(home):
+    config = load(home / "config.toml")
+    members = plan.members_of(plan.seeds(config, 2))
+    plan.keep(config, members)
+    found = run_as_processes(config, members, 1, lambda: True, print)
+    assert {outcome.state for outcome in found.values()} == {STOPPED}
+    words = summary(Path(config.run.directory), members, found)
+    assert words == "0 of 2 networks are complete: none has begun"
 
 
 def many_lines(run):

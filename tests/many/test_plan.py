@@ -64,6 +64,9 @@ FIRST = {
         (lambda c: plan.random(c, 2, ["seed=log:0:1"]), "the lower first"),
         (lambda c: plan.random(c, 2, ["seed=uniform:2:1"]), "the lower first"),
         (lambda c: plan.random(c, 2, ["seed=uniform:a:b"]), "the lower first"),
+        (lambda c: plan.random(c, 2, ["seed=whole:1.2:1.8"]), "no whole number from 1.2 to 1.8"),
+        (lambda c: plan.random(c, 2, ["seed=[1]", "seed=[2]"]), "names seed a second time"),
+        (lambda c: plan.grid(["seed=[1]\ndtype=2"]), "expected section.key=[value, value]"),
         (lambda c: plan.random(c, 2, ["seed=normal:0:1"]), "expected section.key=[value, value]"),
         (
             lambda c: plan.config_of(c, plan.Member("2", {"seed": -1})),
@@ -79,6 +82,20 @@ def test_what_cannot_be_planned(config, make, words):
     with pytest.raises(InputError) as error:
         make(config)
     assert words in str(error.value)
+
+
+def test_whole_numbers_are_drawn_between_their_ends(config):
+    found = plan.random(config, 40, ["seed=whole:1.5:4.5"])
+    assert {of["seed"] for of in found} == {2, 3, 4}
+
+
+def test_paths_of_a_plan_are_taken_from_the_current_directory(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"data.train": "a.h5:/x", "data.validation": "b.h5:/y", "network.start_from": "old"}
+    found = plan.config_of(config, plan.Member("1", settings))
+    assert found.data.train == f"{tmp_path}/a.h5:/x"
+    assert found.data.validation == f"{tmp_path}/b.h5:/y"
+    assert found.network.start_from == f"{tmp_path}/old"
 
 
 def test_a_members_config_differs_in_what_is_set_and_in_its_directory(config):
