@@ -25,6 +25,9 @@ CONTIGUOUS_CHUNK_ROWS = 256
 #: Steps are converted together as far as they fit into this, about a core's cache.
 _BLOCK_BYTES = 2**20
 
+#: Steps that are converted together at most, since each one's stacks are kept.
+_BLOCK_STEPS = 1024
+
 #: A step that takes more than this is converted in pieces of about as much, each large enough for a pass.
 PIECE_BYTES = 2**22
 
@@ -63,6 +66,20 @@ def _stack(made: Block, start: int, s: int, M: int, shard: int, ends: bool = Tru
     )
     x, y = made.x[here].reshape(s, M, -1), made.y[here].reshape(s, M, -1)
     return MicroBatches(x, y, labels, shard, ends, weights)
+
+
+def _stacks_of_step(
+    groups: list[Group], blocks: list[Block], inside: int, is_full: bool
+) -> list[MicroBatches]:
+    """The stacks of the step that is number `inside` of the blocks', one a group that has rows in it."""
+    stacks = []
+    for group, made in zip(groups, blocks, strict=True):
+        s, M = len(group.shards), group.size if is_full else group.last
+        if M:
+            stacks.append(_stack(made, inside * s * group.size, s, M, group.shards.start))
+    for stack in stacks[:-1]:
+        stack.ends = False
+    return stacks
 
 
 @dataclass(frozen=True)
@@ -144,8 +161,10 @@ class Feed:
         self._read = (-1, -1, 0, 0)
         self._now: list[Window] = []
         self._in_pieces = len(self._parts) > 1 or mine * row > PIECE_BYTES
-        self._block_steps = max(1, min(self._window_steps, _BLOCK_BYTES // max(1, mine * row)))
+        fitting = min(_BLOCK_STEPS, _BLOCK_BYTES // max(1, mine * row))
+        self._block_steps = max(1, min(self._window_steps, fitting))
         self._block: tuple[int, int, int] | None = None
+        self._stacks: dict[tuple[int, bool], list[MicroBatches]] = {}
         if self._in_pieces:
             self._piece_rows = max(sharding.size(0), PIECE_BYTES // row)
             self._blocks = [self._conversion.block(self._piece_rows)]
@@ -167,15 +186,13 @@ class Feed:
         if (epoch, window, block) != self._block:
             self._convert(block)
             self._block = epoch, window, block
-        batches = []
-        for group, made in zip(self._parts[0], self._blocks, strict=True):
-            s, M = len(group.shards), self._size(group, step)
-            start = inside * s * group.size
-            if M:
-                batches.append(_stack(made, start, s, M, group.shards.start))
-        for batch in batches[:-1]:
-            batch.ends = False
-        return batches
+        # Blocks are made in the same memory again and again, so a place's stacks stay what they are.
+        is_full = step < self._sharding.full_steps
+        stacks = self._stacks.get((inside, is_full))
+        if stacks is None:
+            stacks = _stacks_of_step(self._parts[0], self._blocks, inside, is_full)
+            self._stacks[inside, is_full] = stacks
+        return stacks
 
     def pieces(self, epoch: int, step: int) -> Iterator[MicroBatches]:
         """The stacks of a step, each of which lasts until the next.  Raises InputError."""

@@ -39,7 +39,8 @@ class Cost:
         z, the output layer's weighted sum, a and y are (s, samples, outputs).
         """
         values = np.empty(len(a), np.float64)
-        z, a, y = (np.ascontiguousarray(x) for x in (z, a, y))
+        if not (z.flags.c_contiguous and a.flags.c_contiguous and y.flags.c_contiguous):
+            z, a, y = (np.ascontiguousarray(x) for x in (z, a, y))
         choice.cost_values(self.number, z, a, y, values)  # notes: C = 1/2 sum |y_i - a_i(N)|^2
         return values
 

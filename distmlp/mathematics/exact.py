@@ -76,16 +76,13 @@ def whole_cost(costs: list[float]) -> int:
     return sum(int(math.ldexp(c, COST_FRACTION)) for c in costs)
 
 
-def cost_limbs(costs: list[float]) -> np.ndarray:
-    """Σ of finite costs as `limbs_of` gives it."""
-    return limbs_of(whole_cost(costs))
-
-
 def limbs_of(total: int) -> np.ndarray:
     """Σ of costs, as `whole_cost` gives it, as (COST_LIMBS,) limbs of 16 bits; all negative where Σ is.
 
     The last one is longer where more than 2^16 micro-batches have the largest costs; then limbs have 64 bits.
     """
+    if total >= 0 and total.bit_length() <= 16 * COST_LIMBS:  # as nearly always
+        return np.frombuffer(total.to_bytes(2 * COST_LIMBS, "little"), "<u2")
     high, low = divmod(abs(total), 2 ** (16 * (COST_LIMBS - 1)))
     limbs = np.empty(COST_LIMBS, np.int64)
     limbs[:-1] = np.frombuffer(low.to_bytes(2 * (COST_LIMBS - 1), "little"), "<u2")

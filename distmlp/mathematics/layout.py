@@ -38,7 +38,7 @@ class Layout:
 
     layers: tuple[int, ...]
 
-    @property
+    @cached_property
     def N(self) -> int:
         """The last layer's number."""
         return len(self.layers) - 1

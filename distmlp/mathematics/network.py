@@ -214,9 +214,9 @@ def accumulate(
     largest, (2N, s), becomes each micro-batch's largest |entry|, in units.  Without scales, total is plain floats and
     nothing is looked at.  last: nothing is added after this pass; kept: the entries that this rank reads next.
     """
-    N, M = network.layout.N, p.z.shape[1]
+    N, M, slices = network.layout.N, p.z.shape[1], network.layout.slices
     for l in range(1, N + 1):
-        w, b = (network.layout.slices[tensor] for tensor in (l - 1, N + l - 1))
+        w, b = slices[l - 1], slices[N + l - 1]
         kernels.gradient(
             p.delta[l],  # notes: dC/db(L) = delta(L)
             p.below(l - 1),  # notes: dC/dw(L) = delta(L) a(L-1)^T

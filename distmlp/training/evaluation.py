@@ -66,7 +66,7 @@ class _Weighed:
         """Adds a block's Σ w C; right: which rows are, None without classes.  w: the block's weights, scaled."""
         finite = abs(cost) < exact.LARGEST_COST
         self._not_finite += not finite
-        self._totals[2:] += exact.cost_limbs([cost] if finite else [])
+        self._totals[2:] += exact.limbs_of(exact.whole_cost([cost] if finite else []))
         if right is not None:
             self._right.add(w[right][:, None])
 
@@ -174,7 +174,7 @@ def _measured(
         not_finite += not finite
         totals[0] += len(y)
         totals[1] += count_hits(a[0], y) if data.classes else 0
-        totals[2:] += exact.cost_limbs([cost] if finite else [])
+        totals[2:] += exact.limbs_of(exact.whole_cost([cost] if finite else []))
         if scores is not None:
             scores.add(p, y, w)
     everything = np.append(totals, not_finite)

@@ -7,6 +7,7 @@ the optimizer and the grid as they were on every rank.
 """
 
 import functools
+import math
 import zlib
 from collections.abc import Iterable
 
@@ -33,6 +34,12 @@ def reason_to_stop(alarm: int) -> str:
     if alarm % TIME_IS_UP:
         return "signal"
     return "time limit" if alarm else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _factors(t: int, exponents: tuple[int, ...]) -> np.ndarray:
+    """1 / (t 2^e) for each tensor's e, (2N,): by which a sum of t samples' gradients, in units, becomes their mean."""
+    return np.array([1.0 / (t * math.ldexp(1.0, e)) for e in exponents])
 
 
 class Step:
@@ -108,14 +115,14 @@ class Step:
         """∇C = (1/t) Σ ∇C_i from the total, and the parameter update: the state's one change in a step."""
         total = self.total
         t = int(total.totals[0])
-        units = [1.0] * len(self.network.layout.slices)
+        exponents = (0,) * len(self._ends)
         if grid is not None:
-            units = grid.scales
+            exponents = grid.exponents
             state.grid = grid.next(total.units.tolist())
         self.optimizer.advance(state.scalars)
         gradient = self.sum_in(total)
         # notes: grad C = 1/t sum grad C_i
-        mean = Mean(gradient, np.array([1.0 / (t * unit) for unit in units]), self._ends)
+        mean = Mean(gradient, _factors(t, exponents), self._ends)
         if self.optimizer.needs_cost:
             mean = mean._replace(cost=exact.mean_cost(total.totals))
         if self._shaping is not None:

@@ -16,11 +16,15 @@ from distmlp.parallel.communicator import SingleProcess
 from distmlp.training.step import Step
 
 
+def limbs(costs):
+    return exact.limbs_of(exact.whole_cost(costs))
+
+
 def mean_cost_of(messages, samples=1):
     totals = exact.no_totals()
     totals[0] = samples
-    for limbs in messages:
-        totals[2:] += limbs
+    for message in messages:
+        totals[2:] += message
     return exact.mean_cost(totals)
 
 
@@ -38,23 +42,21 @@ def test_cost_sums_are_exact():
             assert expected == sum(map(Fraction, costs))
         pieces = np.split(random.permutation(costs), np.sort(random.integers(0, len(costs), 7)))
         t = int(random.integers(1, 10**6))
-        assert mean_cost_of([exact.cost_limbs(piece.tolist()) for piece in pieces], t) == float(
-            expected / t
-        )
+        assert mean_cost_of([limbs(piece.tolist()) for piece in pieces], t) == float(expected / t)
 
 
 def test_cost_sums_are_exact_where_floats_are_not():
     costs = [1e30, 1.0, 1e-20, 1e30]
     assert 1e30 + 1.0 == 1e30
-    total = exact.cost_limbs(costs).astype(np.int64) - exact.cost_limbs([2e30]).astype(np.int64)
+    total = limbs(costs).astype(np.int64) - limbs([2e30]).astype(np.int64)
     assert sum(int(limb) << 16 * i for i, limb in enumerate(total)) == int(
         (1 + Fraction(1e-20)) * 2**exact.COST_FRACTION
     )
 
 
 def test_small_and_large_costs():
-    assert mean_cost_of([exact.cost_limbs([])]) == 0.0
-    assert mean_cost_of([exact.cost_limbs([0.0, 2.0**-128, 2.0**-129])]) == 2.0**-128
+    assert mean_cost_of([limbs([])]) == 0.0
+    assert mean_cost_of([limbs([0.0, 2.0**-128, 2.0**-129])]) == 2.0**-128
     just_below = math.nextafter(exact.LARGEST_COST, 0.0)
     for S in (exact.MOST_IN_ONE, 2**16, exact.MOST_MICRO_BATCHES):
         total = S * exact.whole_cost([just_below])
