@@ -1,7 +1,7 @@
 """`distmlp launch`: a training on many ranks to its end, through crashes and lost hosts.
 
-mpirun gets what the run needs to survive a lost rank.  After a crash it is started again, from the newest
-good checkpoint, and not where the crash repeats at the same place: that is a bug and no fault.
+mpirun gets what the run needs to survive a lost rank.  After a crash it is started again, from the newest good
+checkpoint.  A crash that repeats at the same place is a bug and no fault, and ends the launch.
 """
 
 import signal

@@ -1,7 +1,7 @@
 """SLURM jobs: the file that `distmlp submit` writes and submits, and how far a run is.
 
-The job itself is train.sbatch (slurm/train.sbatch, kept in the package by a link), with what was asked
-filled in: so there is one script to read, whether it is submitted by hand or from here.
+The job itself is train.sbatch (slurm/train.sbatch, kept in the package by a link), with what was asked filled in.
+So there is one script to read, whether it is submitted by hand or from here.
 """
 
 import re

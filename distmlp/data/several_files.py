@@ -1,7 +1,7 @@
 """Several files as one set: which files a spec names, and their columns below one another.
 
-A spec is "FILE.h5:/group", a pattern such as "part-*.h5:/train", whose files are taken in the order of their names, or a
-list of either, in its order.
+A spec is "FILE.h5:/group", a pattern such as "part-*.h5:/train", or a list of either.  A pattern's files are taken in the
+order of their names, a list's in its own.
 """
 
 import glob

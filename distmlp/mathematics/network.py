@@ -1,8 +1,8 @@
 """Forward pass, backward pass and gradient of stacks of micro-batches.
 
-Arrays are stacks (s, M, neurons): s micro-batches of M samples.  Each number of a product is a chain of
-additions of its own (docs/arithmetic.md), so it does not depend on what is computed beside it: that is
-what lets any rank compute any micro-batch.
+Arrays are stacks (s, M, neurons): s micro-batches of M samples.  Each number of a product is a chain of additions of
+its own (docs/arithmetic.md), so it does not depend on what is computed beside it.  That is what lets any rank compute
+any micro-batch.
 
 Each line that is an equation of the notes' summary carries it as a tag, `# notes: …`; a test holds
 the tags against docs/notes-to-code.md.

@@ -5,11 +5,10 @@
 S and every size follow from (n, batch size, micro-batch size) alone, the order from (seed, epoch)
 alone.  The rank count appears in one function, `share`, which hands out whole shards.
 
-In an epoch the set's chunks (runs of neighbouring rows, the unit that a file is read in) are put in
-random order, end to end; the stream of rows so made is cut into S runs, one a shard.  A shard reads
-its run window by window and takes the rows of a window in random order.  So the file is read in
-long pieces, each sample is met exactly once an epoch, and a set of any size needs the memory of the
-windows only.
+In an epoch the set's chunks (runs of neighbouring rows, the unit that a file is read in) are put in random order, end
+to end; the stream of rows so made is cut into S runs, one a shard.  A shard reads its run window by window and takes
+the rows of a window in random order.  So the file is read in long pieces, and each sample is met exactly once an
+epoch.  A set of any size needs the memory of the windows only.
 """
 
 from dataclasses import dataclass

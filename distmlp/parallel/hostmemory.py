@@ -1,10 +1,10 @@
 """Memory that the ranks of one host share: a sum over them need not travel, and a set need not be held by each.
 
-For a sum each rank makes its numbers where all can read them, adds up one part of everybody's, and all read the
-sum where it has put it.  It is Rabenseifner's reduce-scatter and allgather (ICCS 2004) without a message.
+For a sum each rank makes its numbers where all can read them, and adds up one part of everybody's.  All read the sum where
+it has put it.  It is Rabenseifner's reduce-scatter and allgather (ICCS 2004) without a message.
 
-The memory has no name that could be left behind: it is a file in memory (memfd_create) of one rank,
-which the others open in /proc, and it is gone with the last process that has it.
+The memory has no name that could be left behind.  It is a file in memory (memfd_create) of one rank, which the others open in
+/proc, and it is gone with the last process that has it.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 """Who adds up which part of a sum over several hosts, from the numbers of hosts and ranks alone.  Standard library only.
 
-The ranks of a host cut what is added up into slices, one each.  The ranks of one place, the r-th of
-every host, then add up the r-th slice between the hosts.  They do so in stages: the hosts are a grid of
-few in each direction, and a stage is between those of one line of it.  Each stage cuts what a rank still
-has to add up; together the hosts send the least that a sum can, 2 (H − 1)/H times the numbers each.
+The ranks of a host cut what is added up into slices, one each.  The ranks of one place, the r-th of every host, then
+add up the r-th slice between the hosts.  They do so in stages: the hosts are a grid of few in each direction, and a
+stage is between those of one line of it.  Each stage cuts what a rank still has to add up.  Each host sends 2 (H −
+1)/H times the numbers, the least that a sum can.
 """
 
 import itertools
