@@ -3,8 +3,12 @@
 Every run here is the real command, and compared bit by bit with one process alone.
 """
 
+from itertools import pairwise
+
+import h5py
+import numpy as np
 import pytest
-from example import LAYOUTS, checkpoint, lawful, log, steps, write_config, write_set
+from example import LAYOUTS, ROWS, checkpoint, lawful, log, rows, steps, write_config, write_set
 from launching import distmlp, run_ranks, started
 
 SGD = {"optimizer.momentum": 0.9, "optimizer.learning_rate": 0.05}
@@ -131,6 +135,71 @@ def test_any_storage_of_the_same_rows(train, launcher, home, mpich):
     # ... and where it is not declared, it is the file's own.
     assert train("stored-own", {"data.train": "chunked.h5:/train"}) == logs[0]
     assert train("stored-gzip-own", {"data.train": "gzip.h5:/train"}) != logs[0]
+
+
+#: What is made of the rows of several files on the way in, all at once.
+ROWS_OF_FILES = {
+    **ADAM,
+    "data.train": "parts/part-*.h5:/",
+    "data.chunk_rows": 16,
+    "data.rows": "kept",
+    "data.validation": 0.2,
+    "data.validation_by": "group",
+    "data.weights": "w",
+    "data.class_weights": "balanced",
+    "data.missing": "mean-and-indicator",
+    "data.scale_inputs": "standardise",
+    "data.window": "60 kB",
+    "network.layers": [21, 13, 5],
+    "training.metrics": ["f1", "roc_auc"],
+}
+
+
+def write_parts(place):
+    """Five files of unequal length, one of a single row, with missing inputs, weights, groups and a mask; and one of all."""
+    place.mkdir()
+    x, y = rows(ROWS)
+    x[::7, 2] = np.nan
+    w = np.random.default_rng(4).exponential(size=ROWS)
+    table = {"x": x, "y": y, "w": w, "group": np.arange(ROWS) // 9, "kept": np.arange(ROWS) % 5 > 0}
+    ends = [0, 13, 14, 420, 777, ROWS]
+    spans = [*pairwise(ends), (0, ROWS)]
+    for name, (start, stop) in zip([*map("part-{}".format, range(5)), "all"], spans, strict=True):
+        with h5py.File(place / f"{name}.h5", "w") as file:
+            for key, values in table.items():
+                file[key] = values[start:stop]
+
+
+@pytest.mark.parametrize(
+    "name, ranks", [(name, ranks) for name in ("openmpi", "mpich") for ranks in (1, 2, 3, 4)]
+)
+def test_several_files_whose_rows_are_chosen_weighted_and_filled(
+    name, ranks, train, launcher, home
+):
+    if not (home / "of-all").exists():
+        write_parts(home / "parts")
+        train("of-all", {**ROWS_OF_FILES, "data.train": "parts/all.h5:/"})
+    found = train(f"files-{name}-{ranks}", ROWS_OF_FILES, launcher(name), ranks)
+    assert found == lawful(home / "of-all")
+
+
+def test_several_files_killed_and_resumed_elsewhere(home, train, launcher):
+    first, second = launcher("openmpi"), launcher("mpich")
+    if not (home / "parts").exists():
+        write_parts(home / "parts")
+    changes = {**ROWS_OF_FILES, "run.checkpoint_every": "4 steps", "run.directory": "files-killed"}
+    endless = write_config(home / "files-killed.toml", {**changes, "training.epochs": 10**6})
+    with started(first, 3, ["-m", "distmlp", "train", endless]) as run:
+        run.until(lambda: any(step > 30 for step in steps(home / "files-killed")))
+        run.kill()
+    newest = steps(home / "files-killed")[-1]
+    epochs = newest // 13 + 2
+    some = write_config(home / "files-killed.toml", {**changes, "training.epochs": epochs})
+    done = distmlp("train", some, mpi=second, ranks=2)
+    assert done.status == 0 and f"step {newest}" in done.out, done.err
+    assert lawful(home / "files-killed") == train(
+        "files-unkilled", {**ROWS_OF_FILES, "training.epochs": epochs}
+    )
 
 
 @pytest.mark.parametrize("name, ranks", [("mpich", 2), ("mpich", 3), ("openmpi", 5)])
