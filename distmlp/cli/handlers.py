@@ -124,7 +124,7 @@ def predict(args: Namespace, comm: "Communicator") -> int:
 
     notes: list[str] = []
     given = args.checkpoint, args.data, args.output, comm, args.which, notes.append, args.overwrite
-    many = ensemble.predict(*given)
+    many = ensemble.predict(*given, args.inputs)
     rows, networks = many or (checkpoint_commands.predict(*given, args.inputs), 1)
     _say(notes)
     if comm.rank == 0:

@@ -9,16 +9,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from distmlp import files
 from distmlp.config.sections import Config
 from distmlp.data.several_files import Spec, files_of, shown
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
 from distmlp.many.plan import kept
-from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
-from distmlp.results import checkpoint_commands
+from distmlp.results import answers, checkpoint_commands
+from distmlp.results.checkpoint_commands import Name
 from distmlp.results.outputs import check_output
 from distmlp.runs.checkpoint import Checkpoint
 from distmlp.runs.directory import end_of
@@ -39,27 +38,39 @@ def predict(
     which: str,
     say: Callable[[str], None],
     overwrite: bool,
+    inputs: Name = None,
 ) -> tuple[int, int] | None:
-    """Writes the complete networks' outputs for a set to an HDF5 file; returns (rows, networks), None where place holds no many.
+    """Writes the complete networks' outputs for a set to an HDF5 file, or to CSV; returns (rows, networks), None where place holds no many.
 
     `a` (n, outputs) is their mean and `spread` (n, outputs) their standard deviation (with networks − 1), both float64, added
-    up from the first network to the last; `class` (n,) is the mean's, where there are classes.  The file is whole or not there.
-    It replaces a file only where `overwrite` says so.  which: see `checkpoint_commands.load`.  Collective.  Raises InputError.
+    up from the first network to the last; `class` (n,) and `label`, its name, are the mean's, where there are classes.  The file
+    is whole or not there.  It replaces a file only where `overwrite` says so.  which, inputs: see `checkpoint_commands.predict`.
+    Collective.  Raises InputError.
     """
     names = on_rank_0(comm, lambda: _complete(place, say))
     if names is None:
         return None
+    loaded = _loaded(place, names, comm, which)
+    _check_alike(str(place), names, loaded)
 
     def scratch() -> Path:
-        check_output(out, overwrite, (".h5", ".hdf5"), files_of(spec))
+        reads = [
+            spec,
+            *(of for _, own in loaded for of in (own.data.train, own.data.validation_set)),
+        ]
+        check_output(
+            out, overwrite, answers.ENDINGS, [path for of in reads if of for path in files_of(of)]
+        )
         return Path(tempfile.mkdtemp(prefix=f"{out.name}.", dir=out.parent))
 
     made = on_rank_0(comm, scratch)
     try:
         outputs = [made / f"{name}.h5" for name in names]
         for name, one in zip(names, outputs, strict=True):
-            rows = checkpoint_commands.predict(Path(place) / name, spec, one, comm, which)
-        on_rank_0(comm, lambda: _combine(outputs, out, str(place), shown(spec), overwrite))
+            rows = checkpoint_commands.predict(
+                Path(place) / name, spec, one, comm, which, inputs=inputs
+            )
+        on_rank_0(comm, lambda: _combine(outputs, loaded[0][0], out, shown(spec), overwrite))
     finally:
         if comm.rank == 0:
             shutil.rmtree(made, ignore_errors=True)
@@ -83,11 +94,8 @@ def evaluate(
     if members is None:
         return None
     check_arithmetic(comm)
-    loaded = [
-        checkpoint_commands.load(Path(place) / name, comm, which, lambda words: None)
-        for name in members
-    ]
-    _check_alike(str(place), members, loaded)
+    loaded = _loaded(place, members, comm, which)
+    _check_alike(str(place), members, loaded, of_one_cost=True)
     (first, config), *_ = loaded
     if (config.data.fold or config.data.share) and not spec:
         raise InputError(
@@ -107,8 +115,26 @@ def evaluate(
         return evaluate_mean(networks, data, comm, Scores(networks[0][0], data)), len(networks)
 
 
-def _check_alike(place: str, names: list[str], loaded: list[tuple[Checkpoint, Config]]) -> None:
-    """Raises InputError where the networks' answers are of different kinds, so that they have no mean."""
+def _loaded(
+    place: str | Path, names: list[str], comm: Communicator, which: str
+) -> list[tuple[Checkpoint, Config]]:
+    """The checkpoint and the config of each network; collective.  Raises InputError."""
+    return [
+        checkpoint_commands.load(Path(place) / name, comm, which, lambda words: None)
+        for name in names
+    ]
+
+
+def _check_alike(
+    place: str,
+    names: list[str],
+    loaded: list[tuple[Checkpoint, Config]],
+    of_one_cost: bool = False,
+) -> None:
+    """Raises InputError where the networks' answers are of different kinds, so that they have no mean.
+
+    of_one_cost: that of the mean is wanted too.
+    """
 
     def kind(found: Checkpoint, config: Config) -> dict[str, object]:
         network, data = config.network, config.data
@@ -117,7 +143,7 @@ def _check_alike(place: str, names: list[str], loaded: list[tuple[Checkpoint, Co
             "the targets": (data.targets, found.facts.get("targets"), found.facts["classes"]),
             "the number of outputs": network.layers[-1],
             "network.output": network.output,
-            "network.cost": network.cost,
+            **({"network.cost": network.cost} if of_one_cost else {}),
         }
 
     first = kind(*loaded[0])
@@ -144,30 +170,27 @@ def _complete(place: str | Path, say: Callable[[str], None]) -> list[str] | None
     return names
 
 
-def _combine(outputs: list[Path], out: Path, place: str, spec: str, overwrite: bool) -> None:
-    """Writes the mean and the spread of the outputs in some files.  Raises InputError."""
+def _combine(outputs: list[Path], first: Checkpoint, out: Path, spec: str, overwrite: bool) -> None:
+    """Writes the mean and the spread of the outputs in some files.  first: a network's, whose classes are those of all."""
     with contextlib.ExitStack() as stack:
         parts = [stack.enter_context(h5py.File(one, "r")) for one in outputs]
         shape = parts[0]["a"].shape
-        for part, one in zip(parts, outputs, strict=True):
-            if part["a"].shape != shape:
-                raise InputError(
-                    f"{place}: network {one.stem} has {part['a'].shape[1]} outputs, but network {outputs[0].stem} has "
-                    f"{shape[1]}; a mean needs the same of all"
-                )
-        temporary = stack.enter_context(files.replacing(out, must_not_exist=not overwrite))
-        file = stack.enter_context(h5py.File(temporary.name, "w"))
-        mean = file.create_dataset("a", shape, np.float64)
+        file = stack.enter_context(answers.created(out, overwrite))
+        answers.describe(file, first, shape[0], shape[1], np.dtype(np.float64), spec)
         spread = file.create_dataset("spread", shape, np.float64)
-        classes = file.create_dataset("class", shape[:1], np.int64) if "class" in parts[0] else None
+        if "columns" in file["a"].attrs:
+            names = list(file["a"].attrs["columns"])
+            spread.attrs.create("columns", names, dtype=h5py.string_dtype())
+        labels = answers.labels_of(first)
         for start in range(0, shape[0], _ROWS):
             here = slice(start, start + _ROWS)
-            a = [part["a"][here].astype(np.float64) for part in parts]
-            mean[here], spread[here] = _mean_and_spread(a)
-            if classes is not None:
-                classes[here] = predicted_classes(mean[here])
-        file.attrs["data"], file.attrs["networks"] = spec, len(parts)
-        file.attrs["v_sha256"] = [part.attrs["v_sha256"] for part in parts]
+            mean, spread[here] = _mean_and_spread(
+                [part["a"][here].astype(np.float64) for part in parts]
+            )
+            answers.write_rows(file, start, mean, labels)
+        file.attrs["networks"] = len(parts)
+        for name in ("checkpoint", "v_sha256"):
+            file.attrs[name] = [part.attrs[name] for part in parts]
 
 
 def _mean_and_spread(a: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

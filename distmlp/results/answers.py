@@ -79,7 +79,7 @@ def write_rows(file: h5py.File, row: int, a: np.ndarray, labels: np.ndarray) -> 
         file["class"][here] = predicted
         if "label" in file:
             file["label"][here] = labels[predicted]
-    if "spread" in file:
+    if "mean" in file:
         file["mean"][here], file["spread"][here] = a[:, : file["mean"].shape[1]], spread_of(a)
 
 
@@ -88,7 +88,7 @@ def _write_csv(file: h5py.File, path: Path) -> None:
 
     Of a mean and a spread the outputs themselves say nothing more, and are left out.
     """
-    names = [name for name in ("label", "class", "mean", "spread", "a") if name in file]
+    names = [name for name in ("label", "class", "mean", "a", "spread") if name in file]
     if "mean" in names:
         names.remove("a")
     heads = [head for name in names for head in _heads(file[name], name)]

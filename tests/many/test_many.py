@@ -219,6 +219,41 @@ def test_networks_of_different_kinds_have_no_mean(home):
     done = distmlp("evaluate", "many", cwd=home)
     assert done.status == 2
     assert "many: network 2 differs from network 1 in network.cost" in done.err
+    words = ["predict", "many", "--data", "set.h5:/test", "--output", "out.h5"]
+    assert distmlp(*words, cwd=home).status == 0  # the outputs are of one kind
+
+    words = ["--grid", 'network.output=["softmax","sigmoid"]', "--set", "network.cost=mse"]
+    words += ["--set", "training.epochs=1", "--set", "run.directory=others"]
+    assert distmlp("many", "config.toml", *words, cwd=home).status == 0
+    done = distmlp("predict", "others", "--data", "set.h5:/test", "--output", "no.h5", cwd=home)
+    assert done.status == 2 and not (home / "no.h5").exists()
+    assert "others: network 2 differs from network 1 in network.output" in done.err
+
+
+def test_answers_of_many_have_the_classes_names_and_may_be_a_table(home):
+    x, y = rows(200)
+    names = np.array([b"ash", b"birch", b"cedar", b"elm", b"fir"])
+    write_set(home / "set.h5", train=(x, names[y]), test=(x[:50], names[y[:50]]))
+    with h5py.File(home / "set.h5", "a") as file:
+        file["test/other"] = file["test/x"][...]
+        del file["test/x"]
+    changes = {"run.directory": "many", "data.validation": ""}
+    write_config(home / "config.toml", changes)
+    assert distmlp("many", "config.toml", "--seeds", 2, cwd=home).status == 0
+    for out in ("out.h5", "out.csv"):
+        words = ["predict", "many", "--data", "set.h5:/test", "--inputs", "other", "--output", out]
+        done = distmlp(*words, cwd=home)
+        assert done.status == 0, done.err
+    with h5py.File(home / "out.h5") as file:
+        a, spread = file["a"][...], file["spread"][...]
+        labels = file["label"].asstr()[...]
+        assert list(file["spread"].attrs["columns"]) == [name.decode() for name in names]
+    assert list(labels) == [names[k].decode() for k in a.argmax(axis=1)]
+    with open(home / "out.csv") as file:
+        table = list(csv.DictReader(file))
+    assert [row["label"] for row in table] == list(labels)
+    assert [float(row["fir"]) for row in table] == a[:, 4].tolist()
+    assert [float(row["spread fir"]) for row in table] == spread[:, 4].tolist()
 
 
 @pytest.mark.parametrize(
