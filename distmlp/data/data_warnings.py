@@ -19,7 +19,11 @@ def doubts(found: dict[str, Any], gaps: bool) -> list[str]:
         ("numbers the rows, so it may be no input", [c for c in columns if c["numbers_rows"]]),
         (
             'lacks values (data.missing = "mean" fills them)',
-            [c for c in columns if c["missing"]],
+            [c for c in columns if c["missing"] and "text" not in c],
+        ),
+        (
+            "lacks values (0 in each input that --categories makes; --missing drop leaves such rows out)",
+            [c for c in columns if c["missing"] and "text" in c],
         ),
         ("infinite, or too large for any use, in some rows", [c for c in columns if c["infinite"]]),
         (

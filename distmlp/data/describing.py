@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from distmlp.data import opening, several_files
+from distmlp.data.conversion.columns import cure_of_text, shown
 from distmlp.data.conversion.kinds import is_table, table_of
 from distmlp.data.conversion.options import TableOptions
 from distmlp.data.conversion.tables import Table, block_rows, look, numbers_in
@@ -226,7 +227,14 @@ def _table(spec: str, table: Table) -> dict[str, Any]:
         columns.append(described.get(i, text))
     whole: dict[str, Any] = {"spec": spec, "rows": rows, "dtype": "table", "columns": columns}
     whole |= {"targets": [], "classes": {}, "most_class": None, "notes": list(table.notes)}
-    return {**whole, "doubtful": doubts(whole, gaps=False)}
+    # A last column of text is the target, unless an option names a different one.
+    worded = [table.called(i) for i, column in enumerate(found[:-1]) if column.is_text]
+    more = (
+        [f"{shown(worded)}: text, which is no input as it is; {cure_of_text(worded)}"]
+        if worded
+        else []
+    )
+    return {**whole, "doubtful": doubts(whole, gaps=False) + more}
 
 
 def _number_blocks(table: Table, columns: list[int]) -> Iterator[np.ndarray]:

@@ -80,6 +80,20 @@ def test_tables(tmp_path):
     a, b, kind = whole["columns"]
     assert (a["mean"], a["numbers_rows"], b["missing"], b["mean"]) == (2, True, 1, 1.5)
     assert kind["text"] == {"x": 2, "y": 1} and kind["mean"] is None
+    assert not any("text" in words for words in whole["doubtful"]), "the last column is the target"
+
+
+def test_a_table_with_inputs_of_text(tmp_path):
+    table = tmp_path / "p.csv"
+    table.write_text("island,sex,size,kind\nDream,m,1.5,a\nBiscoe,,,b\nDream,f,0.5,a\n")
+    (whole,) = describe(str(table))["sets"]
+    assert [words for words in whole["doubtful"] if "island" in words] == [
+        "island, sex: text, which is no input as it is; --categories island,sex makes an input of each value, "
+        "--drop island,sex leaves them out"
+    ]
+    missing = [words for words in whole["doubtful"] if "lacks values" in words]
+    assert [words.split(":")[0] for words in missing] == ["size", "sex"]
+    assert "data.missing" in missing[0] and "data.missing" not in missing[1]
 
 
 def test_the_command(measured, capsys):

@@ -1,6 +1,7 @@
 """Which columns of a table are inputs, which are targets, and which are left out: as asked, and never by a bad guess."""
 
 import difflib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,6 +85,13 @@ def _one(table: Table, option: str, word: str) -> int:
 def shown(names: Sequence[str]) -> str:
     """Names for a message; of many the first."""
     return ", ".join(names[:_NAMES_SHOWN]) + ", …" * (len(names) > _NAMES_SHOWN)
+
+
+def cure_of_text(names: Sequence[str]) -> str:
+    """What to do with columns of text that would be inputs: of many, with the first."""
+    named = shlex.quote(",".join(names[:_NAMES_SHOWN]))
+    rest = f"it out, --targets {named} makes it the target" if len(names) == 1 else "them out"
+    return f"--categories {named} makes an input of each value, --drop {named} leaves {rest}"
 
 
 def chosen(table: Table, columns: list[Column], options: TableOptions) -> Choice:

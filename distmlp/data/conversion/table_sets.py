@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distmlp.data.conversion import sources
-from distmlp.data.conversion.columns import Choice, Input, chosen, numbers_of, shown
+from distmlp.data.conversion.columns import Choice, Input, chosen, cure_of_text, numbers_of, shown
 from distmlp.data.conversion.options import CSV_DTYPES, TableOptions
 from distmlp.data.conversion.tables import (
     NANS,
@@ -48,7 +48,7 @@ def table_set(table: Table, options: TableOptions) -> sources.SourceSet:
         if more:
             rows, columns = look(table, frozenset(choice.targets))
     for given in choice.inputs:
-        _check_input(table, columns[given.column], given, options)
+        _check_input(table, columns, given, choice, options)
     targets = _targets(table, columns, choice, options)
     kept = rows
     if options.missing == "drop":
@@ -75,16 +75,19 @@ def _used(choice: Choice) -> list[int]:
     return sorted({*(given.column for given in choice.inputs), *choice.targets})
 
 
-def _check_input(table: Table, column: Column, given: Input, options: TableOptions) -> None:
+def _check_input(
+    table: Table, columns: list[Column], given: Input, choice: Choice, options: TableOptions
+) -> None:
+    column = columns[given.column]
     _check_missing(table, column, given.column, options)
     if given.value is not None:
         return
-    if column.kind in ("text", "mixed"):
+    if column.is_text:
         assert column.first_text is not None
         where, cell = table.place(column.first_text, given.column)
+        text = [i.name for i in choice.inputs if i.value is None and columns[i.column].is_text]
         raise sources.ConversionError(
-            f"{table.name}: {where} holds {cell!r}, but expected a number (columns count from 0); "
-            f"--drop {given.name} leaves the column out, --categories {given.name} makes an input of each of its values"
+            f"{table.name}: {where} holds {cell!r}, but expected a number (columns count from 0); {cure_of_text(text)}"
         )
     if column.kind == "empty":
         raise sources.ConversionError(

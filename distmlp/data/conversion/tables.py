@@ -79,6 +79,11 @@ class Column:
         return "mixed" if self.mixed else "text"
 
     @property
+    def is_text(self) -> bool:
+        """Whether it has words where an input has numbers."""
+        return self.kind in ("text", "mixed")
+
+    @property
     def counts_rows(self) -> bool:
         """Whether it holds whole numbers that only rise, as the numbers of rows do."""
         return (

@@ -198,13 +198,25 @@ def test_text_among_inputs(put, out, monkeypatch):
     table = put("s.csv", "sex,ok,n,y\n" + "".join(f"{s},{o},{n},{n / 2}\n" for s, o, n in rows))
     sentence = refusal([table], out)
     assert "line 2, column 0 holds 'm', but expected a number" in sentence
-    assert "--categories sex makes an input of each of its values" in sentence
+    assert "--categories sex makes an input of each value" in sentence
+    assert "--targets sex makes it the target" in sentence
     convert([table], out, table=TableOptions(categories=["sex"]), chunk_rows=3)
     assert names_in(out)[0] == ["sex=f", "sex=m", "sex=x", "ok", "n"]
     x = [[0, 1, 0, 1, 1], [1, 0, 0, 0, 2], [0, 0, 1, 1, 3], [1, 0, 0, 1, 4]] * 5
     assert_holds(out, np.array(x, float), np.array([[0.5], [1.0], [1.5], [2.0]] * 5))
     convert([table], out, overwrite=True, table=TableOptions(targets=["ok"], drop=["0"]))
     assert names_in(out)[2] == ["TRUE", "True", "false"]
+
+
+def test_all_columns_of_text_are_named_at_once(put, out):
+    """One start tells the whole of what the next one has to say."""
+    table = put("p.csv", "island,size,the sex,kind\nDream,1,m,a\nBiscoe,2,f,b\n")
+    sentence = refusal([table], out)
+    assert "line 2, column 0 holds 'Dream', but expected a number" in sentence
+    assert "--categories 'island,the sex' makes an input of each value" in sentence
+    assert "--targets" not in sentence
+    convert([table], out, table=TableOptions(categories=["island", "the sex"]))
+    assert len(names_in(out)[0]) == 5
 
 
 def test_classes_of_text_stay_as_they_are_written(put, out, monkeypatch):
