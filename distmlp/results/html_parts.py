@@ -22,19 +22,22 @@ header p { margin: .3rem 0 1rem; color: var(--quiet); overflow-wrap: anywhere; }
 .tiles div { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
 .tiles dt { font-size: .8rem; color: var(--quiet); } .tiles dd { margin: 0; font-size: 1.25rem; font-weight: 600; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; }
-figure { margin: 0; min-width: 0; } figure svg { display: block; width: 100%; height: auto; max-width: 34rem; }
+figure { margin: 0; min-width: 0; } figure svg { display: block; width: 100%; height: auto; }
 figure svg text { font-family: inherit !important; }
 figure svg image { image-rendering: pixelated; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 9rem)); gap: .5rem; }
 .pictures svg image { background: #fff; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; width: 100%; }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--faint); vertical-align: top;
-  overflow-wrap: anywhere; min-width: 3.5rem; font-variant-numeric: tabular-nums; }
-th { font-weight: 600; color: var(--quiet); }
+  overflow-wrap: anywhere; min-width: 5.5rem; font-variant-numeric: tabular-nums; }
+th { font-weight: 600; color: var(--quiet); overflow-wrap: normal; }
 pre { background: var(--card); border-radius: .5rem; padding: .8rem; overflow-x: auto; font-size: .82rem; line-height: 1.4; }
 code { overflow-wrap: anywhere; font-size: .9em; } summary { cursor: pointer; padding: .4rem 0; }
 @media print { :root { --page: #fff; --card: #fff; } section, figure { break-inside: avoid; } pre { white-space: pre-wrap; } }
 """
+
+#: How large an inch of a figure is at most.
+_REM_PER_INCH = 6.8
 
 # Nothing is fetched, and no script runs, even if a name in a run tried to.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -64,22 +67,27 @@ def section(title: str, body: str) -> str:
 
 
 def table(head: list[str] | None, rows: list[list[str]]) -> str:
-    """A table, which scrolls where the page is too narrow; without a head the first column has the labels."""
+    """A table, which scrolls where the page is too narrow.
+
+    Without a head the first column has the labels.  The last cell of a row that is shorter than the head spans the rest.
+    """
     top = ""
     if head is not None:
         top = f"<thead><tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr></thead>"
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<th>{escape(cell)}</th>"
-            if head is None and place == 0
-            else f"<td>{escape(cell)}</td>"
-            for place, cell in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{_cells(row, head)}</tr>" for row in rows)
     return f'<div class="wide"><table>{top}<tbody>{body}</tbody></table></div>'
+
+
+def _cells(row: list[str], head: list[str] | None) -> str:
+    kinds = ["td"] * len(row)
+    if head is None:
+        kinds[0] = "th"
+    rest = len(head) - len(row) + 1 if head is not None else 1
+    spans = [""] * (len(row) - 1) + [f" colspan='{rest}'" if rest > 1 else ""]
+    return "".join(
+        f"<{kind}{span}>{escape(cell)}</{kind}>"
+        for kind, span, cell in zip(kinds, spans, row, strict=True)
+    )
 
 
 def figures(
@@ -92,8 +100,9 @@ def figures(
     panels: (a name that no other figure on the page has, what draws it, words for those who do not see it).  size: of
     each, in inches.
     """
+    widest = f"{_REM_PER_INCH * size[0]:g}rem"  # so that letters are as large in every figure
     shown = "".join(
-        f"<figure>{style.inline_svg(style.drawn([drawing], 1, size), name, words)}</figure>"
+        f"<figure style='max-width: {widest}'>{style.inline_svg(style.drawn([drawing], 1, size), name, words)}</figure>"
         for name, drawing, words in panels
     )
     return f'<div class="{kind}">{shown}</div>'

@@ -214,9 +214,9 @@ def _environment(happened: list[events.Event], facts: dict[str, Any]) -> str:
             words = {key: value for key, value in event.items() if key not in ("event", "time")}
             told = ", ".join(f"{key} {value}" for key, value in words.items())
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(event["time"]))
-            rows.append([when, str(event.get("step", "")), f"{event['event']}: {told}", *4 * [""]])
+            rows.append([when, str(event.get("step", "")), f"{event['event']}: {told}"])
     head = ["when", "step", "hosts (ranks)", "MPI", "kernels", "versions", "platform"]
-    last = f"<p>The checkpoint was written on {escape(str(facts.get('host')))} ; ranks: {facts['ranks']}. None of this changes a bit of v.</p>"
+    last = f"<p>The checkpoint was written on {escape(str(facts.get('host')))}; ranks: {facts['ranks']}. None of this changes a bit of v.</p>"
     return table(head, rows) + last
 
 
@@ -238,7 +238,7 @@ def _reproduce(run: Path, records: list[dict[str, Any]], facts: dict[str, Any]) 
     commands = (
         f"# trains between two checkpoints again and compares the bits\ndistmlp verify {place}\n\n"
         "# trains all of it again, with any number of ranks\n"
-        f"mpirun -n 4 distmlp train {place}/config.toml --resume never --set run.directory={again}\n\n"
+        f"distmlp launch -n 4 {place}/config.toml --resume never --set run.directory={again}\n\n"
         f"# the metrics above\ndistmlp evaluate {place}"
     )
     return (

@@ -133,6 +133,40 @@ def test_the_page_has_all_of_it_and_asks_for_nothing(classes, tmp_path):
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
 
 
+def test_every_row_of_a_table_is_as_wide_as_its_head(classes, tmp_path):
+    report(classes, tmp_path / "report.html")
+    for table in re.findall(r"<table><thead>.*?</table>", (tmp_path / "report.html").read_text()):
+        head, *others = re.findall(r"<tr>(.*?)</tr>", table)
+        for row in others:
+            spans = re.findall(r"<td(?: colspan='(\d+)')?>", row)
+            assert sum(int(span or 1) for span in spans) == head.count("<th>")
+
+
+def test_letters_are_as_large_in_every_figure(classes, tmp_path):
+    report(classes, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    found = re.findall(
+        r"<figure style='max-width: ([\d.]+)rem'>.*?viewBox=\"0 0 ([\d.]+) ", page, re.S
+    )
+    assert len(found) == page.count("<figure") >= 3
+    scales = [float(widest) / float(points) for widest, points in found]
+    assert max(scales) < 1.25 * min(scales)
+
+
+def test_the_labels_of_a_logarithmic_cost_are_plain_numbers():
+    from distmlp.results.figures import style
+    from distmlp.results.figures.curves import Course, drawings_of
+
+    records = [{"epoch": i + 1, "cost": cost} for i, cost in enumerate((0.9, 0.3, 0.02))]
+    figure = style.drawn([drawings_of([Course("one", records)])["cost"]], 1, (5.0, 3.4))
+    (ax,) = figure.axes
+    figure.canvas.draw()
+    low, high = ax.get_ylim()
+    shown = [t.get_text() for t in ax.get_yticklabels() if low <= t.get_position()[1] <= high]
+    assert shown == ["0.02", "0.05", "0.1", "0.2", "0.5", "1"]
+    assert not any(t.get_text() for t in ax.get_yticklabels(minor=True))
+
+
 def test_commands(classes, tmp_path):
     assert command("report", classes).status == 0 and (classes / "report.html").exists()
     out = tmp_path / "mine.html"

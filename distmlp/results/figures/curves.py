@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: Costs that differ by more than this factor are drawn on a logarithmic scale.
 _WIDE = 20
+#: Up to this factor there is room for the labels 1, 2 and 5 of each decade.
+_FEW_DECADES = 1000
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def _cost(courses: list[Course]) -> Drawing:
                 shown += _line(ax, course, "cost", place, course.name)
         positive = [value for value in shown if value > 0]
         if len(positive) == len(shown) and max(shown) > _WIDE * min(shown):
-            ax.set_yscale("log")
+            _logarithmic(ax, max(shown) / min(shown))
         words = "Cost" if not several else "Validation cost" if validation else "Training cost"
         _finish(ax, courses, words)
 
@@ -71,6 +73,16 @@ def _accuracy(courses: list[Course]) -> Drawing:
         _finish(ax, courses, "Accuracy")
 
     return draw
+
+
+def _logarithmic(ax: "Axes", factor: float) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    if factor < _FEW_DECADES:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _percent(value: float) -> float:
@@ -99,7 +111,7 @@ def _finish(ax: "Axes", courses: list[Course], title: str) -> None:
 
     ax.set_title(title)
     ax.set_xlabel("epoch")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if len(courses) == 1 and courses[0].best is not None:
         ax.axvline(courses[0].best, color=INK, linewidth=0.8, alpha=0.5, label="best epoch")
     ax.legend()
