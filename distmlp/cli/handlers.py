@@ -159,7 +159,7 @@ def verify(args: Namespace, comm: "Communicator") -> int:
 
     verdict = verification.verify(args.run, comm, args.whole)
     if comm.rank == 0:
-        where = f"{args.run}: steps {verdict.first} to {verdict.last}, trained again with {comm.size} ranks"
+        where = f"{args.run}: steps {verdict.first} to {verdict.last}, trained again with {comm.size} rank{'s' * (comm.size > 1)}"
         if verdict.differing is None:
             print(f"{where}: the same bits ({verdict.compared} digests compared)")
         else:

@@ -82,6 +82,7 @@ def test_raw_inputs_and_the_targets_own_units(tmp_path, dtype, classes, missing)
     output = "softmax" if classes else "identity"
     found, config, x = scaled_checkpoint((9, 14, 4), output, dtype, classes, missing)
     library = compiled(tmp_path, found, BUILDS[1])
+    assert ("missing is a NaN" in (tmp_path / "net.h").read_text()) == missing
     right = predicted(found, config, x)
     assert right.dtype == (dtype if classes else np.float64)
     assert called(library, "net", x, 4, right.dtype).tobytes() == right.tobytes()

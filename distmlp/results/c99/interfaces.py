@@ -39,6 +39,8 @@ def _called(network: Exported) -> str:
         )
         if names
     ]
+    if network.transform.fill is not None:
+        lines.append("An input that is missing is a NaN.")
     return "\n".join(
         fill(line, 110, initial_indent="   ", subsequent_indent="   ") for line in lines
     )
