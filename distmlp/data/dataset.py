@@ -111,7 +111,7 @@ class DataSet:
 
     def notes(self) -> list[str]:
         """What people should know of how the set is read."""
-        return self._files.notes(self.spec)
+        return self._files.notes(self.spec, self.rows)
 
     def hold(self, shared: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
         """Reads the whole set into memory, as stored, unless ranks have read it into what they share; later reads come from there."""

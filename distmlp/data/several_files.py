@@ -81,12 +81,16 @@ class Files:
             for part in parts:
                 missing_rows.check_whole(part.stored, spec)
 
-    def notes(self, words: str) -> list[str]:
-        """What people should know of how the rows are read.  words: the set."""
+    def notes(self, words: str, taken: int) -> list[str]:
+        """What people should know of how the rows are read.  words: the set.  taken: how many of the files' rows are in it."""
         found = []
         if len(self._specs) > 1:
-            rows = f"{len_of(self.x)} rows of {len(self._specs)} files"
-            found.append(f"{words}: {rows}, from {self._specs[0]} to {self._specs[-1]}")
+            rows = len_of(self.x)
+            count = f"{rows}" if taken == rows else f"{taken} of the {rows}"
+            files = f"{len(self._specs)} files"
+            found.append(
+                f"{words}: {count} rows of {files}, from {self._specs[0]} to {self._specs[-1]}"
+            )
         for spec, parts in zip(self._specs, self._parts, strict=True):
             found += [
                 f"{spec}: a row of {part.stored.name.lstrip('/')} lies in too many chunks to keep them, so each read "

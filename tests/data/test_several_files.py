@@ -102,6 +102,10 @@ def test_standardised_and_folded_like_one_file(place):
             arrays = {name: a.tolist() for name, a in run.transform.arrays().items()}
             held_out = run.validation.read([(0, run.validation.rows)])
             found.append((arrays, run.witness.known, [part.tolist() for part in held_out]))
+            for part in (run.data, run.validation):
+                noted = part.notes()
+                assert not noted or f": {part.rows} of the 1009 rows of 4 files, from" in noted[0]
+            assert bool(noted) == (train_spec == listed(place))
     assert found[0] == found[1]
 
 
