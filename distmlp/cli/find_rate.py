@@ -128,7 +128,7 @@ def _text(test: "RateTest", figure: Path | None) -> str:
     else:
         lines.append(
             f"suggested: optimizer.learning_rate = {test.suggestion:.2g}, where the cost falls most steeply; "
-            f"{test.tenth_of_lowest:.2g}, a tenth of the rate with the lowest cost, is the careful choice"
+            f"{test.tenth_of_lowest:.2g}, a tenth of the rate with the lowest cost, is a second choice; the smaller is the careful one"
         )
     if figure is not None:
         lines.append(f"figure: {figure}")

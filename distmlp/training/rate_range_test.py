@@ -69,7 +69,7 @@ class RateTest:
 
     @property
     def tenth_of_lowest(self) -> float | None:
-        """A tenth of the rate with the lowest cost, the careful choice; None where the cost never falls."""
+        """A tenth of the rate with the lowest cost, a second choice; None where the cost never falls."""
         if self.lowest is None or self.suggestion is None:
             return None
         return self.rates[self.lowest] / 10.0
