@@ -28,6 +28,11 @@ case(
     {"data.targets": "labels"},
 )
 case(
+    "missing dataset",
+    ["set.h5:/test", "no dataset 'images'", "data.validation_inputs", "--inputs"],
+    {"data.validation_inputs": "images"},
+)
+case(
     "not an HDF5 file",
     ["text.h5:/train", "not an HDF5 file"],
     {"data.train": "text.h5:/train"},
@@ -89,7 +94,17 @@ bad_set("NaN or infinity", ["row"], changes={"data.scale": 1e300})
 
 bad_set("class out of range", ["row 31", "0 … 4", "network.layers ending with 5"], y=put(31, 5))
 bad_set("class out of range", ["row 199", "class"], y=put(199, -1))
-bad_set("class out of range", ["bad.h5:/test", "row 3:"], y=put(3, 99), group="test")
+bad_set(
+    "class out of range",
+    ["bad.h5:/test", "row 3: its class is 99;", "distmlp data"],
+    y=put(3, 99),
+    group="test",
+)
+bad_set(
+    "class out of range",
+    ["row 8: its class is -1, or no whole number;"],
+    y=lambda y: [a := y.astype(np.float64), put(8, 0.5)(a)][0],
+)
 bad_set(
     "class out of range",
     ["0 … 1", "row"],

@@ -172,11 +172,13 @@ def _first_fault(
         if config.data.fills:
             finite |= np.isnan(x)
         if not finite.all():
+            # attributes of the file make a NaN of a number that it stores
+            unpacked = "".join(f"; {said}" for said in data.unpacked() if np.isnan(x).any())
             found.append(
                 (
                     ~finite.all(axis=1),
                     f"its inputs hold a NaN or an infinity, or become one as {dtype} times data.scale; "
-                    'data.missing = "mean" fills a NaN',
+                    f'data.missing = "mean" fills a NaN{unpacked}',
                 )
             )
     if y is not None:
@@ -192,16 +194,7 @@ def _target_faults(data: DataSet, y: np.ndarray, config: Config) -> list[tuple[n
     """[(which rows, what is wrong with them)] of stored targets."""
     outputs, output, cost = config.network.layers[-1], config.network.output, config.network.cost
     if data.classes:
-        most, way_out = (2, '; data.targets_are = "numbers" takes whole numbers as numbers')
-        if outputs > 1:
-            most, way_out = outputs, ""
-        y = y.astype(np.int64)
-        return [
-            (
-                (y < 0) | (y >= most),
-                f"its class is not in 0 … {most - 1}, the classes that network.layers ending with {outputs} can tell{way_out}",
-            )
-        ]
+        return [_class_fault(data, y.astype(np.int64), outputs)]
     y = y.reshape(len(y), -1).astype(np.float64)
     finite = np.isfinite(y).all(axis=1)
     faults = [(~finite, "its targets hold a NaN or an infinity")]
@@ -231,6 +224,21 @@ def _target_faults(data: DataSet, y: np.ndarray, config: Config) -> list[tuple[n
                 (sums, 'its targets do not add up to 1, which softmax with "cross-entropy" needs')
             )
     return faults
+
+
+def _class_fault(data: DataSet, y: np.ndarray, outputs: int) -> tuple[np.ndarray, str]:
+    """Which rows have a class that no output tells, and the first one's fault."""
+    most, way_out = outputs, ""
+    if outputs == 1:
+        most, way_out = 2, '; data.targets_are = "numbers" takes whole numbers as numbers'
+    bad = (y < 0) | (y >= most)
+    first = int(y[np.argmax(bad)])
+    # what is no whole number is read as -1
+    words = "is -1, or no whole number" if first == -1 else f"is {first}"
+    return bad, (
+        f"its class {words}; it is not in 0 … {most - 1}, the classes that network.layers ending with {outputs} can tell; "
+        f"distmlp data {data.spec} lists all classes{way_out}"
+    )
 
 
 def doubts(data: DataSet, seen: Seen, config: Config, transform: Transform) -> list[str]:

@@ -258,25 +258,25 @@ def _selected(file: h5py.File, spec: str, group: str, text: str) -> Selected:
         stored = opening.dataset_in(file, spec, group, text)
         if stored.dtype.kind == "V" and stored.dtype.names:
             raise InputError(
-                f"{spec}/{text} has the fields {', '.join(stored.dtype.names)}: expected which of them, such as "
+                f"{opening.place_of(spec, text)} has the fields {', '.join(stored.dtype.names)}: expected which of them, such as "
                 f'"{text}[{",".join(stored.dtype.names[:2])}]"'
             )
-        return Selected(opening.real(stored, f"{spec}/{text}"), None)
+        return Selected(opening.real(stored, opening.place_of(spec, text)), None)
     stored = opening.dataset_in(file, spec, group, matched[1])
     words = [word.strip() for word in matched[2].split(",")]
     if stored.dtype.names:
         for word in words:
             if word not in stored.dtype.names:
                 raise InputError(
-                    f"{spec}/{matched[1]} has no field {word!r}; it has {', '.join(stored.dtype.names)}"
+                    f"{opening.place_of(spec, matched[1])} has no field {word!r}; it has {', '.join(stored.dtype.names)}"
                 )
         return Selected(stored, words)
-    opening.real(stored, f"{spec}/{matched[1]}")
+    opening.real(stored, opening.place_of(spec, matched[1]))
     width = int(np.prod(stored.shape[1:]))
     named = names_in(stored, "columns") or []
     chosen: list[int] = []
     for word in words:
-        chosen += _numbers(word, width, named, f"{spec}/{text}")
+        chosen += _numbers(word, width, named, opening.place_of(spec, text))
     return Selected(stored, chosen)
 
 

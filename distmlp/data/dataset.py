@@ -113,6 +113,10 @@ class DataSet:
         """What people should know of how the set is read."""
         return self._files.notes(self.spec, self.rows)
 
+    def unpacked(self) -> list[str]:
+        """What attributes have done to the numbers of each dataset, for people."""
+        return self._files.unpacked()
+
     def hold(self, shared: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
         """Reads the whole set into memory, as stored, unless ranks have read it into what they share; later reads come from there."""
         if self.held is None:

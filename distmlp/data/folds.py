@@ -118,13 +118,13 @@ def _groups(data: DataSet, config: DataConfig, name: str) -> np.ndarray:
             stored = opening.dataset_in(file, spec, group, name)
             if stored.ndim != 1:
                 raise InputError(
-                    f"{spec}/{name} has the shape {stored.shape}, but expected one number a row"
+                    f"{opening.place_of(spec, name)} has the shape {stored.shape}, but expected one number a row"
                 )
             found.append(stored[...])
     groups = np.concatenate(found)
     if len(groups) != data.all_rows:
         raise InputError(
-            f"{data.spec}/{name} has {len(groups)} numbers, but expected one a row, of {data.all_rows}"
+            f"{name} of {data.spec} has {len(groups)} numbers, but expected one a row, of {data.all_rows}"
         )
     return data.picked(groups)
 

@@ -3,6 +3,8 @@
 import errno
 import importlib
 import importlib.util
+import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +16,10 @@ from distmlp.errors import InputError
 #: Bytes of chunks that are kept decompressed: of every dataset, the least of each of many files, and the most of one whose
 #: rows lie in many chunks.
 _CACHE, _LEAST_CACHE, _MOST_CACHE = 16 * 2**20, 2**20, 2**30
+
+
+class NoDataset(InputError):
+    """A group has no dataset of a name that was asked for."""
 
 
 class Columns(Protocol):
@@ -36,6 +42,15 @@ def parted(spec: str) -> tuple[Path, str]:
 def path_of(spec: str) -> Path:
     """The file of "FILE.h5:/group", also of what names no group."""
     return Path(spec.rpartition(":/")[0] or spec)
+
+
+def place_of(spec: str, names: str | Sequence[str]) -> str:
+    """A dataset of a set, or several, as people name them: "FILE.h5:/group/x"."""
+    path, group = parted(spec)
+    names = [names] if isinstance(names, str) else names
+    # posixpath keeps two slashes at the beginning
+    places = ["/" + posixpath.normpath(posixpath.join(group, n)).lstrip("/") for n in names]
+    return f"{path}:{', '.join(places)}"
 
 
 def opened(path: Path, spec: str, files: int = 1) -> h5py.File:
@@ -79,7 +94,9 @@ def group_in(file: h5py.File, spec: str, group: str) -> h5py.Group:
     try:
         holder = file[group]
     except KeyError:
-        raise InputError(f"{spec}: the file has no group {group}; it has {_listed(file)}") from None
+        raise InputError(
+            f"{spec}: the file has no group {group}; it has {_listed(file)}{_instead(file, group)}"
+        ) from None
     if not isinstance(holder, h5py.Group):
         raise InputError(
             f"{spec}: {group} is a dataset, but expected a group that holds the inputs and targets"
@@ -90,23 +107,26 @@ def group_in(file: h5py.File, spec: str, group: str) -> h5py.Group:
 def dataset_in(file: h5py.File, spec: str, group: str, name: str) -> h5py.Dataset:
     """The dataset of that name in a group, or, with a "/" before it, in the file.  Raises InputError."""
     holder = group_in(file, spec, group)
-    if not _is_dataset(holder, name):
-        raise InputError(
-            f"{spec}: the group has no dataset {name!r}; it has {_listed(holder)} "
-            f"(data.inputs and data.targets name the datasets){_broken(holder, name)}{_group_hint(holder, spec)}"
+    if not _is(holder, name, h5py.Dataset):
+        raise NoDataset(
+            f"{spec}: the group has no dataset {name!r}; it has {_listed(holder)}"
+            f"{_instead(holder, name)}{_group_hint(holder, spec)}"
         )
     found = holder[name]
     try:
         dtype = found.dtype
     except TypeError as error:
         raise InputError(
-            f"{spec}/{name} has a type that numpy has not ({error}), but expected real numbers"
+            f"{place_of(spec, name)} has a type that numpy has not ({error}), but expected real numbers"
         ) from None
     if dtype.subdtype is not None:
-        raise InputError(f"{spec}/{name} has the dtype {dtype}, but expected real numbers")
+        raise InputError(
+            f"{place_of(spec, name)}: each of its values is an array {dtype.subdtype[1]}, but expected numbers; "
+            "store the array's axes as axes of the dataset, (samples, …)"
+        )
     if not found.shape:
-        raise InputError(f"{spec}/{name} is one value, but expected rows, (samples, …)")
-    check_filters(found, f"{spec.rstrip('/')}/{name}")
+        raise InputError(f"{place_of(spec, name)} is one value, but expected rows, (samples, …)")
+    check_filters(found, place_of(spec, name))
     del found, dtype
     return _cached(holder, name)
 
@@ -132,9 +152,9 @@ def _is_frame(holder: h5py.Group) -> bool:
     return "axis0" in holder or ("pandas_type" in holder.attrs and "table" in holder)
 
 
-def _is_dataset(holder: h5py.Group, name: str) -> bool:
+def _is(holder: h5py.Group, name: str, kind: type) -> bool:
     try:
-        return isinstance(holder[name], h5py.Dataset)
+        return isinstance(holder[name], kind)
     except (KeyError, OSError, RuntimeError, ValueError):  # as h5py says that a link leads nowhere
         return False
 
@@ -142,12 +162,34 @@ def _is_dataset(holder: h5py.Group, name: str) -> bool:
 def real(stored: h5py.Dataset, where: str) -> h5py.Dataset:
     """The dataset, which holds real numbers.  Raises InputError."""
     if stored.dtype.kind not in "iubf":
-        raise InputError(f"{where} has the dtype {stored.dtype}, but expected real numbers")
+        raise InputError(
+            f"{where} has the dtype {stored.dtype}{_meaning(stored.dtype)}, but expected real numbers"
+        )
     return stored
 
 
-def _broken(holder: h5py.Group, name: str) -> str:
-    """What a link of that name leads to, where it leads nowhere."""
+def _meaning(dtype: np.dtype) -> str:
+    """What people call a dtype whose name does not say it."""
+    if h5py.check_string_dtype(dtype) is not None:
+        return " (text)"
+    if h5py.check_vlen_dtype(dtype) is not None:
+        return " (rows of different lengths)"
+    if h5py.check_ref_dtype(dtype) is not None:
+        return " (references to other datasets)"
+    if dtype.kind == "V" and not dtype.names:
+        return " (bytes without a meaning)"
+    return ""
+
+
+def _instead(holder: h5py.Group, name: str) -> str:
+    """What is there under a name where a dataset or a group was expected: a group, or a link that leads nowhere."""
+    if _is(holder, name, h5py.Group):
+        inside = holder[name]
+        found = [f"{name}/{part}" for part in sorted(inside) if _is(inside, part, h5py.Dataset)]
+        listed = ", ".join(f'"{part}"' for part in found[:3]) + ", …" * (len(found) > 3)
+        return f"; {name} is a group" + (
+            f", of whose datasets [{listed}] is a list" if found else ""
+        )
     link = holder.get(name, getlink=True)
     if isinstance(link, h5py.ExternalLink):
         return f"; {name} is a link to {link.path} of {link.filename}, which is not there"
@@ -220,18 +262,24 @@ def _chunks_of_a_row(stored: h5py.Dataset) -> int:
     return int(np.prod(across)) * int(np.prod(stored.chunks)) * stored.dtype.itemsize
 
 
-def check_shapes(spec: str, inputs: object, x: Columns, targets: object, y: Columns | None) -> None:
+def check_shapes(
+    spec: str,
+    inputs: str | Sequence[str],
+    x: Columns,
+    targets: str | Sequence[str] | None,
+    y: Columns | None,
+) -> None:
     """Raises InputError where two datasets are no inputs and targets of the same samples."""
     shape = x.shape
     if not shape or int(np.prod(shape)) == 0:
         raise InputError(
-            f"{spec}/{inputs} has the shape {shape}: the set is empty, but expected (samples, inputs)"
+            f"{place_of(spec, inputs)} has the shape {shape}: the set is empty, but expected (samples, inputs)"
         )
-    if y is None:
+    if y is None or targets is None:
         return
     if len(y.shape) not in (1, 2):
         raise InputError(
-            f"{spec}/{targets} has the shape {y.shape}, but expected (samples,) classes or (samples, outputs) numbers"
+            f"{place_of(spec, targets)} has the shape {y.shape}, but expected (samples,) classes or (samples, outputs) numbers"
         )
     if shape[0] != y.shape[0]:
         hint = ""

@@ -17,12 +17,21 @@ from distmlp.errors import InputError
 #: Of what the config says of columns: a name or several.
 _Columns = str | Sequence[str]
 
+#: What names the datasets of a set, by the key that selects its rows.
+_NAMED_BY = {
+    "data.rows": "data.inputs and data.targets",
+    "data.validation_rows": "data.validation_inputs and data.validation_targets, or --inputs and --targets of --data,",
+}
+
 
 def opened(
     spec: Spec, inputs: _Columns, targets: _Columns | None, names: Names, rows: str, key: str
 ) -> Matched:
     """A set, or the rows of it that the key of a config selects, all of them where `rows` is empty.  Raises InputError."""
-    data = Matched(spec, inputs, targets, names)
+    try:
+        data = Matched(spec, inputs, targets, names)
+    except opening.NoDataset as error:
+        raise InputError(f"{error}; {_NAMED_BY[key]} name the datasets") from None
     if not rows:
         return data
     with data:

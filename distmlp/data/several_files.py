@@ -98,7 +98,11 @@ class Files:
                 for part in parts
                 if opening.is_across_chunks(part.stored)
             ]
-        return [*found, *dict.fromkeys(said_of(self.parts, words))]
+        return [*found, *(f"{words}: {said}" for said in self.unpacked())]
+
+    def unpacked(self) -> list[str]:
+        """What attributes have done to the numbers of each dataset, for people."""
+        return list(dict.fromkeys(said_of(self.parts)))
 
     def close(self) -> None:
         """Closes the files."""
@@ -117,10 +121,10 @@ def _readable(spec: str) -> Iterator[None]:
         raise InputError(f"{spec}: cannot be opened: the file is damaged: {error}") from None
 
 
-def said_of(parts: Sequence[Any], spec: str) -> list[str]:
+def said_of(parts: Sequence[Any]) -> list[str]:
     """What attributes have done to the numbers of each, for people."""
     return [
-        f"{spec}: {part.stored.name.rpartition('/')[2]}: {part.packing.words()}"
+        f"{part.stored.name.rpartition('/')[2]}: {part.packing.words()}"
         for part in parts
         if isinstance(part, Selected) and not part.packing.is_plain
     ]

@@ -24,7 +24,7 @@ _ROWS, _PIECE = 4096, 64
 _GROWN = 100.0
 #: The cost has hardly changed where it differs by less than this part of it, from the first epoch to this one.
 _STUCK, _STUCK_EPOCHS = 1e-3, 5
-#: A cost is no better than a constant prediction's where it is above this part of that.
+#: A cost is hardly better than a constant prediction's where it is above this part of that.
 _BETTER = 0.99
 #: a of the first layer is saturated where |a| (tanh), or |2a − 1| (sigmoid), is above this.
 _SATURATED = 0.995
@@ -89,7 +89,7 @@ class Doubts:
         if len(costs) == _STUCK_EPOCHS and hardly and self._is_poor(cost):
             self._tell(
                 "stuck",
-                f"the cost has hardly changed in {len(costs)} epochs ({costs[0]:.6g} to {cost:.6g}) and is no better than a "
+                f"the cost has hardly changed in {len(costs)} epochs ({costs[0]:.6g} to {cost:.6g}) and is {self._poor(cost)} better than a "
                 f"constant prediction's ({self.constant:.6g}): a different optimizer.learning_rate than {alpha:.4g}, "
                 "mostly a larger one, may help",
             )
@@ -100,10 +100,12 @@ class Doubts:
         record: the last epoch's; None where there is none.
         """
         if record is not None and self._is_poor(record["cost"]):
+            poor = self._poor(record["cost"])
+            learned = "nothing" if poor == "no" else "next to nothing"
             self._tell(
                 "constant",
-                f"the last epoch's cost, {record['cost']:.6g}, is no better than that of a constant prediction, "
-                f"{self.constant:.6g}: the network has learned nothing from its inputs",
+                f"the last epoch's cost, {record['cost']:.6g}, is {poor} better than that of a constant prediction, "
+                f"{self.constant:.6g}: the network has learned {learned} from its inputs",
             )
         if not self.told:
             return None
@@ -111,6 +113,10 @@ class Doubts:
 
     def _is_poor(self, cost: float) -> bool:
         return self.constant is not None and not cost < _BETTER * self.constant
+
+    def _poor(self, cost: float) -> str:
+        """How little better than the constant prediction's a poor cost is."""
+        return "hardly" if self.constant is not None and cost < self.constant else "no"
 
     def _tell(self, about: str, words: str) -> None:
         self.told.setdefault(about, words)

@@ -265,10 +265,12 @@ class Loop:
         """What has diverged, in the state's step or one ahead."""
         run, step = self._run, self._state.step + ahead
         self._saver.wait()
+        rate = run.config.optimizer.learning_rate
+        helps = f"a smaller optimizer.learning_rate than {rate} may help"
         return (
             f"the training diverged at step {step}, in epoch "
             f"{(step - 1) // run.steps_per_epoch + 1}: {words}; {self._saver.last_good()}; "
-            f"a smaller optimizer.learning_rate than {run.config.optimizer.learning_rate} may help"
+            f"{self._doubts.told.get('inputs', helps)}"
         )
 
 

@@ -228,8 +228,8 @@ def _check_data(run: Prepared, found: Checkpoint) -> None:
             )
         elif kept != digest.text(here):
             raise InputError(
-                f"{data.spec}: these are not the rows that {found.path} was made with (digest {digest.text(here)}, then "
-                f"{kept}): v is a function of its data; bring the old data back, or --resume never begins anew{_anew(found)}"
+                f"{data.spec}: these are not the rows that {found.path} was made with (their digest is {digest.text(here)}, and "
+                f"was {kept}): v is a function of its data; bring the old data back, or --resume never begins anew{_anew(found)}"
             )
 
     for key, data in (("weights", run.data), ("validation_weights", run.validation)):

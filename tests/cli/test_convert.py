@@ -41,7 +41,7 @@ def test_command(put, out, capsys):
     command(put("t.csv", "0,7\n1,8\n"), out, "--targets", "-2", "--overwrite")
     assert_holds(out, np.array([[7.0], [8.0]]), np.array([0, 1]))
     assert headlines(capsys.readouterr().out.splitlines()) == [
-        f"{out}:/train: 2 samples, 1 inputs each (uint8), 2 targets each (float64); line 1 of s.csv was taken as the names of the columns",
-        f"{out}:/test: 2 samples, 1 inputs each (float64), 1 targets each (float64)",
-        f"{out}:/train: 2 samples, 1 inputs each (float64), classes 0 to 1 (int64)",
+        f"{out}:/train: 2 samples, 1 input each (uint8), 2 targets each (float64); line 1 of s.csv was taken as the names of the columns",
+        f"{out}:/test: 2 samples, 1 input each (float64), 1 target each (float64)",
+        f"{out}:/train: 2 samples, 1 input each (float64), classes 0 to 1 (int64)",
     ]

@@ -7,7 +7,6 @@ import pytest
 from distmlp.config.paths import spec_of
 from distmlp.data.dataset import DataSet
 from distmlp.data.matching import Matched, Names
-from distmlp.data.several_files import said_of
 from distmlp.errors import InputError
 
 N = 300
@@ -40,6 +39,12 @@ def path(tmp_path_factory):
         file["g/range"].attrs["valid_range"] = np.array([-1, 1], "f4")
         file["x"], file["y"] = X, CLASSES
         file["g/gone"] = h5py.ExternalLink("gone.h5", "/x")
+        file["g/far"] = h5py.SoftLink("/nowhere")
+        file["g/parts/b"], file["g/parts/a"] = X[:, 0], X[:, 1]
+        file.create_dataset("g/vlen", (N,), h5py.vlen_dtype("f4"))
+        file.create_dataset("g/refs", (N,), h5py.ref_dtype)
+        kind, rows = h5py.h5t.array_create(h5py.h5t.IEEE_F32LE, (4,)), h5py.h5s.create_simple((N,))
+        h5py.h5d.create(file["g"].id, b"arrays", kind, rows)
     return path
 
 
@@ -120,7 +125,16 @@ WRONG = {
     "no fields": ("jets", "has the fields pt, eta, n, flavour: expected which of them"),
     "a column that is not there": ("x[7]", "there is no column 7; the dataset has columns a, b"),
     "a broken link": ("gone", "gone is a link to /x of gone.h5, which is not there"),
-    "text": ("text", "has the dtype"),
+    "a group": (
+        "parts",
+        "it has arrays, column, far, few, float, gone, jets, packed, parts, pt, range, refs, text, vlen, vtext, x, y; parts is a group, "
+        'of whose datasets ["parts/a", "parts/b"] is a list',
+    ),
+    "text": ("text", "/g/text has the dtype |S10 (text), but expected real numbers"),
+    "text of any length": ("vtext", "/g/vtext has the dtype object (text), but"),
+    "rows of different lengths": ("vlen", "has the dtype object (rows of different lengths), but"),
+    "references": ("refs", "has the dtype object (references to other datasets), but"),
+    "arrays in each value": ("arrays", "/g/arrays: each of its values is an array (4,)"),
 }
 
 
@@ -134,13 +148,34 @@ def test_what_is_wrong_is_said(kind, path):
 
 def test_what_attributes_do_is_said(path):
     with DataSet(f"{path}:/g", "packed", None) as data:
-        (words,) = said_of(data.parts, data.spec)
-    assert "packed: scale_factor 0.002 and add_offset 1 are applied; -32767 stands for" in words
+        (words,) = data.notes()
+    assert (
+        ":/g: packed: scale_factor 0.002 and add_offset 1 are applied; -32767 stands for" in words
+    )
 
 
 def test_the_root_is_a_group(path):
     with DataSet(f"{path}:/") as data:
         assert data.rows == N
+
+
+@pytest.mark.parametrize(
+    ("spec", "inputs", "words"),
+    [
+        ("{}:/", "/g/gone", "the group has no dataset '/g/gone'"),
+        ("{}:/", "x[9]", "{}:/x[9]: there is no column 9"),
+        ("{}", "g/vlen", "{}:/g/vlen has the dtype object"),
+        ("{}:/g", "/g/vlen", "{}:/g/vlen has the dtype object"),
+        ("{}:/g/far", "x", "; /g/far is a link to /nowhere, which is not there"),
+        ("{}:/g/gone", "x", "; /g/gone is a link to /x of gone.h5, which is not there"),
+        ("{}.none:/g", "x", "{0}.none:/g: no such file: {0}.none"),
+    ],
+)
+def test_the_place_is_said_once(spec, inputs, words, path):
+    with pytest.raises(InputError) as refused:
+        DataSet(spec.format(path), inputs)
+    said = str(refused.value)
+    assert words.format(path) in said and "//" not in said and "cannot be opened" not in said
 
 
 SPECS = {

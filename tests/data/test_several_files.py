@@ -162,7 +162,7 @@ def two(place, x=None, y=None, names=(None, None), classes=(None, None)):
         ({"y": np.array(["a"] * 10, "S")}, ["its targets are text", "are numbers"]),
         ({"names": ("a", "b")}, ["names of its inputs is b0, b1, b2, b3, b4, b5, …"]),
         ({"classes": (["a", "b"], ["b", "a"])}, ["names of the classes of its targets is b, a"]),
-        ({"x": X[:0]}, [r"1.h5:/.x has the shape \(0, 20\)"]),
+        ({"x": X[:0]}, [r"1.h5:/x has the shape \(0, 20\)"]),
         ({"y": Y[:9]}, ["1.h5:/: x has 10 rows, but y has 9"]),
     ],
 )

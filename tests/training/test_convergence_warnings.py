@@ -11,6 +11,7 @@ from simulated import on_ranks
 
 from distmlp.data.dataset import DataSet
 from distmlp.data.transform import Transform
+from distmlp.errors import Diverged
 from distmlp.mathematics.network import Network
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.training import convergence_warnings as module
@@ -137,7 +138,24 @@ def test_a_cost_below_the_constants_is_no_cause_for_doubt_however_slowly_it_fall
         assert doubts.epoch(record(epoch, 0.5 - 1e-9 * epoch)) == []
     assert doubts.end(record(10, 0.5)) is None
     assert doubts.end(None) is None
-    assert "no better than that of a constant prediction, 1:" in doubts.end(record(10, 0.995))
+    hardly = doubts.end(record(10, 0.995))
+    assert "hardly better than that of a constant prediction, 1:" in hardly
+    assert "learned next to nothing" in hardly
+    at_all = Doubts(1.0).end(record(10, 1.0))
+    assert "no better than that of a constant prediction, 1:" in at_all
+    assert "learned nothing" in at_all
+
+
+def test_a_divergence_names_the_inputs_where_they_are_the_cause(tmp_path):
+    """A smaller rate would not mend it, for no rate suits inputs of that size."""
+    x, y = rows(ROWS)
+    write_set(tmp_path / "set.h5", train=(x * np.float32(1e6), y))
+    changes = {"network.activation": "relu", "network.output": "identity", "network.cost": "mse"}
+    changes |= {"optimizer.learning_rate": 0.1, "data.validation": None}
+    with pytest.raises(Diverged) as diverged:
+        trained(tmp_path, changes)
+    assert 'data.scale_inputs = "standardise" mends it' in str(diverged.value)
+    assert "a smaller optimizer.learning_rate" not in str(diverged.value)
 
 
 def test_the_best_constant_of_classes_is_their_entropy_and_of_numbers_half_their_variance(tmp_path):

@@ -45,7 +45,11 @@ class TransposedSet(DataSet):
         def turned(names: str | Sequence[str]) -> _Turned | SideBySide:
             every = [names] if isinstance(names, str) else list(names)
             parts = [
-                _Turned(opening.real(opening.dataset_in(file, spec, group, name), f"{spec}/{name}"))
+                _Turned(
+                    opening.real(
+                        opening.dataset_in(file, spec, group, name), opening.place_of(spec, name)
+                    )
+                )
                 for name in every
             ]
             return parts[0] if len(parts) == 1 else SideBySide(parts, spec)

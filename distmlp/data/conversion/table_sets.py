@@ -100,9 +100,10 @@ def _check_missing(table: Table, column: Column, number: int, options: TableOpti
         return
     assert column.first_missing is not None
     where, cell = table.place(column.first_missing, number)
+    missing = "1 cell" if column.missing == 1 else f"{column.missing} cells"
     raise sources.ConversionError(
-        f"{table.name}: {where} holds {cell!r}, but expected a number (columns count from 0); "
-        f"{column.missing} cells of {table.called(number)} are missing: --missing drop leaves such rows out, "
+        f"{table.name}: {where} holds {cell!r}, but expected a number (columns count from 0); missing from "
+        f"{table.called(number)}: {missing}; --missing drop leaves such rows out, "
         "--missing keep stores NaN"
     )
 

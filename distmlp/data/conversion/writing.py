@@ -139,9 +139,10 @@ def _sentence(found: sources.SourceSet, width: int, counts: Counter[int]) -> str
     elif found.outputs is None:
         kind = f"classes 0 to {max(counts)} ({found.y_dtype.name})"
     else:
-        kind = f"{found.outputs} targets each ({found.y_dtype.name})"
+        kind = f"{found.outputs} target{'s' * (found.outputs != 1)} each ({found.y_dtype.name})"
     note = f"; {found.note}" if found.note else ""
-    return f"{found.rows} samples, {width} inputs each ({found.x_dtype.name}), {kind}{note}"
+    inputs = f"{width} input{'s' * (width != 1)} each"
+    return f"{found.rows} sample{'s' * (found.rows != 1)}, {inputs} ({found.x_dtype.name}), {kind}{note}"
 
 
 def _lines(found: sources.SourceSet, counts: Counter[int]) -> list[str]:
