@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from distmlp.results.figures.style import COLORS, DASHES, INK, Drawing
 
 if TYPE_CHECKING:
@@ -114,4 +116,7 @@ def _finish(ax: "Axes", courses: list[Course], title: str) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if len(courses) == 1 and courses[0].best is not None:
         ax.axvline(courses[0].best, color=INK, linewidth=0.8, alpha=0.5, label="best epoch")
-    ax.legend()
+    # matplotlib's own search for the best place takes seconds for long runs, and then warns of it.
+    course = np.asarray(ax.get_lines()[0].get_ydata()) if ax.get_lines() else np.zeros(0)
+    rises = len(course) > 1 and course[-1] > course[0]
+    ax.legend(loc="lower right" if rises else "upper right")

@@ -27,6 +27,6 @@ def drawing_of(test: RateTest) -> Drawing:
                 ax.axvline(rate, color=INK, linewidth=0.9, linestyle=dashes, label=words)
         ax.set_title("Cost by learning rate")
         ax.set_xlabel("learning rate")
-        ax.legend()
+        ax.legend(loc="lower left")
 
     return draw
