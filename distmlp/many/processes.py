@@ -1,5 +1,6 @@
 """Training many networks on a workstation without MPI: each is a process of its own, so one that dies ends alone."""
 
+import ctypes
 import signal
 import subprocess
 import sys
@@ -85,7 +86,15 @@ def _start(config: Config) -> "subprocess.Popen[bytes]":
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_stop_with_parent,
         )
+
+
+def _stop_with_parent() -> None:
+    """In a new process: has it stop, with a checkpoint, where its parent is killed.  Only Linux can."""
+    PR_SET_PDEATHSIG = 1
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _outcome(status: int, config: Config, member: Member) -> Outcome:
@@ -94,7 +103,8 @@ def _outcome(status: int, config: Config, member: Member) -> Outcome:
     if state in (COMPLETE, STOPPED):
         return Outcome(state)
     path = Path(config.run.directory) / member.name / OUTPUT
-    said = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    last = said[-1].removeprefix("distmlp: ") if said else ""
+    prefix = "distmlp: "
+    said = path.read_text(errors="replace").splitlines()
+    last = next((line[len(prefix) :] for line in reversed(said) if line.startswith(prefix)), "")
     how = f"died of signal {-status}" if status < 0 else last or f"exit status {status}"
     return Outcome(state, f"{how} ({path})")

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import h5py
@@ -132,6 +133,23 @@ def test_a_network_that_dies_ends_alone_and_the_same_command_goes_on(home):
         settings = f"seed={seed}", f"training.epochs={epochs}"
         assert v_of(many / name) == single(home, f"alone-{seed}", *settings)
         assert len(log(many / name)) == epochs
+
+
+def test_where_many_is_killed_its_networks_stop_and_the_same_command_goes_on(home):
+    words = ["-m", "distmlp", "many", "config.toml", "--seeds", 2, "--at-once", 2]
+    words += ["--set", "training.epochs=300"]
+    with started(None, 1, words, cwd=home) as running:
+        running.until(lambda: all((home / "many" / n / "log.jsonl").exists() for n in "12"))
+        running.process.kill()
+        limit = time.monotonic() + 30
+        while running.processes():
+            assert time.monotonic() < limit, "its networks train on"
+            time.sleep(0.05)
+    assert not any((home / "many" / n / "finished.json").exists() for n in "12")
+    assert all(list((home / "many" / n / "checkpoints").glob("step-*.h5")) for n in "12")
+    done = distmlp(*words[2:], cwd=home)
+    assert done.status == 0, done.out + done.err
+    assert v_of(home / "many" / "2") == single(home, "alone", "seed=8", "training.epochs=300")
 
 
 @pytest.mark.parametrize("launched", ["alone", "openmpi"])
