@@ -282,3 +282,12 @@ def test_levels():
     assert (row["hosts × ranks"], row["rate"]) == ("2x2", "1gbit")
     ways = ("two levels, ms", "flat, ms", "one host, ms", "flat / two levels")
     assert all(re.fullmatch(NUMBERS, row[way]) for way in ways)
+
+
+def test_proposals():
+    pytest.importorskip("sklearn", reason='pip install "distmlp[digits]"')
+    (rows,) = tables("proposals", "--sets", "wine", "--rounds", "1", "--quick")
+    (wine,) = rows
+    assert wine["set"] == "wine" and wine["targets too"] == "–"
+    for who in ("held out", "validated", "scikit-learn"):
+        assert 0.5 < float(wine[who].split()[0]) <= 1
