@@ -162,7 +162,7 @@ def _add_predict(commands: Any) -> None:
         "predict",
         "Write the network's outputs for a set, in the set's order.",
         "OUT.h5 gets a (n, outputs), the outputs, class (n,), the most likely one, where there are classes, and\n"
-        "label (n,), its name, where it has one.",
+        "label (n,), its name, where it has one.  OUT.csv gets the same as columns, a line for each row.",
     )
     _add_checkpoint(parser, "best")
     parser.add_argument(
@@ -175,7 +175,11 @@ def _add_predict(commands: Any) -> None:
     )
     _add_names(parser, "inputs")
     parser.add_argument(
-        "--output", metavar="OUT.h5", required=True, type=Path, help="the file to write"
+        "--output",
+        metavar="OUT.csv|OUT.h5",
+        required=True,
+        type=Path,
+        help="the file to write, a table or HDF5 by its ending",
     )
     _add_overwrite(parser)
 

@@ -176,6 +176,13 @@ def check_all_can_read(path: str | Path) -> None:
         )
 
 
+def _if_a_set(path: Path) -> str:
+    """A way out for those who gave the data where a config is expected."""
+    if path.suffix == ".toml":
+        return ""
+    return "; a config is a TOML file, and distmlp init makes one for a set or a table"
+
+
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """The Config of a TOML file, with "section.key=value" overrides laid over it.  Raises InputError.
 
@@ -187,9 +194,9 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a config: {error}") from None
+        raise InputError(f"{path}: cannot be read as a config: {error}{_if_a_set(path)}") from None
     except (ValueError, RecursionError) as error:  # too many digits, or nested too deeply
-        raise InputError(f"{path}: not valid TOML: {error}") from None
+        raise InputError(f"{path}: not valid TOML: {error}{_if_a_set(path)}") from None
     tables = resolved(tables, path.resolve().parent if path.is_file() else Path.cwd())
     origins = {}
     for text in overrides:

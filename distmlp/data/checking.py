@@ -1,6 +1,7 @@
 """Looking a set through before training: does it fit the network, and can every row be trained on?"""
 
 import math
+import shlex
 import zlib
 from dataclasses import dataclass
 
@@ -173,7 +174,7 @@ def _first_fault(
             finite |= np.isnan(x)
         if not finite.all():
             # attributes of the file make a NaN of a number that it stores
-            unpacked = "".join(f"; {said}" for said in data.unpacked() if np.isnan(x).any())
+            unpacked = "".join(f"; {said}" for said in data.files.unpacked() if np.isnan(x).any())
             found.append(
                 (
                     ~finite.all(axis=1),
@@ -237,7 +238,7 @@ def _class_fault(data: DataSet, y: np.ndarray, outputs: int) -> tuple[np.ndarray
     words = "is -1, or no whole number" if first == -1 else f"is {first}"
     return bad, (
         f"its class {words}; it is not in 0 … {most - 1}, the classes that network.layers ending with {outputs} can tell; "
-        f"distmlp data {data.spec} lists all classes{way_out}"
+        f"distmlp data {shlex.quote(data.files.specs[0])} lists all classes{way_out}"
     )
 
 
@@ -252,6 +253,12 @@ def doubts(data: DataSet, seen: Seen, config: Config, transform: Transform) -> l
             f"{data.spec}: targets reach from {least:.6g} to {largest:.6g}, but network.output "
             f'"{config.network.output}" gives {low:g} to {high:g}: no training can reach them; '
             'use network.output "identity"'
+        )
+    names, outputs = data.target_names if data.classes else None, config.network.layers[-1]
+    if names and len(names) < outputs:
+        found.append(
+            f"{data.spec}: has {len(names)} classes, but network.layers ends with {outputs}: "
+            "no row is of the classes beyond"
         )
     dtype = np.dtype(config.dtype)
     for name, columns, scaled in (

@@ -45,7 +45,7 @@ class DataSet:
     """One group of an HDF5 file, or of several whose rows follow one another, open for reading.
 
     spec: "FILE.h5:/group", or what several_files.py takes; then it is that for messages.  inputs, targets: what columns.py
-    takes, or a list of such; targets may be None, for inputs alone.  Raises InputError.
+    takes, or a list of such; targets may be None, for inputs alone.  files: these, open.  Raises InputError.
 
     rows: n.  width: d.  classes: whether the targets are (n,) integers, or `settle` has made classes of them.  outputs: k
     of (n, k) targets, 1 for (n,) floats, None for classes.  parts: the columns of each dataset.
@@ -63,8 +63,8 @@ class DataSet:
         targets: str | Sequence[str] | None = "y",
     ) -> None:
         self.spec = several_files.shown(spec)
-        self._files = Files(spec, inputs, targets, self._columns_in)
-        self._x, self._y, self.parts = self._files.x, self._files.y, self._files.parts
+        self.files = Files(spec, inputs, targets, self._columns_in)
+        self._x, self._y, self.parts = self.files.x, self.files.y, self.files.parts
         self.rows = self.all_rows = self._x.shape[0]
         self.width = self._row_width = int(np.prod(self._x.row))
         self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
@@ -87,21 +87,25 @@ class DataSet:
 
         Raises InputError.
         """
-        y = self._y
-        if y is None or isinstance(y, Names):
+        if self._y is None or isinstance(self._y, Names):
             return
-        classes = are_classes(y, outputs, output, how, self.spec)
+        classes = are_classes(self._y, outputs, output, how, self.spec)
         if classes != self.classes:
-            if classes and not isinstance(y, AsClasses):
-                self._y = AsClasses(y)
+            if classes and not isinstance(self._y, AsClasses):
+                self._y = AsClasses(self._y)
             self._take_targets(classes)
 
     def check_whole(self) -> None:
         """Raises InputError where rows of the set are not there, or a program is writing them."""
-        self._files.check_whole()
+        self.files.check_whole()
+
+    def row_in_files(self, row: int) -> int:
+        """The number of a row among all rows of the files."""
+        return row
 
     def located(self, row: int) -> str:
         """A row in words: of several files, the one that has it, and its number there."""
+        row = self.row_in_files(row)
         where = self._x.located(row) if isinstance(self._x, Stacked) else None
         return where or f"{self.spec}: row {row}"
 
@@ -111,11 +115,7 @@ class DataSet:
 
     def notes(self) -> list[str]:
         """What people should know of how the set is read."""
-        return self._files.notes(self.spec, self.rows)
-
-    def unpacked(self) -> list[str]:
-        """What attributes have done to the numbers of each dataset, for people."""
-        return self._files.unpacked()
+        return self.files.notes(self.spec, self.rows)
 
     def hold(self, shared: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
         """Reads the whole set into memory, as stored, unless ranks have read it into what they share; later reads come from there."""
@@ -184,7 +184,7 @@ class DataSet:
 
     def close(self) -> None:
         """Closes the files; what is held in memory stays."""
-        self._files.close()
+        self.files.close()
 
     def __enter__(self) -> "DataSet":
         return self

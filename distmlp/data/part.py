@@ -37,8 +37,8 @@ class Part(Matched):
         self.index, self.rows = index, len(index)
         self.file_chunk_rows = 0  # its rows are no longer those of the file's chunks
 
-    def located(self, row: int) -> str:
-        return super().located(int(self.index[row]))
+    def row_in_files(self, row: int) -> int:
+        return int(self.index[row])
 
     def picked(self, values: np.ndarray) -> np.ndarray:
         return values[self.index]

@@ -32,9 +32,10 @@ Columns = Callable[..., tuple[Any, Any]]
 
 
 class Files:
-    """The files of a set, open for reading.  x, y: the columns of all, y may be None.  parts: what reads a dataset each.
+    """The files of a set, open for reading.
 
-    Raises InputError.
+    specs: of each file.  x, y: the columns of all, y may be None.  parts: what reads a dataset each.  Raises
+    InputError.
     """
 
     def __init__(
@@ -44,16 +45,16 @@ class Files:
         targets: str | Sequence[str] | None,
         columns: Columns,
     ) -> None:
-        self._specs = named(spec)
+        self.specs = named(spec)
         self._open: list[h5py.File] = []
         self._parts: list[list[Any]] = []
         tables: list[tuple[Any, Any]] = []
         try:
-            for one in self._specs:
+            for one in self.specs:
                 with _readable(one):
                     tables.append(self._opened(one, inputs, targets, columns))
-            self.x: Any = stacked([x for x, _ in tables], self._specs, "inputs")
-            self.y: Any = stacked([y for _, y in tables], self._specs, "targets")
+            self.x: Any = stacked([x for x, _ in tables], self.specs, "inputs")
+            self.y: Any = stacked([y for _, y in tables], self.specs, "targets")
         except InputError:
             self.close()
             raise
@@ -67,7 +68,7 @@ class Files:
         columns: Columns,
     ) -> tuple[Any, Any]:
         path, group = opening.parted(spec)
-        file = opening.opened(path, spec, len(self._specs))
+        file = opening.opened(path, spec, len(self.specs))
         self._open.append(file)
         x, y = columns(file, spec, group, inputs, targets)
         opening.check_shapes(spec, inputs, x, targets, y)
@@ -76,7 +77,7 @@ class Files:
 
     def check_whole(self) -> None:
         """Raises InputError where rows are not there, or a program is writing them."""
-        for spec, parts in zip(self._specs, self._parts, strict=True):
+        for spec, parts in zip(self.specs, self._parts, strict=True):
             missing_rows.check_no_writer(opening.parted(spec)[0], spec)
             for part in parts:
                 missing_rows.check_whole(part.stored, spec)
@@ -84,14 +85,14 @@ class Files:
     def notes(self, words: str, taken: int) -> list[str]:
         """What people should know of how the rows are read.  words: the set.  taken: how many of the files' rows are in it."""
         found = []
-        if len(self._specs) > 1:
+        if len(self.specs) > 1:
             rows = len_of(self.x)
             count = f"{rows}" if taken == rows else f"{taken} of the {rows}"
-            files = f"{len(self._specs)} files"
+            files = f"{len(self.specs)} files"
             found.append(
-                f"{words}: {count} rows of {files}, from {self._specs[0]} to {self._specs[-1]}"
+                f"{words}: {count} rows of {files}, from {self.specs[0]} to {self.specs[-1]}"
             )
-        for spec, parts in zip(self._specs, self._parts, strict=True):
+        for spec, parts in zip(self.specs, self._parts, strict=True):
             found += [
                 f"{spec}: a row of {part.stored.name.lstrip('/')} lies in too many chunks to keep them, so each read "
                 f"decompresses them again; distmlp convert {spec} OUT.h5 writes it with whole rows, once"

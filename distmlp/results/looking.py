@@ -113,7 +113,12 @@ def _worst_of(
         words = [(f"{true[c]:.4g}", f"{found[c]:.4g}") for true, found, c in pairs]
     worst = np.argsort(-by, kind="stable")[:MOST_WRONG]
     return [
-        Wrong(first + int(i), float(by[i]), _pixels(x[i], sample_shape(data)), *words[i])
+        Wrong(
+            data.row_in_files(first + int(i)),
+            float(by[i]),
+            _pixels(x[i], sample_shape(data)),
+            *words[i],
+        )
         for i in worst
         if by[i] >= 0
     ]

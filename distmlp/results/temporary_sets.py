@@ -48,6 +48,7 @@ def _options(targets: Sequence[str] | None, facts: dict[str, Any]) -> TableOptio
     classes = facts["classes"] and targets != ()
     return TableOptions(
         inputs=facts.get("columns"),
+        of_network=True,
         targets=[targets] if isinstance(targets, str) else targets,
         classes=facts.get("targets") if classes else None,
         regression=targets != () and not classes,

@@ -96,6 +96,13 @@ def test_overrides_are_toml_or_else_text(file, override, section, key, value):
     assert getattr(getattr(reading.load(file, [override]), section), key) == value
 
 
+@pytest.mark.parametrize("name, content", [("rocks.csv", b"a,b\n1,2\n"), ("set.h5", b"\x89HDF")])
+def test_data_in_the_place_of_a_config_are_told_of_init(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="distmlp init makes one for a set or a table"):
+        reading.load(tmp_path / name)
+
+
 def test_an_override_of_a_key_without_a_section(file):
     assert reading.load(file, ["seed=9", "seed=10"]).seed == 10
 

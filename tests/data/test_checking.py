@@ -66,6 +66,19 @@ def test_a_doubt_is_named(kind, tmp_path):
     assert words in found[0]
 
 
+def test_outputs_beyond_the_classes_are_named(tmp_path):
+    path = tmp_path / "set.h5"
+    with h5py.File(path, "w") as file:
+        file["set/x"], file["set/y"] = X, np.arange(N) % 3
+        file["set/y"].attrs["classes"] = ["a", "b", "c"]
+    for outputs, words in ((3, []), (4, ["has 3 classes, but network.layers ends with 4"])):
+        config = from_tables(tables({"network.layers": [3, outputs]}))
+        with DataSet(f"{path}:/set") as data:
+            seen = scan(data, range(N), config)
+            found = doubts(data, seen, config, Transform())
+        assert len(found) == len(words) and all(w in f for w, f in zip(words, found, strict=True))
+
+
 @pytest.mark.parametrize("kind", FINE)
 def test_no_doubt(kind, tmp_path):
     assert looked_through(tmp_path, *FINE[kind])[1] == []

@@ -94,12 +94,18 @@ def test_the_view_of_a_network_that_tells_its_spread_is_of_its_means(tmp_path):
 
 
 def test_the_view_of_a_fold_is_of_the_rows_that_were_left_out(tmp_path):
-    write_set(tmp_path / "set.h5", train=rows(100))
+    x, y = rows(100)
+    write_set(tmp_path / "set.h5", train=(x, y))
     run = trained(
         tmp_path, {"data.validation": None, "data.folds": 5, "data.fold": 2, "data.fold_by": "rows"}
     )
     view = looking.look(run, "best", None)
     assert view.rows == view.metrics.samples == 20
+    # those that it is most wrong about by their numbers in the file
+    assert [each.actual for each in view.wrong] == [view.names[y[each.row]] for each in view.wrong]
+    predicted = distmlp.load(run).predict(x)
+    assert all(predicted[each.row] != y[each.row] for each in view.wrong) and view.wrong
+    assert max(each.row for each in view.wrong) >= 20
 
 
 def test_the_view_of_a_set_has_its_columns_by_name(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from distmlp.data.conversion.options import TableOptions
 from distmlp.data.conversion.sources import ConversionError
-from distmlp.data.conversion.tables import Column, Table
+from distmlp.data.conversion.tables import NANS, Column, Table
 
 #: What targets are called; where such a column is not the last, nothing is guessed.
 _TARGET_NAMES = frozenset(
@@ -98,7 +98,7 @@ def chosen(table: Table, columns: list[Column], options: TableOptions) -> Choice
     """The columns of a table that a set is made of.  Raises ConversionError."""
     dropped = set(numbers_of(table, "--drop", options.drop))
     named = numbers_of(table, "--targets", options.targets or ())
-    asked = None if options.inputs is None else _asked_inputs(table, options.inputs)
+    asked = None if options.inputs is None else _asked_inputs(table, columns, options)
     taken = {*named, *(i.column for i in asked or ())}
     if twice := sorted(taken & dropped):
         raise ConversionError(
@@ -127,18 +127,34 @@ def chosen(table: Table, columns: list[Column], options: TableOptions) -> Choice
     return Choice(tuple(inputs), tuple(named), tuple(words))
 
 
-def _asked_inputs(table: Table, wanted: Sequence[str]) -> list[Input]:
-    inputs = []
+def _asked_inputs(table: Table, columns: list[Column], options: TableOptions) -> list[Input]:
+    inputs: list[Input] = []
+    who = "the network's input" if options.of_network else "--inputs"
+    wanted = options.inputs or ()
     for word in wanted:
         name, equals, value = word.partition("=")
         category = equals and table.names and word not in table.names and name in table.names
         if category:
-            inputs.append(Input(_one(table, "--inputs", name), word, value))
+            inputs.append(Input(_one(table, who, name), word, value))
         else:
-            inputs += [Input(c, table.called(c)) for c in _span(table, "--inputs", word)]
+            inputs += [Input(c, table.called(c)) for c in _span(table, who, word)]
     if len({i.name for i in inputs}) < len(inputs):
-        raise ConversionError(f"{table.name}: --inputs {','.join(wanted)}: names a column twice")
+        raise ConversionError(f"{table.name}: {who} {','.join(wanted)}: names a column twice")
+    if options.of_network:
+        _check_categories(table, columns, inputs)
     return inputs
+
+
+def _check_categories(table: Table, columns: list[Column], inputs: list[Input]) -> None:
+    """Raises ConversionError where a column holds a value that no input stands for."""
+    for number in dict.fromkeys(i.column for i in inputs if i.value is not None):
+        known = [str(i.value) for i in inputs if i.column == number]
+        unknown = sorted(set(columns[number].values) - {*known} - NANS)
+        if unknown:
+            raise ConversionError(
+                f"{table.name}: {table.called(number)} holds {unknown[0]!r}, but the network knows {shown(known)}; "
+                "an empty cell is none of them"
+            )
 
 
 def _left_out(table: Table, column: Column, number: int) -> str:

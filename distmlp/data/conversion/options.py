@@ -27,6 +27,7 @@ class TableOptions:
     drop: columns that are left out.  categories: text columns that become one input of 0 or 1 for each value.
     dtype: what inputs are stored as, float64 by default.  regression: whole-numbered targets are numbers too.
     by_name: the target's values are names of classes, whatever they look like.  classes: the names, in order.
+    of_network: the inputs are those of a trained network, which knows no other values of a category than they name.
     missing: one of MISSING.  header: one of HEADERS.  sheet: of a workbook.
     """
 
@@ -38,6 +39,7 @@ class TableOptions:
     regression: bool = False
     by_name: bool = False
     classes: Sequence[str] | None = None
+    of_network: bool = False
     missing: str = "refuse"
     header: str = "auto"
     delimiter: str | None = None

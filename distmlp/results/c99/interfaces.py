@@ -41,6 +41,11 @@ def _called(network: Exported) -> str:
     ]
     if network.transform.fill is not None:
         lines.append("An input that is missing is a NaN.")
+    category = next((name for name in network.input_names if "=" in name), None)
+    if category:
+        lines.append(
+            f"Of a category, as in {_escaped(category)}, the input of its value is 1 and the others are 0; where it is missing, all are 0."
+        )
     return "\n".join(
         fill(line, 110, initial_indent="   ", subsequent_indent="   ") for line in lines
     )

@@ -219,6 +219,19 @@ def test_all_columns_of_text_are_named_at_once(put, out):
     assert len(names_in(out)[0]) == 5
 
 
+def test_a_network_is_given_the_categories_that_it_knows(put, out):
+    """A new value would be taken for a missing one, and answered without a word."""
+    columns = ["site=lab", "site=north", "n"]
+    options = TableOptions(inputs=columns, targets=(), of_network=True, missing="keep")
+    sentence = refusal([put("new.csv", "site,n\nlab,1\nwest,2\n")], out, table=options)
+    assert "site holds 'west', but the network knows lab, north; an empty cell is none" in sentence
+    sentence = refusal([put("less.csv", "site\nlab\n")], out, table=options)
+    assert "the network's input n: no column has that name" in sentence
+    convert([put("gap.csv", "n,site\n1,north\n2,\n")], out, table=options)
+    with h5py.File(out) as file:
+        assert file["train/x"][...].tolist() == [[0, 1, 1], [0, 0, 2]]
+
+
 def test_classes_of_text_stay_as_they_are_written(put, out, monkeypatch):
     """01 is not 1, also where a block of the column has numbers only."""
     monkeypatch.setattr("distmlp.data.conversion.sources.BLOCK_BYTES", 64)
