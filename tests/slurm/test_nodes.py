@@ -15,7 +15,7 @@ from cluster import ApartCluster, Job, missing
 from sites import LONGEST, Site
 from testhosts import why_not
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 #: How a job of each kind is submitted: the MPI, how it is launched, and environment variables.
 KINDS = {
@@ -79,11 +79,13 @@ def begun(apart, tmp_path, launcher, request):
             started = {kind: submitted(kind, tmp_path / attempt / kind) for kind in kinds}
             for each in started.values():
                 each.job.until(lambda each=each: each.site.step() > 0, "first checkpoint")
-            # Open MPI 5.0 once crashed within MPI_Init, before any fault of ours.
+            # Open MPI 5.0 crashes within MPI_Init once in a while, before any fault of ours.
             if not any("while MPI came up" in each.job.output() for each in started.values()):
                 break
             for each in started.values():
                 apart.run("scancel", each.job.number)
+            # Else the next ones would be given other nodes than node1 and node2.
+            apart.until(lambda: not apart.run("squeue", "-h").strip(), "end of what was cancelled")
         return started
 
     return begin
