@@ -74,7 +74,7 @@ def _stacks_of_step(
     """The stacks of the step that is number `inside` of the blocks', one a group that has rows in it."""
     stacks = []
     for group, made in zip(groups, blocks, strict=True):
-        s, M = len(group.shards), group.size if is_full else group.last
+        s, M = len(group.shards), group.samples(is_full)
         if M:
             stacks.append(_stack(made, inside * s * group.size, s, M, group.shards.start))
     for stack in stacks[:-1]:
@@ -197,13 +197,14 @@ class Feed:
     def pieces(self, epoch: int, step: int) -> Iterator[MicroBatches]:
         """The stacks of a step, each of which lasts until the next.  Raises InputError."""
         window, inside = divmod(step, self._window_steps)
-        shards = [group for part in self._parts for group in part if self._size(group, step)]
+        is_full = step < self._sharding.full_steps
+        shards = [group for part in self._parts for group in part if group.samples(is_full)]
         left = sum(len(group.shards) for group in shards)
         (made,) = self._blocks
         for number, part in enumerate(self._parts):
             self._load(epoch, window * len(self._parts) + number)
             for group, here in zip(part, self._now, strict=True):
-                M, most = self._size(group, step), self._piece_rows // group.size
+                M, most = group.samples(is_full), self._piece_rows // group.size
                 columns = slice(inside * group.size, inside * group.size + M)
                 for first in range(0, len(group.shards) if M else 0, most):
                     some = slice(first, min(first + most, len(group.shards)))
@@ -227,10 +228,6 @@ class Feed:
     def close(self) -> None:
         """Ends the thread, once it has read the window that it is at; nothing more can be asked for."""
         self._windows.close()
-
-    def _size(self, group: Group, step: int) -> int:
-        """Samples of each of a group's micro-batches in a step."""
-        return group.size if step < self._sharding.full_steps else group.last
 
     def _load(self, epoch: int, number: int) -> None:
         """Has the windows of that number in use, and adds up the digests of the epoch's windows."""

@@ -73,6 +73,10 @@ class Group:
     size: int
     last: int
 
+    def samples(self, is_full: bool) -> int:
+        """Samples of each micro-batch in a full step, or in the epoch's last one."""
+        return self.size if is_full else self.last
+
 
 @dataclass(frozen=True)
 class Shards:

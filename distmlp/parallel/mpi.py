@@ -102,9 +102,8 @@ class MpiCommunicator:
         self._who = (comm.Get_rank(), MPI.Get_processor_name(), os.getpid())
         self._all: list[_Member] = []
         self._meeting: Meeting | None = None
-        self._told = self._why = (
-            ""  # what told this rank, and all, of a loss that they have not gone on from
-        )
+        # What told this rank, and all of them, of a loss that they have not gone on from.
+        self._told = self._why = ""
         self.apart: list[str] = []
         self.entered = 0
         try:
