@@ -85,7 +85,8 @@ def test_the_best_is_kept_beside_the_newest_and_taken(place, whole):
         checkpoint_commands.inspect(place / "all", str(best["step"]))["v_sha256"]
         == best["v_sha256"]
     )
-    with pytest.raises(InputError, match=f"--which 7: .* one of (.*, )?{best['step']}, .*120"):
+    there = ", ".join(map(str, sorted([*kept, best["step"]])))
+    with pytest.raises(InputError, match=f"--which 7: .* one of {there}$"):
         checkpoint_commands.inspect(place / "all", "7")
 
 
