@@ -28,7 +28,7 @@ def table(path: Path) -> Table:
             for batch in file.iter_batches(batch_size=rows, columns=wanted):
                 by_name = dict(zip(batch.schema.names, batch.columns, strict=True))
                 yield [
-                    _values(path, name, by_name[name], column in text)
+                    _values(by_name[name], column in text)
                     for name, column in zip(wanted, only, strict=True)
                 ]
 
@@ -55,17 +55,13 @@ def _opened(path: Path, arrow: Any, parquet: Any) -> Iterator[Any]:
         ) from None
 
 
-def _values(path: Path, name: str, column: Any, as_text: bool) -> np.ndarray:
-    """A column as numbers or, with cells missing or of text, as objects."""
+def _values(column: Any, as_text: bool) -> np.ndarray:
+    """A column as numbers or, with cells missing, of text, dates or lists, as text."""
     kind = str(column.type)
     if kind.startswith("dictionary"):
         column = column.dictionary_decode()
         kind = str(column.type)
     numeric = kind.startswith(("int", "uint", "float", "double", "halffloat", "decimal"))
-    if not (numeric or kind in ("bool", "string", "large_string", "string_view", "null")):
-        raise sources.ConversionError(
-            f"{path}: column {name} holds {kind}, but expected numbers or text; --drop {name} leaves it out"
-        )
     if numeric and not column.null_count and not as_text and not kind.startswith("decimal"):
         return column.to_numpy(zero_copy_only=False)
     cells = np.empty(len(column), object)

@@ -303,10 +303,20 @@ def test_parquet(out, tmp_path, monkeypatch):
     assert "row 1, column 0 holds ''" in sentence or "row 1, column 0 holds 'nan'" in sentence
     convert([tmp_path / "s.parquet"], out, table=TableOptions(missing="drop"), **kwargs)
     assert_holds(out, X[[0, 2, 3]], np.array([0, 0, 1]))
-    frame.assign(when=pandas.Timestamp("2026-01-01")).to_parquet(tmp_path / "s.parquet")
-    assert "column when holds timestamp" in refusal(
-        [tmp_path / "s.parquet"], out, exists=True, **kwargs
+    dated = frame.assign(when=pandas.Timestamp("2026-01-01"), parts=[[1, 2]] * 4)
+    dated.to_parquet(tmp_path / "s.parquet")
+    sentence = refusal(
+        [tmp_path / "s.parquet"], out, exists=True, **kwargs, table=TableOptions(missing="drop")
     )
+    assert "row 0, column 3 holds '2026-01-01 00:00:00', but expected a number" in sentence
+    assert "--drop when,parts leaves them out" in sentence
+    convert(
+        [tmp_path / "s.parquet"],
+        out,
+        table=TableOptions(missing="drop", drop=["when", "parts"]),
+        **kwargs,
+    )
+    assert_holds(out, X[[0, 2, 3]], np.array([0, 0, 1]))
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
     assert "is no whole Parquet file" in refusal(
         [tmp_path / "bad.parquet"], out, exists=True, overwrite=True
