@@ -121,11 +121,13 @@ def predict(args: Namespace, comm: "Communicator") -> int:
     """Writes a network's outputs for a set, or the mean and the spread of many networks'."""
     from distmlp.many import ensemble
     from distmlp.results import checkpoint_commands
+    from distmlp.results.kept import Kept
 
     notes: list[str] = []
     given = args.checkpoint, args.data, args.output, comm, args.which, notes.append, args.overwrite
-    many = ensemble.predict(*given, args.inputs)
-    rows, networks = many or (checkpoint_commands.predict(*given, args.inputs), 1)
+    more = args.inputs, Kept(args.keep, args.row_numbers)
+    many = ensemble.predict(*given, *more)
+    rows, networks = many or (checkpoint_commands.predict(*given, *more), 1)
     _say(notes)
     if comm.rank == 0:
         of = f", the mean and the spread of {networks} networks" if many else ""

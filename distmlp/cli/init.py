@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="CONFIG.toml",
         type=Path,
-        help="the file to write; by default it has the name of the data",
+        help="the file to write; by default it has the name of the data.  A table's HDF5 file and the run are named after it",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the config, and a table's HDF5 file"
@@ -61,7 +61,6 @@ def _begin(
     from distmlp.data.conversion.convert import convert
     from distmlp.data.conversion.kinds import tables_in
     from distmlp.data.describing import describe
-    from distmlp.results.outputs import check_output
 
     if len(specs) > 2:
         raise InputError(
@@ -72,12 +71,12 @@ def _begin(
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
     stem = re.sub(r"[-_.]*[*?\[\]][-_.]*", "", stem) or "set"  # of a pattern for several files
     out = out or Path(f"{stem}.toml")
-    check_output(out, overwrite, [".toml"])
+    stem, whole = out.stem, out.with_suffix(".h5")
+    _check_new(out, whole if any(tables) else None, overwrite)
     said: list[str] = []
     sets: list[str] = []
     for spec, table, group in zip(specs, tables, ("/train", "/validation"), strict=False):
         if table:
-            whole = out.parent / f"{stem}.h5"
             second = bool(sets) and tables[0]
             said += convert(
                 [Path(spec)],
@@ -102,6 +101,26 @@ def _begin(
     doubts = [f"  doubtful  {words}" for words in proposal.doubtful]
     said += [f"{out}: {'-'.join(map(str, proposal.layers))}, {proposal.output}, {proposal.cost}"]
     return [*said, *doubts, f"distmlp train {out}"]
+
+
+def _check_new(out: Path, whole: Path | None, overwrite: bool) -> None:
+    """Raises InputError where the config, or the HDF5 file of a table, is there, and says what to do with what is there."""
+    from distmlp.results.outputs import check_output
+
+    check_output(out, True, [".toml"])
+    if overwrite:
+        return
+    renamed = "--output NEW.toml gives all that init writes a new name"
+    if out.exists():
+        raise InputError(
+            f"{out} is there already, and init leaves it as it is: distmlp train {out} trains with it, --overwrite writes it "
+            f"anew, {renamed}"
+        )
+    if whole is not None and whole.exists():
+        raise InputError(
+            f"{whole} is there already, where init would write the table: distmlp init {whole} begins with what is in it, "
+            f"--overwrite writes it anew, {renamed}"
+        )
 
 
 def _name(asked: Sequence[str] | None, default: str) -> str:

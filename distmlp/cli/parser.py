@@ -162,7 +162,8 @@ def _add_predict(commands: Any) -> None:
         "predict",
         "Write the network's outputs for a set, in the set's order.",
         "OUT.h5 gets a (n, outputs), the outputs, class (n,), the most likely one, where there are classes, and\n"
-        "label (n,), its name, where it has one.  OUT.csv gets the same as columns, a line for each row.",
+        "label (n,), its name, where it has one.  OUT.csv gets the same as columns, a line for each row.  --keep id writes\n"
+        "the data's own column id before them, and to the group kept of OUT.h5.",
     )
     _add_checkpoint(parser, "best")
     parser.add_argument(
@@ -180,6 +181,16 @@ def _add_predict(commands: Any) -> None:
         required=True,
         type=Path,
         help="the file to write, a table or HDF5 by its ending",
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="write a column of the table, or a dataset of the set, beside the answers, such as id; repeated: several",
+    )
+    parser.add_argument(
+        "--row-numbers", action="store_true", help="write the number of each row too, from 0"
     )
     _add_overwrite(parser)
 

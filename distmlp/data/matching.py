@@ -15,10 +15,14 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Names:
-    """What inputs, and classes or targets, are called; None where nothing says."""
+    """What inputs, and classes or targets, are called; None where nothing says.
+
+    renamed: whether targets that have none of these names are taken in their own order, since somebody has named them.
+    """
 
     columns: list[str] | None = None
     targets: list[str] | None = None
+    renamed: bool = False
 
 
 class Matched(DataSet):
@@ -46,7 +50,7 @@ class Matched(DataSet):
             if names.targets and own and names.targets != own:
                 if self.classes:
                     self._targets = _places(self.spec, "class", own, names.targets)
-                else:
+                elif not (names.renamed and set(own).isdisjoint(names.targets)):
                     self._targets = _places(self.spec, "target", names.targets, own)
                     self.outputs = len(names.targets)
         except InputError:

@@ -19,7 +19,11 @@ _CACHE, _LEAST_CACHE, _MOST_CACHE = 16 * 2**20, 2**20, 2**30
 
 
 class NoDataset(InputError):
-    """A group has no dataset of a name that was asked for."""
+    """A group has no dataset of a name that was asked for.  name: that one.  there: what it has instead."""
+
+    def __init__(self, words: str, name: str = "", there: str = "") -> None:
+        super().__init__(words)
+        self.name, self.there = name, there
 
 
 class Columns(Protocol):
@@ -108,10 +112,9 @@ def dataset_in(file: h5py.File, spec: str, group: str, name: str) -> h5py.Datase
     """The dataset of that name in a group, or, with a "/" before it, in the file.  Raises InputError."""
     holder = group_in(file, spec, group)
     if not _is(holder, name, h5py.Dataset):
-        raise NoDataset(
-            f"{spec}: the group has no dataset {name!r}; it has {_listed(holder)}"
-            f"{_instead(holder, name)}{_group_hint(holder, spec)}"
-        )
+        there, instead = _listed(holder), _instead(holder, name)
+        words = f"the group has no dataset {name!r}; it has {there}{instead}"
+        raise NoDataset(f"{spec}: {words}{_group_hint(holder, spec)}", name, there)
     found = holder[name]
     try:
         dtype = found.dtype

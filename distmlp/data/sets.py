@@ -31,7 +31,8 @@ def opened(
     try:
         data = Matched(spec, inputs, targets, names)
     except opening.NoDataset as error:
-        raise InputError(f"{error}; {_NAMED_BY[key]} name the datasets") from None
+        words = f"{error}; {_NAMED_BY[key]} name the datasets"
+        raise opening.NoDataset(words, error.name, error.there) from None
     if not rows:
         return data
     with data:

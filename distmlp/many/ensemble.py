@@ -18,6 +18,7 @@ from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results import answers, checkpoint_commands
 from distmlp.results.checkpoint_commands import Name
+from distmlp.results.kept import GROUP, NOTHING, Kept
 from distmlp.results.outputs import check_output
 from distmlp.runs.checkpoint import Checkpoint
 from distmlp.runs.directory import end_of
@@ -39,12 +40,13 @@ def predict(
     say: Callable[[str], None],
     overwrite: bool,
     inputs: Name = None,
+    kept: Kept = NOTHING,
 ) -> tuple[int, int] | None:
     """Writes the complete networks' outputs for a set to an HDF5 file, or to CSV; returns (rows, networks), None where place holds no many.
 
     `a` (n, outputs) is their mean and `spread` (n, outputs) their standard deviation (with networks − 1), both float64, added
     up from the first network to the last; `class` (n,) and `label`, its name, are the mean's, where there are classes.  The file
-    is whole or not there.  It replaces a file only where `overwrite` says so.  which, inputs: see `checkpoint_commands.predict`.
+    is whole or not there.  It replaces a file only where `overwrite` says so.  which, inputs, kept: see `checkpoint_commands.predict`.
     Collective.  Raises InputError.
     """
     names = on_rank_0(comm, lambda: _complete(place, say))
@@ -67,8 +69,9 @@ def predict(
     try:
         outputs = [made / f"{name}.h5" for name in names]
         for name, one in zip(names, outputs, strict=True):
+            beside = kept if one is outputs[0] else NOTHING
             rows = checkpoint_commands.predict(
-                Path(place) / name, spec, one, comm, which, inputs=inputs
+                Path(place) / name, spec, one, comm, which, inputs=inputs, kept=beside
             )
         on_rank_0(comm, lambda: _combine(outputs, loaded[0][0], out, shown(spec), overwrite))
     finally:
@@ -181,6 +184,8 @@ def _combine(outputs: list[Path], first: Checkpoint, out: Path, spec: str, overw
         if "columns" in file["a"].attrs:
             names = list(file["a"].attrs["columns"])
             spread.attrs.create("columns", names, dtype=h5py.string_dtype())
+        if GROUP in parts[0]:
+            parts[0].copy(GROUP, file)
         labels = answers.labels_of(first)
         for start in range(0, shape[0], _ROWS):
             here = slice(start, start + _ROWS)

@@ -1,4 +1,4 @@
-"""What predict writes: an HDF5 file or, where its name ends so, CSV."""
+"""What predict answers: an HDF5 file or, where its name ends so, CSV."""
 
 import csv
 import os
@@ -13,6 +13,7 @@ from distmlp import files
 from distmlp.data import hdf5_writing
 from distmlp.mathematics.costs import spread_of
 from distmlp.mathematics.metrics import predicted_classes
+from distmlp.results import kept
 from distmlp.runs.checkpoint import Checkpoint
 
 #: How the names of such files end.
@@ -86,18 +87,22 @@ def write_rows(file: h5py.File, row: int, a: np.ndarray, labels: np.ndarray) -> 
 def _write_csv(file: h5py.File, path: Path) -> None:
     """Writes the answers in an HDF5 file as a table: numbers with as many digits as tell them from all others.
 
-    Of a mean and a spread the outputs themselves say nothing more, and are left out.
+    What is kept of the data stands first; where an answer has the same name, it is called "given …".  Of a mean and a
+    spread the outputs themselves say nothing more, and are left out.
     """
     names = [name for name in ("label", "class", "mean", "a", "spread") if name in file]
     if "mean" in names:
         names.remove("a")
-    heads = [head for name in names for head in _heads(file[name], name)]
+    told = [head for name in names for head in _heads(file[name], name)]
+    given = [(stored, _heads(stored, name)) for name, stored in kept.datasets(file)]
+    heads = [f"given {head}" if head in told else head for _, some in given for head in some] + told
+    columns = [stored for stored, _ in given] + [file[name] for name in names]
     with open(path, "w", newline="", encoding="utf-8") as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(heads)
         for start in range(0, len(file["a"]), _ROWS):
             here = slice(start, start + _ROWS)
-            parts = [_cells(file[name], here) for name in names]
+            parts = [_cells(stored, here) for stored in columns]
             writer.writerows(np.column_stack(parts).tolist())
 
 

@@ -16,6 +16,7 @@ from distmlp.config.sections import Config
 from distmlp.data.checking import check_against_network
 from distmlp.data.dataset import DataSet
 from distmlp.data.matching import Names
+from distmlp.data.opening import NoDataset
 from distmlp.data.sets import opened as opened_set
 from distmlp.data.sets import weigh
 from distmlp.data.several_files import Spec, files_of, shown
@@ -26,8 +27,10 @@ from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.results import answers
 from distmlp.results.export import contents
+from distmlp.results.kept import NOTHING, Kept
+from distmlp.results.kept import write as write_kept
 from distmlp.results.outputs import check_output
-from distmlp.results.temporary_sets import set_of
+from distmlp.results.temporary_sets import set_of, without_targets
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Checkpoint
 from distmlp.training.agreeing import check_same_sets
@@ -98,10 +101,17 @@ def _open_set(
     inputs, targets = asked[0] or config.data.inputs, asked[1]
     if is_table:
         inputs, targets = "x", None if targets is None else "y"
-    names = Names(facts.get("columns"), facts.get("targets"))
+    names = Names(facts.get("columns"), facts.get("targets"), renamed=columns is not None)
 
     def opened() -> DataSet:
-        data = opened_set(spec, inputs, targets, names, rows, "data.validation_rows")
+        try:
+            data = opened_set(spec, inputs, targets, names, rows, "data.validation_rows")
+        except NoDataset as error:
+            named = [targets] if isinstance(targets, str) else targets or ()
+            if error.name not in [name.partition("[")[0] for name in named]:
+                raise
+            why = f"no dataset {error.name!r}, only {error.there}"
+            raise without_targets(shown(given), why) from None
         if is_table:
             data.spec = shown(given)
         how = "classes" if facts["classes"] else "numbers"
@@ -186,6 +196,7 @@ def predict(
     say: Callable[[str], None] = _nothing,
     overwrite: bool = False,
     inputs: Name = None,
+    kept: Kept = NOTHING,
 ) -> int:
     """Writes the network's outputs for a set, or for a table, to the dataset `a` of an HDF5 file, in the set's order; returns the rows.
 
@@ -193,16 +204,16 @@ def predict(
 
     Beside it `class`, (n,), the most likely one, where the network was trained on classes, and `label`, its name, where
     classes have names; of gaussian-nll `mean` and `spread`, (n, k).  Inputs are matched by name where both the set and the training set have names.  inputs: what
-    they are called in the set, where that is not the config's.  The file is
-    whole or not there; one that is there is replaced only where `overwrite` says so.  which, say: see `load`.  Raises InputError.
+    they are called in the set, where that is not the config's.  kept: what is written beside the answers, to the group
+    `kept`.  The file is whole or not there; one that is there is replaced only where `overwrite` says so.  which, say: see `load`.  Raises InputError.
     """
     check_arithmetic(comm)
     found, config = load(place, comm, which, say)
     network = network_of(config)
     asked, spec = shown(spec), specs_of(spec, Path.cwd())
     reads = [spec, config.data.train, config.data.validation_set]
-    kept = [found.path, *(path for name in reads if name for path in files_of(name))]
-    on_rank_0(comm, lambda: check_output(out, overwrite, answers.ENDINGS, kept))
+    never = [found.path, *(path for name in reads if name for path in files_of(name))]
+    on_rank_0(comm, lambda: check_output(out, overwrite, answers.ENDINGS, never))
     with ExitStack() as stack:
         data = _open_set(spec, (inputs, None), found.facts, comm, stack, scratch=out.parent)
         scan_all(config, comm, data)
@@ -215,6 +226,7 @@ def predict(
             nonlocal file
             file = output.enter_context(answers.created(out, overwrite))
             answers.describe(file, found, data.rows, network.targets, dtype, asked)
+            write_kept(file, spec, kept, data.rows)
 
         def write(row: int, a: np.ndarray) -> None:
             answers.write_rows(file, row, a, labels)

@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from distmlp.data.conversion.columns import NoColumn
 from distmlp.data.conversion.convert import convert
 from distmlp.data.conversion.kinds import tables_in
 from distmlp.data.conversion.options import TableOptions
 from distmlp.data.several_files import Spec
+from distmlp.errors import InputError
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 
@@ -38,10 +40,25 @@ def set_of(
         place = scratch or (Path(tempfile.gettempdir()) if alone else path.parent)
         whole = place / f".{os.urandom(8).hex()}.h5"
         stack.callback(whole.unlink, missing_ok=True)
-        convert([path], whole, table=_options(targets, facts))
+        try:
+            convert([path], whole, table=_options(targets, facts))
+        except NoColumn as error:
+            if error.option == "--targets" and error.name in (facts.get("target_columns") or ()):
+                raise without_targets(
+                    str(path), f"looked for {error.name!r}: {error.why}"
+                ) from None
+            raise
         return f"{whole}:/train", True
 
     return on_rank_0(comm, converted)
+
+
+def without_targets(data: str, why: str) -> InputError:
+    """What to raise where metrics are asked for, and rows have no targets.  why: what was looked for, and is there."""
+    return InputError(
+        f"{data}: has no targets ({why}), so there is nothing to compare the network's answers with; distmlp evaluate "
+        "--targets NAME takes targets of a different name, distmlp predict answers rows without any"
+    )
 
 
 def _options(targets: Sequence[str] | None, facts: dict[str, Any]) -> TableOptions:

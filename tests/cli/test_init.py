@@ -70,8 +70,10 @@ def test_init_train_evaluate(tmp_path, monkeypatch, capsys):
     write("s.h5", X[250:], CLASSES[250:], "test")
     assert begin("s.h5:/train", "s.h5:/test") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "distmlp train s.toml"
-    assert begin("s.h5:/train") == 2  # the config is there
-    capsys.readouterr()
+    assert begin("s.h5:/train") == 2
+    assert "s.toml is there already, and init leaves it as it is: distmlp train s.toml" in (
+        capsys.readouterr().err
+    )
     words = ["s.toml", "--progress", "none", "--set", "training.epochs=200"]
     assert cli.main(["train", *words, "--set", "run.checkpoint_every=20 epochs"]) == 0
     capsys.readouterr()
@@ -95,6 +97,27 @@ def test_a_table_with_missing_cells_and_names_of_classes(put, tmp_path, monkeypa
     assert config["network"]["layers"] == [2, 100, 3]
     words = ["people.toml", "--progress", "none", "--set", "training.epochs=2"]
     assert cli.main(["train", *words]) == 0
+
+
+def test_a_second_init_of_a_table(put, tmp_path, monkeypatch, capsys):
+    """It names what is there and each way on, and each way goes on."""
+    monkeypatch.chdir(tmp_path)
+    table = put("s.csv", "a,b\n" + "".join(f"{u},{v}\n" for u, v, _ in U))
+    assert begin(table) == 0
+    first = (tmp_path / "s.toml").read_bytes(), (tmp_path / "s.h5").read_bytes()
+    assert begin(table) == 2
+    said = capsys.readouterr().err
+    assert "s.toml is there already" in said and "distmlp train s.toml trains with it" in said
+    (tmp_path / "s.toml").rename(tmp_path / "mine.toml")
+    assert begin(table) == 2
+    said = capsys.readouterr().err
+    assert "s.h5 is there already" in said and "distmlp init s.h5 begins with what is in it" in said
+    assert (tmp_path / "s.h5").read_bytes() == first[1] and not (tmp_path / "s.toml").exists()
+    assert begin(table, "--output", "new.toml") == 0
+    config = tomllib.loads((tmp_path / "new.toml").read_text())
+    assert (config["data"]["train"], config["run"]["directory"]) == ("new.h5:/train", "runs/new")
+    assert begin("s.h5") == 0 and (tmp_path / "s.toml").read_bytes() == first[0]
+    assert begin(table, "--overwrite") == 0 and (tmp_path / "s.toml").read_bytes() == first[0]
 
 
 def test_what_is_refused(tmp_path, capsys):
@@ -142,6 +165,36 @@ def test_predictions_in_the_words_of_the_table(put, tmp_path, monkeypatch, capsy
     assert (
         "has no input 'b', which the network was trained on; it has a, c" in capsys.readouterr().err
     )
+
+
+def test_metrics_of_rows_without_targets(put, tmp_path, monkeypatch, capsys):
+    """The sentence names what was looked for, what is there, and both ways on."""
+    monkeypatch.chdir(tmp_path)
+    assert begin(put("s.csv", "a,b,sum\n" + "".join(f"{u},{v},{u + v}\n" for u, v, _ in U))) == 0
+    words = ["s.toml", "--progress", "none", "--set", "training.epochs=2"]
+    assert cli.main(["train", *words]) == 0
+    put("new.csv", "a,b\n1,2\n3,4\n")
+    put("bare.csv", "1,2\n3,4\n")
+    put("named.csv", "a,b,total\n1,2,3\n3,4,7\n")
+    assert cli.main(["convert", "new.csv", "new.h5", "--no-targets"]) == 0
+    for data, part in (
+        ("new.csv", "(looked for 'sum': no column has that name; the columns are a, b)"),
+        ("bare.csv", "(looked for 'sum': the file has no header"),
+        ("new.h5:/train", "(no dataset 'y', only x)"),
+    ):
+        capsys.readouterr()
+        assert cli.main(["evaluate", "runs/s", "--data", data]) == 2
+        said = capsys.readouterr().err
+        assert f"{tmp_path / data}: has no targets {part}" in said
+        assert "distmlp evaluate --targets NAME" in said and "distmlp predict answers rows" in said
+    assert cli.main(["evaluate", "runs/s", "--data", "named.csv", "--targets", "total"]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", "runs/s", "--data", "named.csv", "--targets", "totl"]) == 2
+    assert "did you mean 'total'?" in capsys.readouterr().err
+    # what is missing of the inputs is said as such
+    assert cli.main(["evaluate", "runs/s", "--data", "s.h5:/train", "--inputs", "z"]) == 2
+    said = capsys.readouterr().err
+    assert "no dataset 'z'; it has x, y" in said and "has no targets" not in said
 
 
 #: A training that takes a second.

@@ -54,6 +54,18 @@ def test_targets_are_put_in_order(tmp_path):
     assert x == X[[0, 2, 3]].tolist() and y == (X[[0, 2, 3]][:, [1, 0]] * 10).tolist()
 
 
+def test_targets_that_somebody_named_may_be_called_otherwise(tmp_path):
+    """In their own order; by name as soon as one name is the same, for then an order is likely to be wrong."""
+    spec = write(tmp_path / "s.h5", X, X[:, :2] * 10, ["a", "b", "c"], ["u", "v"])
+    _, y = everything(spec, Names(None, ["p", "q"], renamed=True))
+    assert y == (X[[0, 2, 3]][:, :2] * 10).tolist()
+    _, y = everything(spec, Names(None, ["v", "u"], renamed=True))
+    assert y == (X[[0, 2, 3]][:, [1, 0]] * 10).tolist()
+    for names in (Names(None, ["p", "u"], renamed=True), Names(None, ["p", "q"])):
+        with pytest.raises(InputError, match="has no target 'p'"):
+            Matched(spec, "x", "y", names)
+
+
 def test_what_does_not_match(tmp_path):
     spec = write(tmp_path / "s.h5", X, Y, ["a", "b", "c"], ["no", "yes"])
     with pytest.raises(

@@ -260,6 +260,7 @@ def test_answers_of_many_have_the_classes_names_and_may_be_a_table(home):
     assert distmlp("many", "config.toml", "--seeds", 2, cwd=home).status == 0
     for out in ("out.h5", "out.csv"):
         words = ["predict", "many", "--data", "set.h5:/test", "--inputs", "other", "--output", out]
+        words += ["--keep", "y", "--row-numbers"]
         done = distmlp(*words, cwd=home)
         assert done.status == 0, done.err
     with h5py.File(home / "out.h5") as file:
@@ -270,6 +271,8 @@ def test_answers_of_many_have_the_classes_names_and_may_be_a_table(home):
     with open(home / "out.csv") as file:
         table = list(csv.DictReader(file))
     assert [row["label"] for row in table] == list(labels)
+    assert [row["y"] for row in table] == [names[k].decode() for k in y[:50]]
+    assert [row["row"] for row in table] == [str(row) for row in range(50)]
     assert [float(row["fir"]) for row in table] == a[:, 4].tolist()
     assert [float(row["spread fir"]) for row in table] == spread[:, 4].tolist()
 

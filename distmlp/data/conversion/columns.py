@@ -16,6 +16,14 @@ _TARGET_NAMES = frozenset(
 _NAMES_SHOWN = 8
 
 
+class NoColumn(ConversionError):
+    """A table has no column of a name that an option has.  why: without the table and the option."""
+
+    def __init__(self, words: str, option: str = "", name: str = "", why: str = "") -> None:
+        super().__init__(words)
+        self.option, self.name, self.why = option, name, why
+
+
 @dataclass(frozen=True)
 class Input:
     """One input: a column's numbers, or 1 where the column holds a value and 0 elsewhere."""
@@ -76,10 +84,10 @@ def _one(table: Table, option: str, word: str) -> int:
     if names:
         near = difflib.get_close_matches(word, names, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"the columns are {shown(names)}"
-        raise ConversionError(f"{table.name}: {option} {word}: no column has that name; {hint}")
-    raise ConversionError(
-        f"{table.name}: {option} {word}: the file has no header, so expected an index from {-width} to {width - 1}"
-    )
+        why = f"no column has that name; {hint}"
+    else:
+        why = f"the file has no header, so expected an index from {-width} to {width - 1}"
+    raise NoColumn(f"{table.name}: {option} {word}: {why}", option, word, why)
 
 
 def shown(names: Sequence[str]) -> str:

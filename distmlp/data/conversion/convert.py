@@ -18,8 +18,15 @@ from pathlib import Path
 
 import h5py
 
-from distmlp.data.conversion import hdf5_files, idx, together, writing
-from distmlp.data.conversion.kinds import is_netcdf, kind_of, spec_in, table_of, tables_in
+from distmlp.data.conversion import hdf5_files, idx, writing
+from distmlp.data.conversion.kinds import (
+    is_netcdf,
+    kind_of,
+    spec_in,
+    table_of,
+    tables_in,
+    whole_table,
+)
 from distmlp.data.conversion.numpy_files import npy_array, npz_sets
 from distmlp.data.conversion.options import (
     COMPRESSIONS,
@@ -162,17 +169,11 @@ def _sets(
     regression, are_netcdf = options.regression, all(is_netcdf(path) for path in sources)
     sets: dict[str | None, SourceSet]
     match kinds:
-        case ["table", *_] if (
-            len(sources) > 1 and set(kinds) == {"table"} and (below or are_netcdf)
-        ):
-            tables = [table_of(path, options) for path in sources]
-            whole = together.several(tables) if are_netcdf else together.below(tables)
-            sets = {group: table_set(whole, options)}
+        case ["table", *more] if set(more) <= {"table"} and (not more or below or are_netcdf):
+            sets = {group: table_set(whole_table(sources, options), options)}
         case ["hdf5", *more] if set(more) <= {"hdf5"}:
             specs = [spec_in(path) or str(path) for path in sources]
             sets = {group: hdf5_files.stored_set(specs, options, transposed)}
-        case ["table"]:
-            sets = {group: table_set(table_of(sources[0], options), options)}
         case ["table", "table"]:
             x, y = (table_of(path, options) for path in sources)
             sets = {group: joined_set(x, y, options)}

@@ -1,5 +1,6 @@
 """Which kind a source is: told by its name, and in HDF5 by what is in it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -11,6 +12,7 @@ from distmlp.data.conversion import (
     netcdf_files,
     pandas_files,
     parquet_files,
+    together,
 )
 from distmlp.data.conversion.options import TABLE_ENDINGS, TableOptions
 from distmlp.data.conversion.tables import Table
@@ -44,6 +46,15 @@ def table_of(path: Path, options: TableOptions) -> Table:
             return excel_files.table(path, options)
         case _:
             return csv_files.table(path, options)
+
+
+def whole_table(paths: Sequence[Path], options: TableOptions) -> Table:
+    """One table, or several as one: below one another, and NetCDF also side by side.  Raises ConversionError."""
+    tables = [table_of(path, options) for path in paths]
+    if len(tables) == 1:
+        return tables[0]
+    as_one = together.several if all(is_netcdf(path) for path in paths) else together.below
+    return as_one(tables)
 
 
 def is_netcdf(path: Path) -> bool:
