@@ -27,6 +27,10 @@ class Diverged(ArithmeticError):
     """The training met a NaN or an infinity, on every rank.  Status DIVERGED."""
 
 
+class RanksMissing(RuntimeError):
+    """Ranks were lost while MPI came up, and all were asked for, so the others end too.  Status CRASHED."""
+
+
 class CheckpointFailed(OSError):
     """A run could not write its last checkpoint, on every rank.  Status CRASHED."""
 

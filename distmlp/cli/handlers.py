@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from distmlp.cli import completion, convert, data, find_rate, init, seeing
 from distmlp.cli import many as many_networks
-from distmlp.errors import COMPLETE, CRASHED, STOPPED
+from distmlp.errors import COMPLETE, CRASHED, STOPPED, RanksMissing
 
 if TYPE_CHECKING:
     from distmlp.parallel.communicator import Communicator
@@ -58,6 +58,10 @@ def train(args: Namespace, comm: "Communicator") -> int:
     """Trains; says where the checkpoint is and what v is.  STOPPED where it was asked to stop."""
     from distmlp.training import loop, reporting
 
+    if args.all_ranks and comm.missed:
+        raise RanksMissing(
+            f"lost {comm.missed} of the ranks that were started, while MPI came up, so the {comm.size} left end too (--all-ranks)"
+        )
     args.stop.comm, began = comm, time.monotonic()
     bar = {"auto": None, "bar": True, "none": False}[args.progress]
     result = loop.train(

@@ -23,6 +23,7 @@ from distmlp.errors import (
     Divided,
     InputError,
     RankFault,
+    RanksMissing,
     status_of,
 )
 from distmlp.parallel import launchers
@@ -80,7 +81,7 @@ def _run(args: argparse.Namespace, fault: InputError | None) -> int:
         with Watch(_STARTING, comm, f"distmlp {args.command}"):
             status = HANDLERS[args.command](args, comm)
         return comm.leave(status)
-    except (InputError, Diverged, CheckpointFailed, Divided, Corrupted) as error:
+    except (InputError, Diverged, CheckpointFailed, Divided, Corrupted, RanksMissing) as error:
         return _end(comm, error)
     except BaseException as error:
         _end_others(comm, error)

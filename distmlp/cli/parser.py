@@ -117,6 +117,12 @@ def _add_train(commands: Any) -> None:
         "never: from the start, setting aside what is there; CHECKPOINT: from that one",
     )
     parser.add_argument(
+        "--all-ranks",
+        action="store_true",
+        help="end with status 1 where ranks were lost while MPI came up, rather than begin without them: for launchers "
+        "that start again (with Open MPI's fault tolerance)",
+    )
+    parser.add_argument(
         "--progress",
         choices=("auto", "bar", "none"),
         default="auto",

@@ -37,8 +37,15 @@ _HEARD = 0.3
 
 def all_ranks() -> Any:
     """MPI_COMM_WORLD; starts MPI.  Raises ImportError or RuntimeError where mpi4py cannot use MPI."""
+    import mpi4py
+
+    if "mpi4py.MPI" not in sys.modules:  # whose import would start it
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
     from mpi4py import MPI
 
+    if not MPI.Is_initialized():
+        openmpi.drop_early_heartbeats(MPI)
+        MPI.Init_thread()
     return MPI.COMM_WORLD
 
 

@@ -104,7 +104,7 @@ def test_a_run_that_completes(place):
     assert command[: command.index("distmlp") + 3] == [
         *("-n", "3", str(place.place / "python"), "-m", "distmlp", "train", str(place.config)),
     ]
-    assert command[-4:] == ["--set", "training.epochs=9", "--resume", "never"]
+    assert command[-5:] == ["--set", "training.epochs=9", "--all-ranks", "--resume", "never"]
 
 
 def test_the_mark_of_a_run_counts_and_not_what_mpirun_returns(place):
@@ -159,6 +159,14 @@ def test_a_crash_that_repeats_is_a_bug(at, place):
     assert status == 1
     assert f"crashed twice in {at or 'the steps after 30'}: that is a bug and no fault" in said
     assert len(place.commands) == 3
+
+
+def test_the_first_start_begins_with_all_ranks_or_not_at_all(place):
+    """And what the user asked of the beginning still holds for a second that finds nothing begun."""
+    place.starts("sys.exit(1)", crash(10), COMPLETE)
+    assert place.launch(place.config, "--resume", "never")[0] == 0
+    asked = [{"--all-ranks", "never"} & {*command} for command in place.commands]
+    assert asked == [{"--all-ranks", "never"}, {"never"}, set()]
 
 
 def test_crashes_before_the_run_is_at_work(place):

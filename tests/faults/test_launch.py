@@ -67,6 +67,22 @@ def test_a_run_whose_ranks_are_all_killed_is_started_again(launch, mpi, bench):
     assert "complete after 2 starts" in outcome.done.err, outcome.explain()
 
 
+def test_a_start_that_loses_ranks_before_they_have_met_is_made_again_with_all(bench, ulfm):
+    name = bench.name()
+    plan, events = bench.plan([kill(2, "up")], once=True)
+    python = python_that_injects(bench.directory / f"{name}.bin", ulfm, plan)
+    config = bench.config(name)
+    with launched(python, ["-n", 3, config]) as running:
+        outcome = Outcome(running.wait(40), bench.directory / name, read_events(events))
+    same = outcome.is_complete and outcome.log == bench.undisturbed()
+    fault = "kill -9 of the last of 3, under distmlp launch"
+    ROWS.append(Row(fault, "up", 3, "3, started again", None, same))
+    assert outcome.done.status == 0 and same, outcome.explain()
+    said = outcome.done.err
+    assert "distmlp: lost 1 of the ranks that were started, while MPI came up" in said
+    assert "starting again with 3 ranks" in said and "complete after 2 starts" in said
+
+
 def test_a_signal_stops_it_and_the_same_command_goes_on(launch, mpi, bench):
     """Also where mpirun itself would not stop in good order."""
     for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):

@@ -24,6 +24,9 @@ def sent() -> int:
 def main() -> None:
     numbers, times = map(int, sys.argv[1:])
     comm = launchers.world()
+    if comm.missed:
+        print(f"lost {comm.missed} of the ranks that were started", file=sys.stderr)
+        sys.exit(comm.leave(1))
     addends = comm.addends(numbers, np.int32)
     comm.add_up(addends)  # connects those who will talk
     comm.barrier()

@@ -1,4 +1,4 @@
-"""What hosts send for a sum, counted at their interfaces: the least that a sum can, however many ranks they have."""
+"""Ranks on several hosts: all of them come up, and a sum sends the least that it can, counted at the interfaces."""
 
 import json
 from dataclasses import dataclass
@@ -42,6 +42,16 @@ class OnHosts(Mpi):
         return self.made.inside(1, *started, self.python, *words)
 
 
+def test_no_start_loses_ranks(openmpi):
+    """Open MPI 5.0 alone loses some in one of eight starts with neighbours on one host (openmpi.drop_early_heartbeats)."""
+    ranks = (1, 2, 3)
+    with testhosts.hosts(len(ranks)) as made:
+        mpi = OnHosts("openmpi", openmpi.bin, made, ranks, survives=True)
+        for _ in range(25):
+            done = run_ranks(mpi, sum(ranks), [SENDING, sum(ranks), 1], env=made.environment)
+            assert done.status == 0 and done.out, done.out + done.err
+
+
 @pytest.mark.parametrize("ranks", [(2, 2), (4, 4), (2, 2, 2, 2), (1, 2, 3)], ids=str)
 @pytest.mark.parametrize("way", ["ulfm", "openmpi", "mpich"])
 def test_hosts_send_the_least(way, ranks, mpis):
@@ -53,7 +63,7 @@ def test_hosts_send_the_least(way, ranks, mpis):
         mpi = OnHosts(name, mpis[name].bin, made, ranks, survives=way == "ulfm")
         words = [SENDING, NUMBERS, TIMES]
         done = run_ranks(mpi, sum(ranks), words, env=made.environment)
-    assert done.status == 0, done.out + done.err
+    assert done.status == 0 and done.out, done.out + done.err
     sent = json.loads(done.out)
     least = 2 * (hosts - 1) / hosts * 4 * NUMBERS * TIMES
     print(f"{way}, {ranks}: {max(sent.values()) / least:.4f} of the least")  # docs/measurements
