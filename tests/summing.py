@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact, exact_costs
 from distmlp.mathematics.initializers import initialize
 from distmlp.mathematics.network import Network
 from distmlp.training.state import State
@@ -39,7 +39,7 @@ def content(network, buffer, counting=None):
     gradient = message.gradient.tobytes()
     if counting is not None and counting.lanes == 2:
         gradient = whole_numbers(message.gradient, network.layout.size)
-    return gradient, numbers, exact.mean_cost(message.totals)
+    return gradient, numbers, exact_costs.mean_cost(message.totals)
 
 
 def whole_numbers(total, k):

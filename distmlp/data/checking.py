@@ -12,7 +12,7 @@ from distmlp.data import digest
 from distmlp.data.dataset import DataSet
 from distmlp.data.transform import Affine, Transform, kept_dtype
 from distmlp.errors import InputError
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact_costs
 
 #: Rows that are looked through at a time: their memory is small beside a window's.
 _BLOCK_ROWS = 1024
@@ -29,7 +29,7 @@ _REACH = {
     "softplus": (0.0, np.inf),
 }
 #: Above this Σ y² a sample's cost leaves no room to add up others beside it.
-_LARGEST = math.ldexp(exact.LARGEST_COST, -20)
+_LARGEST = math.ldexp(exact_costs.LARGEST_COST, -20)
 
 #: Rows, and one more, by which copies of a set on different hosts are compared.
 _SAMPLED = 16

@@ -27,13 +27,13 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.kernels import choice as kernels
+from distmlp.mathematics import exact_costs
 from distmlp.mathematics.layout import Layout
 
 #: Bits by which Σ T_i may grow from one step to the next before the step must be summed again.
@@ -51,10 +51,6 @@ TOGETHER = 8
 #: Micro-batches a step may have, so that their counts, and the samples' number, fit 64 bits with room to spare.
 MOST_MICRO_BATCHES = 2**31 - 1
 
-#: Costs are sums of whole numbers of 2**-COST_FRACTION, sent as 16-bit limbs, lowest first.
-COST_FRACTION = 128
-COST_LIMBS = 20
-
 #: Exponent that stands for a NaN or an infinity.
 NOT_FINITE = 2**20
 
@@ -69,29 +65,6 @@ _EXPONENTS = {np.dtype(np.float32): (-100, 60), np.dtype(np.float64): (-1000, 20
 
 class NotFinite(ArithmeticError):
     """A cost, an activation or an error δ became a NaN or an infinity (on every rank alike)."""
-
-
-def whole_cost(costs: list[float]) -> int:
-    """Σ of finite costs, each cut to a whole number of 2^-128, as so many of them."""
-    return sum(int(math.ldexp(c, COST_FRACTION)) for c in costs)
-
-
-def limbs_of(total: int) -> np.ndarray:
-    """Σ of costs, as `whole_cost` gives it, as (COST_LIMBS,) limbs of 16 bits; all negative where Σ is.
-
-    The last one is longer where more than 2^16 micro-batches have the largest costs; then limbs have 64 bits.
-    """
-    if total >= 0 and total.bit_length() <= 16 * COST_LIMBS:  # as nearly always
-        return np.frombuffer(total.to_bytes(2 * COST_LIMBS, "little"), "<u2")
-    high, low = divmod(abs(total), 2 ** (16 * (COST_LIMBS - 1)))
-    limbs = np.empty(COST_LIMBS, np.int64)
-    limbs[:-1] = np.frombuffer(low.to_bytes(2 * (COST_LIMBS - 1), "little"), "<u2")
-    limbs[-1] = high
-    return -limbs if total < 0 else limbs
-
-
-#: Above this a cost is taken for an infinity.
-LARGEST_COST = math.ldexp(1.0, 16 * COST_LIMBS - COST_FRACTION - 16)
 
 
 class Grid:
@@ -145,19 +118,15 @@ class Grid:
 
     def next(self, units: list[int]) -> "Grid":
         """The grid of the next step: at once as coarse as this step's units ask, and finer by one bit at most."""
-        finer = self._finer(units)
-        if not any(finer):
-            return self
-        smallest, largest = _EXPONENTS[self.dtype]
-        exponents = (
-            max(smallest, min(e + more, largest))
-            for e, more in zip(self.exponents, finer, strict=True)
-        )
-        return _grid(isinstance(self, GridOfMany), tuple(exponents), self.dtype)
+        return _next(self, self._decisive(units))
 
-    def _finer(self, units: list[int]) -> list[int]:
+    def _decisive(self, units: list[int]) -> tuple[int, ...]:
+        """What of the units decides which grid is next: how many bits they have."""
+        return tuple(map(int.bit_length, units))
+
+    def finer(self, decisive: tuple[int, ...]) -> list[int]:
         """By how many bits each tensor's unit is to become finer."""
-        return [min(ROOM_BITS - HEADROOM - n.bit_length(), 1) for n in units]
+        return [min(ROOM_BITS - HEADROOM - bits, 1) for bits in decisive]
 
     def largest_exponents(self, largest: np.ndarray) -> np.ndarray:
         """An exponent x of each tensor's largest T_i, T_i < 2^x, as (2N,) int64, for an Allreduce(MAX).
@@ -196,13 +165,31 @@ class GridOfMany(Grid):
         """Whether no micro-batch is too large to be counted."""
         return not any(units[: len(self.exponents)])
 
-    def _finer(self, units: list[int]) -> list[int]:
-        levels = np.array(units).reshape(self.gauges, -1)[1:] > 0
+    def _decisive(self, units: list[int]) -> tuple[int, ...]:
+        """Whether there are any."""
+        return tuple(n > 0 for n in units)
+
+    def finer(self, decisive: tuple[int, ...]) -> list[int]:
+        """By how many bits each tensor's unit is to become finer."""
+        levels = np.array(decisive).reshape(self.gauges, -1)[1:]
         highest = np.where(levels.any(axis=0), levels.argmax(axis=0) - HEADROOM, 1)
         return [int(bits) for bits in highest]
 
 
-#: With few samples a step the grid changes at most of the steps, and comes back to one that there was.
+# With few samples a step the grid changes at most of the steps, and comes back to one that there was.
+@functools.lru_cache(maxsize=1024)
+def _next(grid: Grid, decisive: tuple[int, ...]) -> Grid:
+    finer = grid.finer(decisive)
+    if not any(finer):
+        return grid
+    smallest, largest = _EXPONENTS[grid.dtype]
+    exponents = (
+        max(smallest, min(e + more, largest))
+        for e, more in zip(grid.exponents, finer, strict=True)
+    )
+    return _grid(isinstance(grid, GridOfMany), tuple(exponents), grid.dtype)
+
+
 @functools.lru_cache(maxsize=1024)
 def _grid(many: bool, exponents: tuple[int, ...], dtype: np.dtype) -> Grid:
     return GridOfMany(exponents, dtype) if many else Grid(exponents, dtype)
@@ -252,7 +239,7 @@ class Message:
     units            how large the T_i are: `Grid.units`, (gauges · 2N,)
     alarms           micro-batches that are not finite; ranks that ask to stop, or for a checkpoint, after this step
     totals           samples; hits; the cost's limbs
-    facts            the alarms, samples and hits
+    facts, limbs     the alarms, samples and hits; the cost's limbs
 
     buffer: (entries(layout, counting),) in the counting's carrier; by default as few micro-batches are counted.  In plain
     floats the sum depends on the order, and nothing bounds it.
@@ -267,10 +254,11 @@ class Message:
         self.alarms = self.header[gauges : gauges + 3]
         self.totals = self.header[gauges + 3 :]
         self.facts = self.header[gauges : gauges + 5]
+        self.limbs = self.totals[2:]
 
     @staticmethod
     def entries(layout: Layout, counting: Counting | None = None) -> int:
-        return sum(_sizes(layout, counting)) + 5 + COST_LIMBS
+        return sum(_sizes(layout, counting)) + 5 + exact_costs.COST_LIMBS
 
 
 def _sizes(layout: Layout, counting: Counting | None) -> tuple[int, int]:
@@ -283,14 +271,3 @@ def _sizes(layout: Layout, counting: Counting | None) -> tuple[int, int]:
 def carrier(dtype: DTypeLike) -> np.dtype:
     """The whole numbers that carry a gradient of a dtype."""
     return _INTEGER[np.dtype(dtype)]
-
-
-def no_totals() -> np.ndarray:
-    """The totals of nothing, to which a message's can be added any number of times: (2 + COST_LIMBS,) int64."""
-    return np.zeros(2 + COST_LIMBS, np.int64)
-
-
-def mean_cost(totals: np.ndarray, weight: Fraction | None = None) -> float:
-    """C = (1/t) Σ C_i, correctly rounded from the exact sum; weight: what is in the place of t."""
-    total = Fraction(sum(int(n) << (16 * i) for i, n in enumerate(totals[2:])), 1 << COST_FRACTION)
-    return float(total / (weight or int(totals[0])))  # notes: C = 1/t sum C_i

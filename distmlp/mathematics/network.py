@@ -59,7 +59,7 @@ class Network:
         """Numbers of a target; gaussian-nll has two outputs for each, its mean and its spread."""
         return self.layers[-1] // 2 if self.cost == "gaussian-nll" else self.layers[-1]
 
-    @property
+    @cached_property
     def matched(self) -> bool:
         """Whether δ(N) is a − y, without σ'."""
         return (self.cost, self.output) in MATCHED
@@ -71,6 +71,7 @@ class Pass:
 
     a[0] is the input; delta[0] is None.  z is the output layer's weighted sum.  kept[l] is that of a hidden layer
     whose slope is taken from it, else None.  dropped[l] is a[l] with dropout, None where nothing is dropped of it.
+    below[l] is what layer l + 1 is given of layer l, and slopes[l] what the slope of a hidden layer l is taken from.
     """
 
     a: list
@@ -79,13 +80,18 @@ class Pass:
     kept: list
     dropped: list
 
-    def below(self, l: int) -> np.ndarray:
-        """What layer l + 1 is given of layer l."""
-        return self.a[l] if self.dropped[l] is None else self.dropped[l]
+    def __post_init__(self) -> None:
+        pairs = zip(self.dropped, self.a, strict=True)
+        self.below = [a if dropped is None else dropped for dropped, a in pairs]
+        pairs = zip(self.kept, self.a, strict=True)
+        self.slopes = [a if kept is None else kept for kept, a in pairs]
 
-    def slopes(self, l: int) -> np.ndarray:
-        """What the slope of a hidden layer l is taken from."""
-        return self.a[l] if self.kept[l] is None else self.kept[l]
+    def given(self, x: np.ndarray) -> "Pass":
+        """The pass, with other inputs."""
+        self.a[0] = x
+        if self.dropped[0] is None:
+            self.below[0] = x
+        return self
 
     def part(self, first: int, last: int) -> "Pass":
         """The micro-batches first … last − 1 of the pass."""
@@ -127,8 +133,7 @@ class Workspace:
             )
             assert z is not None
             p = self._passes[s, M] = Pass([None, *a], [None, *delta], z, kept, dropped)
-        p.a[0] = x
-        return p
+        return p.given(x)
 
     def _grow(self, samples: int) -> None:
         self._samples = samples
@@ -161,7 +166,7 @@ def forward(
             # notes: z(L) = w(L) a(L-1) + b(L)
             w[l],
             b[l],
-            p.below(l - 1),
+            p.below[l - 1],
             # notes: a(L) = sigma(z(L))
             p.a[l],
             p.z if l == N else p.kept[l],
@@ -192,7 +197,7 @@ def backward(
         np.multiply(p.delta[N], weights[..., None], out=p.delta[N])
     for l in range(N - 1, 0, -1):
         # notes: delta(L) = (w(L+1)^T delta(L+1)) * sigma'(z(L))
-        kernels.backward(w[l + 1], p.delta[l + 1], p.slopes(l), p.delta[l], network.sigma[l].number)
+        kernels.backward(w[l + 1], p.delta[l + 1], p.slopes[l], p.delta[l], network.sigma[l].number)
         if drawn is not None and l in drawn.layers:
             drawn.drop(l, p.delta[l], p.delta[l])
 
@@ -219,7 +224,7 @@ def accumulate(
         w, b = slices[l - 1], slices[N + l - 1]
         kernels.gradient(
             p.delta[l],  # notes: dC/db(L) = delta(L)
-            p.below(l - 1),  # notes: dC/dw(L) = delta(L) a(L-1)^T
+            p.below[l - 1],  # notes: dC/dw(L) = delta(L) a(L-1)^T
             M,
             1.0 if scales is None else scales[l - 1],
             1.0 if scales is None else scales[N + l - 1],

@@ -16,7 +16,7 @@ import numpy as np
 from distmlp.config import keys
 from distmlp.config.reading import from_json
 from distmlp.errors import InputError
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact_costs
 
 #: Bytes that the facts may have; those of a run have a few thousand.
 _MOST_FACTS = 2**20
@@ -202,7 +202,7 @@ _FORM: dict[str, Callable[[Any], bool]] = {
     ),
     "totals": lambda x: (
         isinstance(x, list)
-        and len(x) == exact.no_totals().size
+        and len(x) == exact_costs.no_totals().size
         and all(map(_counts, x[:2]))
         and all(keys.is_int(limb) and abs(limb) <= keys.MOST for limb in x[2:])
     ),

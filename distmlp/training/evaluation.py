@@ -13,7 +13,7 @@ import numpy as np
 from distmlp.data.dataset import DataSet
 from distmlp.data.sample_weights import RowWeights
 from distmlp.data.transform import Transform
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact_costs
 from distmlp.mathematics.costs import z_of
 from distmlp.mathematics.metrics import count_hits, predicted_classes
 from distmlp.mathematics.network import Network, Pass, Workspace, forward
@@ -58,22 +58,22 @@ class _Weighed:
 
     def __init__(self, weights: RowWeights) -> None:
         self._weights = weights
-        self.buffer = np.append(exact.no_totals(), np.zeros(1 + Sums.entries(1), np.int64))
-        self._totals, more = np.split(self.buffer, [len(exact.no_totals())])
+        self.buffer = np.append(exact_costs.no_totals(), np.zeros(1 + Sums.entries(1), np.int64))
+        self._totals, more = np.split(self.buffer, [len(exact_costs.no_totals())])
         self._not_finite, self._right = more[:1], Sums(1, more[1:])
 
     def add(self, cost: float, right: np.ndarray | None, w: np.ndarray) -> None:
         """Adds a block's Σ w C; right: which rows are, None without classes.  w: the block's weights, scaled."""
-        finite = abs(cost) < exact.LARGEST_COST
+        finite = abs(cost) < exact_costs.LARGEST_COST
         self._not_finite += not finite
-        self._totals[2:] += exact.limbs_of(exact.whole_cost([cost] if finite else []))
+        self._totals[2:] += exact_costs.limbs_of(exact_costs.whole_cost([cost] if finite else []))
         if right is not None:
             self._right.add(w[right][:, None])
 
     def metrics(self, plain: Metrics) -> Metrics:
         """The weighted metrics; plain: those without weights."""
         total = self._weights.total / self._weights.unit
-        cost = float("inf") if self._not_finite[0] else exact.mean_cost(self._totals, total)
+        cost = float("inf") if self._not_finite[0] else exact_costs.mean_cost(self._totals, total)
         right = None if plain.accuracy is None else rounded(self._right.values()[0] / total)
         return replace(plain, cost=cost, accuracy=right, unweighted=plain)
 
@@ -159,7 +159,7 @@ def _measured(
     names: tuple[str, ...] | None,
 ) -> Metrics:
     """What blocks of outputs say, added up over the ranks; see `evaluate`."""
-    totals, not_finite = exact.no_totals(), 0
+    totals, not_finite = exact_costs.no_totals(), 0
     weighed = None if data.weights is None else _Weighed(data.weights)
     for block, (p, y) in zip(_blocks(data.rows, comm), outputs, strict=True):
         assert y is not None  # it is None in a set that is opened without its targets
@@ -170,17 +170,17 @@ def _measured(
             w = data.weights.scaled[block * BLOCK : (block + 1) * BLOCK]
             right = predicted_classes(a[0]) == y if data.classes else None
             weighed.add(float(network.C.weighted(p.z, a, desired, w[None])[0]), right, w)
-        finite = abs(cost) < exact.LARGEST_COST
+        finite = abs(cost) < exact_costs.LARGEST_COST
         not_finite += not finite
         totals[0] += len(y)
         totals[1] += count_hits(a[0], y) if data.classes else 0
-        totals[2:] += exact.limbs_of(exact.whole_cost([cost] if finite else []))
+        totals[2:] += exact_costs.limbs_of(exact_costs.whole_cost([cost] if finite else []))
         if scores is not None:
             scores.add(p, y, w)
     everything = np.append(totals, not_finite)
     comm.sum(everything)
     samples, hits = everything[:2].tolist()
-    cost = exact.mean_cost(everything[:-1]) if everything[-1] == 0 else float("inf")
+    cost = exact_costs.mean_cost(everything[:-1]) if everything[-1] == 0 else float("inf")
     right = hits / samples if data.classes else None
     found = Metrics(samples, cost, right, cost_name=network.cost)
     if weighed is not None:
@@ -219,7 +219,7 @@ def epoch_record(run: Prepared, state: State, steps: int, seconds: float) -> dic
     return {
         "epoch": epoch,
         "step": state.step,
-        "cost": exact.mean_cost(state.totals),
+        "cost": exact_costs.mean_cost(state.totals),
         "validation_cost": metrics.cost if metrics else None,
         "accuracy": metrics.accuracy if metrics else training_accuracy,
         "accuracy_of": "validation" if metrics else "training",

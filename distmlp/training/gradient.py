@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.data.feed import MicroBatches
-from distmlp.mathematics import exact, wide
+from distmlp.mathematics import exact, exact_costs, wide
 from distmlp.mathematics.dropout import Drawn, Dropout
 from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Pass, Workspace, accumulate, backward, forward
@@ -27,7 +27,7 @@ class Seen:
     """What a rank has seen of its micro-batches in a step, beside their gradients.
 
     largest: arrays (2N, …), the largest |entry| of each tensor of gradients, in units of the grid, of one or of several
-    micro-batches.  cost: their sum, as exact.whole_cost gives it.  not_finite: micro-batches that have a cost or a
+    micro-batches.  cost: their sum, as exact_costs.whole_cost gives it.  not_finite: micro-batches that have a cost or a
     gradient that is a NaN, an infinity or beyond a message; then the cost means nothing.
     """
 
@@ -41,11 +41,11 @@ class Seen:
         """Adds those of a pass.  largest: (2N, s), of each micro-batch; finite: whether all of them are."""
         bad = 0
         # costs have either sign; False for a NaN as well
-        if not (finite and sum(map(abs, costs)) < exact.LARGEST_COST):
-            good = np.isfinite(largest).all(axis=0) & (np.abs(costs) < exact.LARGEST_COST)
+        if not (finite and sum(map(abs, costs)) < exact_costs.LARGEST_COST):
+            good = np.isfinite(largest).all(axis=0) & (np.abs(costs) < exact_costs.LARGEST_COST)
             bad = int(np.count_nonzero(~good))
         self.not_finite += bad
-        self.cost += 0 if bad else exact.whole_cost(costs)
+        self.cost += 0 if bad else exact_costs.whole_cost(costs)
         self.largest.append(largest)
         if len(self.largest) > _KEPT:  # of millions of micro-batches no number each is kept
             self.largest = [np.concatenate(self.largest, axis=1).max(axis=1, keepdims=True)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from distmlp.config.sections import Config
 from distmlp.errors import InputError, RankFault
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact, exact_costs
 from distmlp.mathematics.elementary import exp, log
 from distmlp.mathematics.schedules import RunningProduct
 from distmlp.parallel import progress
@@ -112,8 +112,8 @@ def _tested(run: Prepared, least: float, growth: float, steps: int, stack: ExitS
             raise RankFault(str(error)) from None
         step.update(state, grid, alpha)
         progress.made()
-        cost = exact.mean_cost(state.totals)
-        state.totals = exact.no_totals()
+        cost = exact_costs.mean_cost(state.totals)
+        state.totals = exact_costs.no_totals()
         average, weight = _KEPT * average + (1.0 - _KEPT) * cost, weight * _KEPT
         rates.append(alpha)
         costs.append(cost)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact, exact_costs
 from distmlp.runs.checkpoint import AVERAGE
 from distmlp.training.best_epoch import Progress
 
@@ -26,7 +26,7 @@ class State:
     scalars: dict[str, float]
     grid: exact.Grid | None = None
     step: int = 0
-    totals: np.ndarray = field(default_factory=exact.no_totals)
+    totals: np.ndarray = field(default_factory=exact_costs.no_totals)
     last_cost: float | None = None
     last_change: float | None = None
     shown: Progress = field(default_factory=Progress)
@@ -63,7 +63,7 @@ class State:
         cost = record["cost"]
         self.last_change = None if self.last_cost is None else abs(cost - self.last_cost)
         self.last_cost = cost
-        self.totals = exact.no_totals()
+        self.totals = exact_costs.no_totals()
         self.shown = self.shown.after(record, least_improvement, plateau)
         self.record = record
 

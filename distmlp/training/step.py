@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.data.feed import MicroBatches
-from distmlp.mathematics import exact, wide
+from distmlp.mathematics import exact, exact_costs, wide
 from distmlp.mathematics.dropout import Dropout
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import Mean, Optimizer
@@ -124,7 +124,7 @@ class Step:
         # notes: grad C = 1/t sum grad C_i
         mean = Mean(gradient, _factors(t, exponents), self._ends)
         if self.optimizer.needs_cost:
-            mean = mean._replace(cost=exact.mean_cost(total.totals))
+            mean = mean._replace(cost=exact_costs.mean_cost(total.totals))
         if self._shaping is not None:
             mean = self._shaping.shaped(mean, self.network.layout, alpha)
         self.optimizer.update(state.v, mean, state.arrays, state.scalars, alpha)
@@ -169,7 +169,7 @@ class Step:
         """What the message says beside the gradient and its units."""
         message = self.message
         message.facts[:] = seen.not_finite, stop, save, seen.samples, seen.hits
-        message.totals[2:] = exact.limbs_of(seen.cost)
+        message.limbs[:] = exact_costs.limbs_of(seen.cost)
         if self.audited:
             parts = message.gradient, message.units, message.totals
             self.contribution = functools.reduce(

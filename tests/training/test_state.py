@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact_costs
 from distmlp.training.state import State
 
 
@@ -28,7 +28,7 @@ def test_an_epoch_is_settled_when_it_is_on_record():
     assert not found.is_settled and found.progress == (4, False)
     found.end_epoch({"cost": 1.0})
     assert found.is_settled and found.progress == (4, True)
-    assert found.totals.tolist() == exact.no_totals().tolist()
+    assert found.totals.tolist() == exact_costs.no_totals().tolist()
 
 
 def test_settled_is_further_than_not_settled():

@@ -8,7 +8,7 @@ import pytest
 from simulated import Counting, micro_batches, one_pass
 from summing import INTEGERS, NETWORKS, fresh, problem, units_of
 
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact, exact_costs
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD
 from distmlp.mathematics.shards import Shards
@@ -17,20 +17,20 @@ from distmlp.training.step import Step
 
 
 def limbs(costs):
-    return exact.limbs_of(exact.whole_cost(costs))
+    return exact_costs.limbs_of(exact_costs.whole_cost(costs))
 
 
 def mean_cost_of(messages, samples=1):
-    totals = exact.no_totals()
+    totals = exact_costs.no_totals()
     totals[0] = samples
     for message in messages:
         totals[2:] += message
-    return exact.mean_cost(totals)
+    return exact_costs.mean_cost(totals)
 
 
 def test_cost_sums_are_exact():
     random = np.random.default_rng(5)
-    whole = Fraction(2) ** exact.COST_FRACTION
+    whole = Fraction(2) ** exact_costs.COST_FRACTION
     for trial in range(200):
         costs = (10.0 ** random.uniform(-30, 30, 50) * random.uniform(1, 10, 50)).tolist()
         if trial % 2:
@@ -50,18 +50,18 @@ def test_cost_sums_are_exact_where_floats_are_not():
     assert 1e30 + 1.0 == 1e30
     total = limbs(costs).astype(np.int64) - limbs([2e30]).astype(np.int64)
     assert sum(int(limb) << 16 * i for i, limb in enumerate(total)) == int(
-        (1 + Fraction(1e-20)) * 2**exact.COST_FRACTION
+        (1 + Fraction(1e-20)) * 2**exact_costs.COST_FRACTION
     )
 
 
 def test_small_and_large_costs():
     assert mean_cost_of([limbs([])]) == 0.0
     assert mean_cost_of([limbs([0.0, 2.0**-128, 2.0**-129])]) == 2.0**-128
-    just_below = math.nextafter(exact.LARGEST_COST, 0.0)
+    just_below = math.nextafter(exact_costs.LARGEST_COST, 0.0)
     for S in (exact.MOST_IN_ONE, 2**16, exact.MOST_MICRO_BATCHES):
-        total = S * exact.whole_cost([just_below])
-        assert mean_cost_of([exact.limbs_of(total)], S) == just_below
-        assert mean_cost_of([exact.limbs_of(-total)], S) == -just_below
+        total = S * exact_costs.whole_cost([just_below])
+        assert mean_cost_of([exact_costs.limbs_of(total)], S) == just_below
+        assert mean_cost_of([exact_costs.limbs_of(-total)], S) == -just_below
 
 
 def test_a_step_adds_up_the_cost():
@@ -74,7 +74,7 @@ def test_a_step_adds_up_the_cost():
     for steps in (1, 2, 3):
         step.update(state, step.gradient(state, batches), 0.0)
         assert state.totals[0] == steps * t
-        assert exact.mean_cost(state.totals) == float(sum(map(Fraction, costs)) / t)
+        assert exact_costs.mean_cost(state.totals) == float(sum(map(Fraction, costs)) / t)
 
 
 def _output_of(network, v, batch):
@@ -109,4 +109,4 @@ def test_message_of_the_most_micro_batches(S):
     grid = step.gradient(state, micro_batches(cut, range(S), x, y))
     assert comm.sums == 2
     assert (step.sum_in(step.message) * [2.0**-e for e in grid.exponents]).tolist() == [3.0 * S] * 2
-    assert step.message.totals[0] == S and exact.mean_cost(step.message.totals) == 4.5
+    assert step.message.totals[0] == S and exact_costs.mean_cost(step.message.totals) == 4.5

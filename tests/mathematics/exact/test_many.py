@@ -7,7 +7,7 @@ import pytest
 from simulated import Counting, gradients, micro_batches, on_ranks, one_pass
 from summing import INTEGERS, NETWORKS, content, fresh, problem, state_bytes, whole_numbers
 
-from distmlp.mathematics import exact, wide
+from distmlp.mathematics import exact, exact_costs, wide
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD, Adam
 from distmlp.mathematics.shards import Shards, deal
@@ -173,7 +173,7 @@ def test_v_has_the_same_bits_for_any_ranks_and_passes(dtype, pass_bytes, monkeyp
                 rows = slice(left if last else None)
                 batches = micro_batches(cut, mine, x[rows], y[rows], last)
                 step.update(state, step.gradient(state, batches), 0.1)
-            return state_bytes(state)[0], state.grid.exponents, exact.mean_cost(state.totals)
+            return state_bytes(state)[0], state.grid.exponents, exact_costs.mean_cost(state.totals)
 
     (expected,) = on_ranks(1, train)
     assert expected[0] != v.tobytes()

@@ -5,7 +5,7 @@ import pytest
 from simulated import Part, micro_batches, on_ranks, sizes_of
 from summing import INTEGERS, NETWORKS, content, fresh, problem
 
-from distmlp.mathematics import exact
+from distmlp.mathematics import exact_costs
 from distmlp.mathematics.network import Network
 from distmlp.mathematics.optimizers import SGD
 from distmlp.mathematics.shards import Shards, deal
@@ -147,7 +147,7 @@ def test_training_has_the_same_bits_on_threads_that_are_ranks(name):
                 state.v.tobytes(),
                 state.grid.exponents,
                 state.totals[:2].tolist(),
-                exact.mean_cost(state.totals),
+                exact_costs.mean_cost(state.totals),
             )
 
     (expected,) = on_ranks(1, train)
