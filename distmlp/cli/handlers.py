@@ -5,9 +5,7 @@ What it calls is imported inside, so that no command waits for what only others 
 """
 
 import json
-import os
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from distmlp.cli import completion, convert, data, find_rate, init, seeing
 from distmlp.cli import many as many_networks
-from distmlp.errors import COMPLETE, CRASHED, STOPPED, RanksMissing
+from distmlp.cli import train as training
+from distmlp.errors import COMPLETE, CRASHED, STOPPED
 
 if TYPE_CHECKING:
     from distmlp.parallel.communicator import Communicator
-    from distmlp.training.loop import Result
 
 #: What `inspect` prints for people, in this order.
 _FACTS = (
@@ -42,56 +40,6 @@ def _say(notes: list[str]) -> None:
     """Tells people, beside what a command prints, once it has done what it should: a refusal stays one sentence."""
     for text in notes:
         print(f"distmlp: {text}", file=sys.stderr, flush=True)
-
-
-#: Why a run is complete, for people.
-_ENDS = {
-    "patience": "no epoch was better for training.patience epochs",
-    "stop rule": "the cost changed by less than training.epsilon",
-    "until": "the step asked for",
-    "converged": "no entry of the gradient is above optimizer.tolerance",
-    "line search": "no step along the gradient makes the cost smaller, to the precision of the dtype",
-}
-
-
-def train(args: Namespace, comm: "Communicator") -> int:
-    """Trains; says where the checkpoint is and what v is.  STOPPED where it was asked to stop."""
-    from distmlp.training import loop, reporting
-
-    if args.all_ranks and comm.missed:
-        raise RanksMissing(
-            f"lost {comm.missed} of the ranks that were started, while MPI came up, so the {comm.size} left end too (--all-ranks)"
-        )
-    args.stop.comm, began = comm, time.monotonic()
-    bar = {"auto": None, "bar": True, "none": False}[args.progress]
-    result = loop.train(
-        args.config, comm, resume=args.resume, report=reporting.Report(bar), should_stop=args.stop
-    )
-    if comm.rank == 0:
-        _say_how_it_ended(result, Path(args.config.run.directory), time.monotonic() - began)
-    return COMPLETE if result.complete else STOPPED
-
-
-def _say_how_it_ended(result: "Result", run: Path, seconds: float) -> None:
-    """Prints what a training has come to, and what to do next."""
-    from distmlp.runs.log import read_records
-    from distmlp.training import summary, terminal
-
-    records = read_records(run / "log.jsonl")
-    if not result.complete:
-        why = "the time limit" if result.reason == "time limit" else "a signal"
-        print(f"stopped after step {result.step} by {why}; the same command goes on from there")
-    elif result.reason != "epochs":
-        print(f"ended after step {result.step}: {_ENDS[result.reason]}")
-    shown = os.path.relpath(run) if run.is_relative_to(Path.cwd()) else str(run)
-    rows = [
-        *summary.end_of(result.shown, records, seconds),
-        ("checkpoint", str(result.checkpoint)),
-        ("v sha256", result.v_sha256),
-        ("next", f"distmlp evaluate {shown}    prints every metric"),
-        ("", f"distmlp report {shown}      makes a page of curves, figures and digests"),
-    ]
-    print(f"\n{terminal.text_of(rows)}", flush=True)
 
 
 def evaluate(args: Namespace, comm: "Communicator") -> int:
@@ -268,7 +216,7 @@ def status(args: Namespace, comm: "Communicator") -> int:
 
 
 HANDLERS: dict[str, Callable[[Namespace, "Communicator"], int]] = {
-    "train": train,
+    "train": training.run,
     "many": many_networks.run,
     "find-rate": find_rate.run,
     "evaluate": evaluate,

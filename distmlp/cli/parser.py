@@ -5,7 +5,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distmlp import __version__
-from distmlp.cli import completion, convert, data, find_rate, init, jobs, launch, many, seeing
+from distmlp.cli import (
+    completion,
+    convert,
+    data,
+    find_rate,
+    init,
+    jobs,
+    launch,
+    many,
+    seeing,
+    train,
+)
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
@@ -98,36 +109,9 @@ def _add_checkpoint(parser: argparse.ArgumentParser, which: str) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    parser = _add(
-        commands,
-        "train",
-        "Train the network that a config describes.",
-        "examples:\n"
-        "  mpirun -n 2 distmlp train digits.toml\n"
-        "  distmlp train digits.toml --set training.epochs=5 --set optimizer.name=adam\n\n"
-        "A run that was stopped or killed goes on when the same command is given again, from its newest\n"
-        "good checkpoint, with any number of ranks, to the same bits.",
-    )
+    parser = _add(commands, "train", train.HELP, train.EPILOG)
     _add_config(parser)
-    parser.add_argument(
-        "--resume",
-        metavar="auto|never|CHECKPOINT",
-        default="auto",
-        help="auto (default): from the run directory's newest good checkpoint, or the start; "
-        "never: from the start, setting aside what is there; CHECKPOINT: from that one",
-    )
-    parser.add_argument(
-        "--all-ranks",
-        action="store_true",
-        help="end with status 1 where ranks were lost while MPI came up, rather than begin without them: for launchers "
-        "that start again (with Open MPI's fault tolerance)",
-    )
-    parser.add_argument(
-        "--progress",
-        choices=("auto", "bar", "none"),
-        default="auto",
-        help="the progress bar on standard error; auto (default): where that is a terminal",
-    )
+    train.add_arguments(parser)
 
 
 def _add_many(commands: Any) -> None:

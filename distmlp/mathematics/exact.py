@@ -184,8 +184,7 @@ def _next(grid: Grid, decisive: tuple[int, ...]) -> Grid:
         return grid
     smallest, largest = _EXPONENTS[grid.dtype]
     exponents = (
-        max(smallest, min(e + more, largest))
-        for e, more in zip(grid.exponents, finer, strict=True)
+        max(smallest, min(e + more, largest)) for e, more in zip(grid.exponents, finer, strict=True)
     )
     return _grid(isinstance(grid, GridOfMany), tuple(exponents), grid.dtype)
 
