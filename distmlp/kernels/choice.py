@@ -40,7 +40,7 @@ def _compiled() -> tuple[ModuleType | None, str]:
         from distmlp.kernels import _kernels
     except ImportError:
         return None, NOT_COMPILED
-    if not all(hasattr(_kernels, name) for name in ("hits", "meet", "hash_rows")):
+    if not all(hasattr(_kernels, name) for name in ("hits", "meet", "hash_rows", "random_words")):
         return None, "the compiled kernels are of an earlier distmlp than its Python files"
     return _kernels, ""
 
@@ -101,7 +101,8 @@ cost_values, cost_gradient = _layers.cost_values, _layers.cost_gradient
 hits = _layers.hits
 _updates: ModuleType = compiled or numpy_updates
 update, squares, drop = _updates.update, _updates.squares, _updates.drop
-normals, shuffle = (compiled or numpy_random).normals, (compiled or numpy_random).shuffle
+_random: ModuleType = compiled or numpy_random
+normals, shuffle, random_words = _random.normals, _random.shuffle, _random.random_words
 hash_rows = (compiled or numpy_hashes).hash_rows
 units, add_rows = (compiled or numpy_messages).units, (compiled or numpy_messages).add_rows
 take_rows = (compiled or numpy_rows).take_rows

@@ -99,12 +99,13 @@ def _updates() -> list[np.ndarray]:
 
 
 def _random_numbers() -> list[np.ndarray]:
-    """Normal numbers and a shuffle."""
+    """Normal numbers, a shuffle, and random words, of which the last block is a part."""
     words = np.arange(1, 65, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95)
-    made, order = np.empty(64), np.arange(65)
+    made, order, drawn = np.empty(64), np.arange(65), np.empty(27, np.uint64)
     choice.normals(words, made)
     choice.shuffle(order, words, 65)
-    return [made, order]
+    choice.random_words(words[:2], words[2:6], drawn)
+    return [made, order, drawn]
 
 
 #: what is computed -> (how, its SHA-256)
@@ -127,7 +128,7 @@ ANSWERS: dict[str, tuple[Callable[[], list[np.ndarray]], str]] = {
     ),
     "random numbers": (
         _random_numbers,
-        "15d4fc424661c23b79dd8229e9bcfeba6d74d73cc616410197902a1132fe4351",
+        "a823940f0f0d9779d841abde9df0ee24210f4fc1a9ca5b6ef37ee1f9973dacd6",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Shuffles and normal numbers from random words in numpy, bit for bit as random.h and functions_glue.c make them."""
+"""Random words, and shuffles and normal numbers from them, in numpy, bit for bit as random.h and functions_glue.c make them."""
 
 import numpy as np
 
@@ -32,6 +32,11 @@ COSINE = tuple(
         ),
     )
 )
+
+
+def random_words(key: np.ndarray, counter: np.ndarray, out: np.ndarray) -> None:
+    """out, (n,) uint64: the words of Philox4x64-10 with a key, (2,), after a counter, (4,), whose first number counts blocks."""
+    out[...] = np.random.Philox(key=key, counter=counter).random_raw(len(out))
 
 
 def fraction_of_word(words: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distmlp.kernels import choice
-from distmlp.mathematics.randomness import Purpose, stream
+from distmlp.mathematics.randomness import Purpose, draw
 
 _DRAWS = 2**16
 
@@ -46,27 +46,29 @@ class Dropout:
 
 
 class Drawn:
-    """The random words of one pass over s micro-batches, which forward and backward use alike.
+    """The random words of a pass, which forward and backward use alike; the memory of one pass serves the next.
 
-    neurons: of all layers.  step: of the training.  shard: the number of the first micro-batch.  M: their samples.
+    neurons: of all layers.  layers: those of which something is dropped.
     """
 
-    def __init__(
-        self, dropout: Dropout, neurons: tuple[int, ...], step: int, shard: int, s: int, M: int
-    ) -> None:
-        N = len(neurons) - 1
-        self._rates = {l: rate(dropout.hidden if l else dropout.inputs) for l in dropout.layers(N)}
-        counts = {l: -(-M * neurons[l] // 4) for l in self._rates}
+    def __init__(self, dropout: Dropout, neurons: tuple[int, ...]) -> None:
+        self._seed, self._neurons = dropout.seed, neurons
+        self.layers = dropout.layers(len(neurons) - 1)
+        self._rates = {l: rate(dropout.hidden if l else dropout.inputs) for l in self.layers}
+        self._memory = np.empty(0, np.uint64)
+        self._words: np.ndarray = self._memory[None]
+        self._parts: dict[int, slice] = {}
+
+    def draw(self, step: int, shard: int, s: int, M: int) -> None:
+        """Draws for s micro-batches of M samples.  step: of the training.  shard: the number of the first micro-batch."""
+        counts = {l: -(-M * self._neurons[l] // 4) for l in self.layers}
         ends = np.cumsum([0, *counts.values()]).tolist()
         self._parts = {l: slice(a, b) for l, a, b in zip(counts, ends, ends[1:], strict=False)}
-        self._words = [
-            stream(dropout.seed, Purpose.DROPOUT, step, shard + i).random_raw(ends[-1])
-            for i in range(s)
-        ]
-
-    @property
-    def layers(self) -> set[int]:
-        return set(self._rates)
+        if self._memory.size < s * ends[-1]:
+            self._memory = np.empty(s * ends[-1], np.uint64)
+        self._words = self._memory[: s * ends[-1]].reshape(s, ends[-1])
+        for i, words in enumerate(self._words):
+            draw(self._seed, Purpose.DROPOUT, (step, shard + i), words)
 
     def drop(self, l: int, x: np.ndarray, out: np.ndarray) -> None:
         """out = x, (s, M, neurons of l), with the dropped entries 0 and the others scaled; x may be out."""

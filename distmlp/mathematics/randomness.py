@@ -7,6 +7,7 @@ that asks (epoch, shard, window …), so that every rank draws the same words fo
 What is made of the words is written down here and in docs/arithmetic.md, and is nobody else's to change.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -35,10 +36,21 @@ def stream(seed: int, purpose: Purpose, *place: int) -> np.random.Philox:
     The counter's lowest word is left to the stream: 2**64 blocks can be drawn before it would run
     into another place's.
     """
+    key, counter = _key_and_counter(seed, purpose, place)
+    return np.random.Philox(key=key, counter=counter)
+
+
+def draw(seed: int, purpose: Purpose, place: Sequence[int], out: np.ndarray) -> None:
+    """out, (n,) uint64: the first words of `stream`, in less than two thirds of its time."""
+    choice.random_words(*_key_and_counter(seed, purpose, place), out)
+
+
+def _key_and_counter(
+    seed: int, purpose: Purpose, place: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
     high = [0] * (3 - len(place)) + list(place)
     # as uint64, for a list of whole numbers goes through float64 from 2**63 on
-    key, counter = (np.array(words, np.uint64) for words in ([seed, int(purpose)], [0, *high]))
-    return np.random.Philox(key=key, counter=counter)
+    return np.array([seed, int(purpose)], np.uint64), np.array([0, *high], np.uint64)
 
 
 def permutation(words: np.random.Philox, count: int) -> np.ndarray:

@@ -121,11 +121,12 @@ class GradientSum:
         kept: slice,
         dropout: Dropout | None = None,
     ) -> None:
-        self._network, self._dropout = network, dropout
+        self._network = network
+        self._drawn = Drawn(dropout, network.layers) if dropout else None
         self._counts = _Counts(network, counting, kept)
         sample_bytes = 2 * sum(network.layers[1:]) * np.dtype(dtype).itemsize
         self._samples_a_pass = max(1, PASS_BYTES // sample_bytes)
-        dropped = dropout.layers(network.layout.N) if dropout else ()
+        dropped = self._drawn.layers if self._drawn else ()
         self._workspace = Workspace(network.layers, dtype, network.of_z, dropped)
 
     def add_up(
@@ -169,9 +170,9 @@ class GradientSum:
         progress.made()
         s, M = batch.y.shape[:2]
         p = self._workspace.view(s, M, batch.x)
-        drawn = None
-        if self._dropout is not None:
-            drawn = Drawn(self._dropout, self._network.layers, step, batch.shard, s, M)
+        drawn = self._drawn
+        if drawn is not None:
+            drawn.draw(step, batch.shard, s, M)
         forward(self._network, w, b, p, drawn)  # 1. forward pass
         backward(self._network, w, p, batch.y, drawn, batch.weights)  # 2. backward pass
         return p

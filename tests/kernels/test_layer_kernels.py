@@ -191,6 +191,23 @@ def test_sums_over_v_and_dropout(dtype, width):
 
 
 @each_width
+def test_random_words(width):
+    """Of whole blocks and parts of one; of counters that do not run over, which none of this project's does."""
+    key = np.array([2**64 - 1, 5], np.uint64)
+    for first in (0, 2**32 - 1, 2**64 - 40):
+        counter = np.array([first, 2**64 - 1, 2**63, 11], np.uint64)
+        for n in (0, 1, 4, 5, 8, 12, 13, 97):
+            found, expected = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
+            with running(width) as kernels:
+                kernels.random_words(key, counter, found)
+            numpy_random.random_words(key, counter, expected)
+            assert found.tolist() == expected.tolist()
+    for wrong in ((key[:1], counter, 8), (key, counter[:3], 8), (key, counter, 160)):
+        with running(width) as kernels, pytest.raises(ValueError, match="random_words"):
+            kernels.random_words(*wrong[:2], np.zeros(wrong[2], np.uint64))  # the last runs over
+
+
+@each_width
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_hits(dtype, width):
     """Equal entries, infinities and NaNs among them: the first of the largest counts, and a NaN is the largest."""

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from distmlp.mathematics.randomness import Purpose, normals, permutation, stream, uniform
+from distmlp.mathematics.randomness import Purpose, draw, normals, permutation, stream, uniform
 
 
 def words(seed):
@@ -46,6 +46,16 @@ def test_a_stream_is_philox_as_random123_publishes_it():
     # and the stream of a place is the one whose key is (seed, purpose), from the place's counter on
     bits = stream(5, Purpose.ORDER_ROWS, 7, 8, 9).state["state"]
     assert bits["key"].tolist() == [5, 3] and bits["counter"].tolist() == [0, 7, 8, 9]
+
+
+@pytest.mark.parametrize("seed", [0, 5, 2**64 - 1])
+def test_words_that_are_drawn_at_once_are_those_of_the_stream(seed):
+    for count in (0, 1, 3, 4, 11, 12, 13, 1000):
+        for place in ((), (7,), (7, 8, 2**40)):
+            out = np.empty(count, np.uint64)
+            draw(seed, Purpose.DROPOUT, place, out)
+            expected = stream(seed, Purpose.DROPOUT, *place).random_raw(count)
+            np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1, 2**63 + 1, 2**64 - 1])

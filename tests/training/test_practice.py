@@ -76,15 +76,42 @@ def test_dropout_is_a_function_of_the_place_and_keeps_the_mean():
     layers = (5, 301, 3)
     x = np.ones((4, 13, 301), np.float32)
     found = np.empty_like(x)
-    Drawn(dropout, layers, 11, 2, 4, 13).drop(1, x, found)
+    drawn = Drawn(dropout, layers)
+    drawn.draw(11, 2, 4, 13)
+    drawn.drop(1, x, found)
     assert (found == 0).mean() == pytest.approx(0.25, abs=0.01)
     assert found.mean() == pytest.approx(1.0, abs=0.02)
     one = np.empty_like(x[:1])
     for i in range(4):  # each micro-batch by itself, as some other rank would
-        Drawn(dropout, layers, 11, 2 + i, 1, 13).drop(1, x[:1], one)
+        drawn.draw(11, 2 + i, 1, 13)
+        drawn.drop(1, x[:1], one)
         assert (one[0] == found[i]).all()
-    Drawn(dropout, layers, 12, 2, 4, 13).drop(1, x, x)
+    drawn.draw(12, 2, 4, 13)
+    drawn.drop(1, x, x)
     assert (x != found).any()
+
+
+@pytest.mark.parametrize("M", [1, 3, 13])
+def test_what_is_dropped_follows_from_numpys_philox(M):
+    """The definition, in numpy alone: 16 bits of each word after another, the lowest first, a layer from a whole word on."""
+    drawn, layers = Drawn(Dropout(2**64 - 1, hidden=0.25, inputs=0.1), (5, 7, 6, 3)), (5, 7, 6)
+    for step, shard, s in ((3, 9, 2), (4, 0, 1), (5, 1, 3)):  # one after another
+        drawn.draw(step, shard, s, M)
+        for i in range(s):
+            key = np.array([2**64 - 1, 4], np.uint64)
+            counter = np.array([0, 0, step, shard + i], np.uint64)
+            words = np.random.Philox(key=key, counter=counter).random_raw(999).astype("<u8")
+            place = 0
+            for l, n in enumerate(layers):
+                count = -(-M * n // 4)
+                draws = words[place : place + count].view("<u2")[: M * n].reshape(M, n)
+                place += count
+                keep = round((0.75 if l else 0.9) * 65536)
+                x = np.random.default_rng(l).normal(size=(s, M, n))
+                found = np.empty_like(x)
+                drawn.drop(l, x, found)
+                scaled = x[i] * (65536 / keep)
+                np.testing.assert_array_equal(found[i], np.where(draws < keep, scaled, 0))
 
 
 EVERYTHING = {
