@@ -284,6 +284,21 @@ def test_levels():
     assert all(re.fullmatch(NUMBERS, row[way]) for way in ways)
 
 
+def test_exports():
+    """Every format gives predict's answers: C the same bits, the others as near as the page says."""
+    pytest.importorskip("onnxruntime", reason="pip install onnxruntime enables it")
+    found = tables("exports", "--quick")
+    assert [next(iter(rows[0])) for rows in found] == ["activation", "cost", "transform"]
+    for row in (row for rows in found for row in rows):
+        assert row["C, float32"] == row["C, float64"] == "0"
+        for who in ("ONNX", "npz", "safetensors"):
+            assert float(row[f"{who}, float32"]) < 3e-6
+            assert float(row[f"{who}, float64"]) < 1e-13
+    costs, transforms = ({next(iter(row.values())) for row in rows} for rows in found[1:])
+    assert costs == {"mse", "mae", "huber", "log-cosh", "gaussian-nll", "cross-entropy", "hinge"}
+    assert {"none", "targets too", "indicators"} < transforms
+
+
 def test_proposals():
     pytest.importorskip("sklearn", reason='pip install "distmlp[digits]"')
     (rows,) = tables("proposals", "--sets", "wine", "--rounds", "1", "--quick")

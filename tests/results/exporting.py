@@ -44,27 +44,39 @@ def checkpoint(layers, hidden, output, dtype, scale=1.0, classes=False, cost="ms
 
 def scaled_checkpoint(layers, output, dtype, classes=False, missing=False):
     """The same with inputs standardised, and targets where they are numbers; with missing, two indicators."""
-    found, config = checkpoint(layers, "tanh", output, dtype, 1.0, classes)
-    tables = json.loads(found.facts["config"])
-    columns = layers[0] - 2 * missing
-    tables["data"] |= {
+    how = {
         "scale_inputs": "standardise",
         "scale_targets": "none" if classes else "standardise",
         "missing": "mean-and-indicator" if missing else "refuse",
     }
+    found, _ = checkpoint(layers, "tanh", output, dtype, 1.0, classes)
+    return transformed(found, how)
+
+
+def transformed(found, how):
+    """A checkpoint, its config and rows, with these keys of [data]; the last two inputs are indicators where they say so."""
+    tables = json.loads(found.facts["config"])
+    tables["data"] |= how
+    config = from_tables(tables)
+    missing, indicated = config.data.missing != "refuse", config.data.missing.endswith("indicator")
+    layers, data = config.network.layers, {}
+    columns = layers[0] - 2 * indicated
     k = np.arange(columns)
-    data = {"inputs_shift": 10.0 ** (k % 5) + 0.1, "inputs_divisor": 3.0 ** (k % 7 - 3)}
-    if not classes:
+    shift, divisor = 10.0 ** (k % 5) + 0.1, 3.0 ** (k % 7 - 3)
+    if config.data.scales_inputs:
+        data |= {"inputs_shift": shift, "inputs_divisor": divisor}
+    if config.data.scales_targets:
         data |= {
             "targets_shift": np.linspace(-1e5, 3, layers[-1]),
             "targets_divisor": np.linspace(0.1, 1e4, layers[-1]),
         }
     if missing:
-        data |= {"fill": data["inputs_shift"] + 0.3, "indicators": np.array([1.0, columns - 1])}
-    config = from_tables(tables)
+        data["fill"] = shift + 0.3
+    if indicated:
+        data["indicators"] = np.array([1.0, columns - 1])
     facts = {**found.facts, "config": config.to_json()}
     x = np.random.default_rng(4).normal(size=(67, columns))
-    x = x * data["inputs_divisor"] + data["inputs_shift"]
+    x = x * divisor + shift
     if missing:
         x[np.random.default_rng(5).random(x.shape) < 0.1] = np.nan
     return Checkpoint(found.path, found.v, {}, facts, data), config, x
