@@ -287,7 +287,7 @@ def test_levels():
 def test_exports():
     """Every format gives predict's answers: C the same bits, the others as near as the page says."""
     pytest.importorskip("onnxruntime", reason="pip install onnxruntime enables it")
-    found = tables("exports", "--quick")
+    found = tables("exports", "--quick", timeout=280)
     assert [next(iter(rows[0])) for rows in found] == ["activation", "cost", "transform"]
     for row in (row for rows in found for row in rows):
         assert row["C, float32"] == row["C, float64"] == "0"
