@@ -71,13 +71,15 @@ class Conversion:
             made.y[: len(chosen)] += shift
         if made.labels is not None:
             made.labels[: len(chosen)] = y
-        if self._weighting is None and not self._looks:
+        # A sum has the NaN or the infinity of whatever was added; where it has one of its own, every row is looked at.
+        doubtful = self._looks and not np.isfinite(np.add.reduce(x, axis=None))
+        if self._weighting is None and not doubtful:
             return
         rows = _by_steps(window.rows[shards, columns], size)
         if self._weighting is not None and made.weights is not None:
             labels = None if made.labels is None else made.labels[: len(rows)]
             made.weights[: len(rows)] = self._weighting.of(rows, labels, self._dtype)
-        if self._looks:
+        if doubtful:
             self._check(x, rows)
 
     def _check(self, x: np.ndarray, rows: np.ndarray) -> None:

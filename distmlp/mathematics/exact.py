@@ -118,15 +118,12 @@ class Grid:
 
     def next(self, units: list[int]) -> "Grid":
         """The grid of the next step: at once as coarse as this step's units ask, and finer by one bit at most."""
-        return _next(self, self._decisive(units))
+        finer = self._finer(units)
+        return _finer_grid(self, tuple(finer)) if any(finer) else self
 
-    def _decisive(self, units: list[int]) -> tuple[int, ...]:
-        """What of the units decides which grid is next: how many bits they have."""
-        return tuple(map(int.bit_length, units))
-
-    def finer(self, decisive: tuple[int, ...]) -> list[int]:
+    def _finer(self, units: list[int]) -> list[int]:
         """By how many bits each tensor's unit is to become finer."""
-        return [min(ROOM_BITS - HEADROOM - bits, 1) for bits in decisive]
+        return [min(ROOM_BITS - HEADROOM - n.bit_length(), 1) for n in units]
 
     def largest_exponents(self, largest: np.ndarray) -> np.ndarray:
         """An exponent x of each tensor's largest T_i, T_i < 2^x, as (2N,) int64, for an Allreduce(MAX).
@@ -165,23 +162,15 @@ class GridOfMany(Grid):
         """Whether no micro-batch is too large to be counted."""
         return not any(units[: len(self.exponents)])
 
-    def _decisive(self, units: list[int]) -> tuple[int, ...]:
-        """Whether there are any."""
-        return tuple(n > 0 for n in units)
-
-    def finer(self, decisive: tuple[int, ...]) -> list[int]:
-        """By how many bits each tensor's unit is to become finer."""
-        levels = np.array(decisive).reshape(self.gauges, -1)[1:]
+    def _finer(self, units: list[int]) -> list[int]:
+        levels = np.array(units).reshape(self.gauges, -1)[1:] > 0
         highest = np.where(levels.any(axis=0), levels.argmax(axis=0) - HEADROOM, 1)
         return [int(bits) for bits in highest]
 
 
 # With few samples a step the grid changes at most of the steps, and comes back to one that there was.
 @functools.lru_cache(maxsize=1024)
-def _next(grid: Grid, decisive: tuple[int, ...]) -> Grid:
-    finer = grid.finer(decisive)
-    if not any(finer):
-        return grid
+def _finer_grid(grid: Grid, finer: tuple[int, ...]) -> Grid:
     smallest, largest = _EXPONENTS[grid.dtype]
     exponents = (
         max(smallest, min(e + more, largest)) for e, more in zip(grid.exponents, finer, strict=True)
