@@ -71,7 +71,7 @@ def _begin(
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
     stem = re.sub(r"[-_.]*[*?\[\]][-_.]*", "", stem) or "set"  # of a pattern for several files
     out = out or Path(f"{stem}.toml")
-    stem, whole = out.stem, out.with_suffix(".h5")
+    stem, whole = out.stem, out.parent / f"{out.stem}.h5"
     _check_new(out, whole if any(tables) else None, overwrite)
     said: list[str] = []
     sets: list[str] = []
