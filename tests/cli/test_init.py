@@ -120,6 +120,31 @@ def test_a_second_init_of_a_table(put, tmp_path, monkeypatch, capsys):
     assert begin(table, "--overwrite") == 0 and (tmp_path / "s.toml").read_bytes() == first[0]
 
 
+def test_whole_numbers_that_are_likely_to_be_no_classes(put, tmp_path, monkeypatch, capsys):
+    """Prices without cents: a network with an output for each price up to the highest would be hopeless."""
+    monkeypatch.chdir(tmp_path)
+    prices = [int(200_000 + 50_000 * u) for u, _, _ in U]
+    lines = "".join(f"{u:.4f},{v:.4f},{p}\n" for (u, v, _), p in zip(U, prices, strict=True))
+    table = put("houses.csv", "a,b,price\n" + lines)
+    assert begin(table) == 2
+    said = capsys.readouterr().err
+    assert f"houses.csv: price holds whole numbers up to {max(prices)}, of 300 rows" in said
+    assert "--regression takes them as numbers" in said and not (tmp_path / "houses.h5").exists()
+    assert begin(table, "--regression") == 0
+    config = tomllib.loads((tmp_path / "houses.toml").read_text())
+    assert (config["network"]["layers"], config["network"]["cost"]) == ([2, 100, 1], "mse")
+    assert begin(table, "--classes", "--overwrite") == 0
+    config = tomllib.loads((tmp_path / "houses.toml").read_text())
+    assert config["network"]["layers"] == [2, 100, len(set(prices))]
+    # up to 1000 classes, and where each has ten rows, nothing is asked
+    few = put("few.csv", "a,b\n" + "".join(f"{i / 7},{i % 1000}\n" for i in range(1000)))
+    many = put("many.csv", "a,b\n" + "".join(f"{i / 7},{i % 1001}\n" for i in range(10010)))
+    for table in (few, many):
+        assert cli.main(["convert", str(table), "out.h5", "--overwrite"]) == 0
+    short = put("short.csv", "a,b\n" + "".join(f"{i / 7},{i % 1001}\n" for i in range(10009)))
+    assert cli.main(["convert", str(short), "out.h5", "--overwrite"]) == 2
+
+
 def test_what_is_refused(tmp_path, capsys):
     write(tmp_path / "s.h5", X, np.zeros(300, "i8"))
     with h5py.File(tmp_path / "s.h5", "a") as file:

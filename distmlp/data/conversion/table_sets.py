@@ -19,6 +19,9 @@ from distmlp.data.conversion.tables import (
     numbers_in,
 )
 
+#: More classes than this, with fewer rows a class than that, are asked about.
+_MANY_CLASSES, _ROWS_A_CLASS = 1000, 10
+
 
 @dataclass(frozen=True)
 class _Targets:
@@ -137,7 +140,19 @@ def _targets(
             )
     lacking = (first.nans or first.missing) and options.missing != "drop"
     whole = alone and first.whole and not lacking and not options.regression
+    if whole and not options.of_network:
+        _check_few_classes(table, first, choice.targets[0])
     return _Targets(choice.targets, () if whole else None)
+
+
+def _check_few_classes(table: Table, column: Column, number: int) -> None:
+    """Raises ConversionError for whole numbers that are likely to be no classes, such as prices: a network would have an output each."""
+    classes = column.most + 1
+    if classes > _MANY_CLASSES and _ROWS_A_CLASS * classes > column.numbers:
+        raise sources.ConversionError(
+            f"{table.name}: {table.called(number)} holds whole numbers up to {column.most:.0f}, of {column.numbers} rows; "
+            "--regression takes them as numbers to be approached, --classes as names of classes"
+        )
 
 
 def _order(name: str) -> tuple[float, str]:
