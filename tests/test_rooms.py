@@ -15,7 +15,7 @@ PACKAGE = Path(distmlp.__file__).parent
 
 #: The floors, lowest first: folders and single modules.  Those on one floor do not import each other.
 FLOORS = [
-    ["errors", "files", "arithmetic"],
+    ["errors", "files", "arithmetic", "wording"],
     ["kernels"],
     ["mathematics", "parallel", "config"],
     ["data", "runs"],

@@ -18,6 +18,7 @@ from distmlp.cluster.mpirun import Mpirun
 from distmlp.cluster.stopping import StopRequest
 from distmlp.errors import BAD_INPUT, COMPLETE, DIVERGED, STOPPED
 from distmlp.runs.directory import is_free
+from distmlp.wording import counted
 
 _ENDS = {
     COMPLETE: "complete",
@@ -116,7 +117,7 @@ def _say(text: str) -> None:
 def _sum_up(attempts: Sequence[Attempt], status: int, patience: float) -> None:
     """Says how it ended and, where anything happened on the way, what became of each start."""
     seconds = sum(start.seconds for start in attempts)
-    count = f"{len(attempts)} start{'s' if len(attempts) != 1 else ''}"
+    count = f"{counted(len(attempts), 'start')}"
     end = _ENDS.get(status, "crashed")
     _say(f"{end} after {count} and {seconds:.0f} s (exit status {status})")
     if len(attempts) == 1 and not attempts[0].lost and status in _ENDS:

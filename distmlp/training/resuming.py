@@ -21,6 +21,7 @@ from distmlp.training.parts import state_arrays
 from distmlp.training.preparation import Prepared
 from distmlp.training.saving import Saver
 from distmlp.training.state import State
+from distmlp.wording import counted
 
 
 def first_state(run: Prepared, saver: Saver, resume: str) -> State:
@@ -260,7 +261,7 @@ def _warn_of_idle_ranks(run: Prepared) -> None:
     if idle > 0:
         run.report.warn(
             f"{comm.size} ranks, but a batch has {sharding.count} micro-batches: "
-            f"{idle} {'rank' if idle == 1 else 'ranks'} will idle (training.micro_batch_size is "
+            f"{counted(idle, 'rank')} will idle (training.micro_batch_size is "
             f"{sharding.micro_batch_size}; {max(1, sharding.batch_size // comm.size)} "
             "would use them all, and give another v)"
         )

@@ -15,6 +15,7 @@ from distmlp.training.parts import memory_of
 from distmlp.training.preparation import Prepared
 from distmlp.training.state import State
 from distmlp.training.terminal import words_of
+from distmlp.wording import counted
 
 #: The rows of a table: a label, and what is said of it.
 Rows = list[tuple[str, str]]
@@ -48,10 +49,10 @@ def start_of(run: Prepared, state: State) -> Rows:
     rows += [
         (
             "batch",
-            f"{micro.batch_size:,} samples in {_many(micro.count, 'micro-batch', 'es')} of "
-            f"{micro.micro_batch_size}; {_many(run.steps_per_epoch, 'step')} an epoch",
+            f"{micro.batch_size:,} samples in {counted(micro.count, 'micro-batch', 'es')} of "
+            f"{micro.micro_batch_size}; {counted(run.steps_per_epoch, 'step')} an epoch",
         ),
-        ("training", f"{_many(t.epochs, 'epoch')} of {o.name}, {_lengths_of_steps(run)}"),
+        ("training", f"{counted(t.epochs, 'epoch')} of {o.name}, {_lengths_of_steps(run)}"),
         (
             "arithmetic",
             f"definition {arithmetic.definition(run.counting.many)}, kernels {kernels.name()}, {c.reduction} sums",
@@ -104,7 +105,7 @@ def end_of(shown: Progress, records: list[dict], seconds: float) -> Rows:
             ("last epoch", words_of(records[-1])),
             (
                 "time",
-                f"{duration(seconds)}; {duration(spent)} in {_many(len(records), 'epoch')}, "
+                f"{duration(seconds)}; {duration(spent)} in {counted(len(records), 'epoch')}, "
                 f"{samples / spent:,.0f} samples/s",
             ),
         ]
@@ -142,9 +143,9 @@ def _weights(run: Prepared) -> str:
 
 
 def _set(data: DataSet) -> str:
-    outputs = "classes" if data.classes else _many(data.outputs or 1, "number")
+    outputs = "classes" if data.classes else counted(data.outputs or 1, "number")
     return (
-        f"{data.spec}, {_many(data.rows, 'row')} of {_many(data.width, 'input')} "
+        f"{data.spec}, {counted(data.rows, 'row')} of {counted(data.width, 'input')} "
         f"({data.input_dtype.name}), targets: {outputs}"
     )
 
@@ -164,14 +165,10 @@ def _ranks(comm: Communicator) -> str:
     names = [f"{name}: {count}" for name, count in hosts.items()] if len(hosts) > 1 else list(hosts)
     if len(names) > _MOST_HOSTS:
         names = [*names[:_MOST_HOSTS], "…"]
-    return f"{comm.size} on {_many(len(hosts), 'host')} ({', '.join(names)})"
+    return f"{comm.size} on {counted(len(hosts), 'host')} ({', '.join(names)})"
 
 
 def _when_a_rank_is_lost(comm: Communicator) -> str:
     if comm.resilient:
         return "the others go on without them"
     return "end the job, and the same command goes on from the last checkpoint"
-
-
-def _many(number: int, one: str, ending: str = "s") -> str:
-    return f"{number:,} {one if number == 1 else one + ending}"

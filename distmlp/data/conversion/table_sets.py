@@ -18,6 +18,7 @@ from distmlp.data.conversion.tables import (
     look,
     numbers_in,
 )
+from distmlp.wording import counted
 
 #: More classes than this, with fewer rows a class than that, are asked about.
 _MANY_CLASSES, _ROWS_A_CLASS = 1000, 10
@@ -103,7 +104,7 @@ def _check_missing(table: Table, column: Column, number: int, options: TableOpti
         return
     assert column.first_missing is not None
     where, cell = table.place(column.first_missing, number)
-    missing = "1 cell" if column.missing == 1 else f"{column.missing} cells"
+    missing = counted(column.missing, "cell")
     raise sources.ConversionError(
         f"{table.name}: {where} holds {cell!r}, but expected a number (columns count from 0); missing from "
         f"{table.called(number)}: {missing}; --missing drop leaves such rows out, "

@@ -12,6 +12,7 @@ import numpy as np
 from distmlp import files
 from distmlp.data import hdf5_writing
 from distmlp.data.conversion import sources
+from distmlp.wording import counted
 
 FORMAT = "distmlp set 1"
 
@@ -47,7 +48,8 @@ def write(
                 return said
     except (OSError, RuntimeError) as error:
         # h5py reports a full disk as a RuntimeError when it is found while closing
-        raise sources.ConversionError(f"{out}: cannot be written: {error}") from error
+        why = f"[Errno {error.errno}] {error.strerror}" if isinstance(error, OSError) else error
+        raise sources.ConversionError(f"{out}: cannot be written: {why}") from error
 
 
 def _new_group(file: h5py.File, name: str, out: Path) -> h5py.Group:
@@ -139,10 +141,10 @@ def _sentence(found: sources.SourceSet, width: int, counts: Counter[int]) -> str
     elif found.outputs is None:
         kind = f"classes 0 to {max(counts)} ({found.y_dtype.name})"
     else:
-        kind = f"{found.outputs} target{'s' * (found.outputs != 1)} each ({found.y_dtype.name})"
+        kind = f"{counted(found.outputs, 'target')} each ({found.y_dtype.name})"
     note = f"; {found.note}" if found.note else ""
-    inputs = f"{width} input{'s' * (width != 1)} each"
-    return f"{found.rows} sample{'s' * (found.rows != 1)}, {inputs} ({found.x_dtype.name}), {kind}{note}"
+    inputs = f"{counted(width, 'input')} each"
+    return f"{counted(found.rows, 'sample')}, {inputs} ({found.x_dtype.name}), {kind}{note}"
 
 
 def _lines(found: sources.SourceSet, counts: Counter[int]) -> list[str]:
