@@ -12,7 +12,7 @@ from distmlp.cluster import processes
 from distmlp.cluster.hosts import Host
 from distmlp.cluster.mpirun import Mpirun, environment
 from distmlp.cluster.relaying import relay
-from distmlp.cluster.stopping import StopRequest
+from distmlp.cluster.stopping import StopRequest, signal_with_parent
 from distmlp.errors import BAD_INPUT, COMPLETE, CRASHED, DIVERGED
 from distmlp.runs import events
 from distmlp.runs.directory import end_of, holder_of, is_free, newest_step
@@ -72,6 +72,8 @@ class Starter:
             stderr=subprocess.PIPE,
             env=environment(**{processes.MARK: self.mark}),
             start_new_session=True,
+            # the ranks stop with a checkpoint where this process is killed, which nobody would hear of else
+            preexec_fn=signal_with_parent(signal.SIGUSR1),
         )
         pipes = ((process.stdout, sys.stdout.buffer), (process.stderr, sys.stderr.buffer))
         relays = [relay(pipe, out) for pipe, out in pipes if pipe]

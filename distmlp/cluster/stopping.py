@@ -1,7 +1,17 @@
-"""What the user asks a launcher for by signals.  Standard library only."""
+"""What ends a launcher's work: signals that a user sends, and its own death.  Standard library only."""
 
+import ctypes
+import os
 import signal
+import sys
 import time
+from collections.abc import Callable
+
+#: From the C library of Linux, found before any process is made: between fork and exec nothing may be loaded.
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+#: linux/prctl.h
+_SET_PDEATHSIG = 1
 
 #: Seconds within which two SIGINTs are one: a terminal and a script may both send it.
 _ONE = 0.5
@@ -25,3 +35,20 @@ class StopRequest:
         if number == signal.SIGINT and self.since is not None and now - self.since > _ONE:
             self.at_once = True
         self.since = self.since or now
+
+
+def signal_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """What a process that this one starts does first (preexec_fn), so that it gets a signal where this one dies, by kill -9 too.
+
+    None where the system has no such thing; only Linux has.
+    """
+    if _prctl is None:
+        return None
+    parent, prctl = os.getpid(), _prctl
+
+    def before_exec() -> None:
+        prctl(_SET_PDEATHSIG, int(number))
+        if os.getppid() != parent:  # it has died in the meantime
+            os.kill(os.getpid(), number)
+
+    return before_exec

@@ -1,6 +1,5 @@
 """Training many networks on a workstation without MPI: each is a process of its own, so one that dies ends alone."""
 
-import ctypes
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import tomli_w
 
 from distmlp import errors, files
+from distmlp.cluster.stopping import signal_with_parent
 from distmlp.config.sections import Config
 from distmlp.many.plan import Member, config_of
 from distmlp.many.running import (
@@ -86,15 +86,9 @@ def _start(config: Config) -> "subprocess.Popen[bytes]":
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_stop_with_parent,
+            # it stops with a checkpoint where this process is killed
+            preexec_fn=signal_with_parent(signal.SIGTERM),
         )
-
-
-def _stop_with_parent() -> None:
-    """In a new process: has it stop, with a checkpoint, where its parent is killed.  Only Linux can."""
-    PR_SET_PDEATHSIG = 1
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _outcome(status: int, config: Config, member: Member) -> Outcome:
@@ -104,7 +98,8 @@ def _outcome(status: int, config: Config, member: Member) -> Outcome:
         return Outcome(state)
     path = Path(config.run.directory) / member.name / OUTPUT
     prefix = "distmlp: "
-    said = path.read_text(errors="replace").splitlines()
+    with files.open_regular(path) as file:
+        said = file.read().decode(errors="replace").splitlines()
     last = next((line[len(prefix) :] for line in reversed(said) if line.startswith(prefix)), "")
     how = f"died of signal {-status}" if status < 0 else last or f"exit status {status}"
     return Outcome(state, f"{how} ({path})")
