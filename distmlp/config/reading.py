@@ -104,7 +104,8 @@ def from_tables(
     for name, cls in _SECTIONS.items():
         table = tables.get(name, {})
         if not isinstance(table, dict):
-            raise InputError(f"{where}: {name} is {_toml(table)}, but expected a section [{name}]")
+            origin = overrides.get(name, where)
+            raise InputError(f"{origin}: {name} is {_toml(table)}, but expected a section [{name}]")
         if name == "optimizer" and table.get("name") == "lbfgs":
             table = {"learning_rate": 1.0, **table}  # a quasi-Newton step has its own length
         declared = {f.name: f for f in fields(cls)}
@@ -200,8 +201,9 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     tables = resolved(tables, path.resolve().parent if path.is_file() else Path.cwd())
     origins = {}
     for text in overrides:
-        origins[text.partition("=")[0].strip()] = f"--set {text}"
         for section, value in resolved(_override(text), Path.cwd()).items():
+            names = [f"{section}.{key}" for key in value] if isinstance(value, dict) else [section]
+            origins.update(dict.fromkeys(names, f"--set {text}"))
             if isinstance(value, dict) and isinstance(tables.get(section, {}), dict):
                 tables.setdefault(section, {}).update(value)
             else:

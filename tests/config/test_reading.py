@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from example import write_config
 
 from distmlp.config import comparing, reading
 from distmlp.config.sections import Config
@@ -210,3 +211,13 @@ def test_a_scale_that_is_no_number_is_refused(given):
     words = 'data.scale is .*, but expected a number, or a quotient such as "1/255"'
     with pytest.raises(InputError, match=words):
         reading.from_tables({**TABLES, "data": {**TABLES["data"], "scale": given}})
+
+
+@pytest.mark.parametrize(
+    "text", ["network=3", "network={layers=[3]}", "network={layer=[3, 2]}", "seed.x=3"]
+)
+def test_what_is_wrong_with_a_whole_section_is_blamed_on_the_option(text, tmp_path):
+    path = write_config(tmp_path / "config.toml")
+    with pytest.raises(InputError) as raised:
+        reading.load(path, [text])
+    assert str(raised.value).startswith(f"--set {text}: ")
