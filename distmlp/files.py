@@ -40,10 +40,12 @@ def replacing(path: str | Path, *, must_not_exist: bool = False) -> Iterator[Buf
             file.flush()
             os.fsync(file.fileno())
         _rename(file.name, path, must_not_exist)
-    except BaseException:
+    except BaseException as error:
         # What went wrong is raised, not that a full disk refuses to be tidied too.
         with contextlib.suppress(OSError):
             os.unlink(file.name)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a write knows no names
         raise
     sync_directory(path.parent)
 
@@ -101,6 +103,12 @@ def read_given(path: str | Path) -> bytes:
             return path.read_bytes()
     with open_regular(path) as file:
         return file.read()
+
+
+def text_in(path: str | Path) -> str:
+    """A regular file's text.  Raises OSError, and UnicodeDecodeError where it is none."""
+    with open_regular(path) as file:
+        return file.read().decode()
 
 
 def is_given_to_one(path: str | Path) -> bool:

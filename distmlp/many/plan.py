@@ -185,13 +185,19 @@ def kept(directory: str | Path) -> list[Member] | None:
     """The members of a directory of many networks; None where it is none.  Raises InputError."""
     path = Path(directory) / PLAN
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
+        text = files.text_in(path)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as the plan of distmlp many: {error}") from None
     try:
-        return [Member(of["name"], of["settings"]) for of in json.loads(text)["members"]]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is damaged: expected the plan that distmlp many wrote") from None
+        members = [Member(of["name"], dict(of["settings"])) for of in json.loads(text)["members"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        members = []
+    # a name is that of a directory here, and leads nowhere else
+    if not members or any(member.name != str(i) for i, member in enumerate(members, 1)):
+        raise InputError(f"{path} is damaged: expected the plan that distmlp many wrote")
+    return members
 
 
 def table(members: list[Member]) -> str:

@@ -147,8 +147,8 @@ def _settings(run: Path) -> dict[str, Any]:
     """{"section.key": value} of a run's config as resolved."""
     path = run / "config.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(files.text_in(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a config: {error}") from None
     flat = {}
     for name, value in tables.items():

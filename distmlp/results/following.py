@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from distmlp import files
 from distmlp.errors import COMPLETE, CRASHED, STOPPED, InputError
 from distmlp.runs import directory, events
 from distmlp.runs.log import read_records
 from distmlp.training.terminal import Sight, epoch_line
+from distmlp.wording import counted
 
 #: Epochs before now that are shown first.
 _SHOWN_FIRST = 10
@@ -64,12 +66,12 @@ class Follower:
             event["last_step"],
             min(max(self._seen_step, 0), event["step"]),
         )
-        with contextlib.suppress(OSError, tomllib.TOMLDecodeError, KeyError):
-            config = tomllib.loads((self._run / "config.toml").read_text(encoding="utf-8"))
-            self.epochs = config["training"]["epochs"]
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+            config = tomllib.loads(files.text_in(self._run / "config.toml"))
+            self.epochs = int(config["training"]["epochs"])
         self._say(
             f"{_when(event)}  began after step {event['step']} of {event['last_step']} "
-            f"with {event['ranks']} {'rank' if event['ranks'] == 1 else 'ranks'}"
+            f"with {counted(event['ranks'], 'rank')}"
         )
 
     def _say_epochs(self, first: bool) -> None:

@@ -43,13 +43,17 @@ def _page(run: Path, which: str, spec: Spec | None) -> str:
     found, _ = checkpoint.find(run, which)
     view = looking.look(run, which, spec)
     happened = events.since(run, None)
-    config = (run / "config.toml").read_text(encoding="utf-8")
+    try:
+        config = files.text_in(run / "config.toml")
+        settings = tomllib.loads(config)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{run / 'config.toml'}: cannot be read as a config: {error}") from None
     facts, name = found.facts, os.path.basename(os.path.abspath(run))
     sections = [
         section("Curves", _curves(course)),
         *_of_set(view),
         section("Data", _data(json.loads(facts["config"]), facts)),
-        section("Network and training", _training(facts, tomllib.loads(config))),
+        section("Network and training", _training(facts, settings)),
         section("Where it ran", _environment(happened, facts)),
         section("Digests of v", _digests(course.records, facts, found.path)),
         section("Reproduce and verify", _reproduce(run, course.records, facts)),

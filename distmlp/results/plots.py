@@ -99,7 +99,7 @@ def _best_epoch(run: Path, records: list[dict]) -> int | None:
     kept = checkpoint_names.listed_best(run / "checkpoints")
     if not kept:
         return None
-    step = checkpoint.read(kept[0]).facts["step"]
+    step = checkpoint.step_of(kept[0])
     return next((record["epoch"] for record in records if record["step"] == step), None)
 
 

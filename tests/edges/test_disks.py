@@ -38,7 +38,7 @@ def test_predict_on_a_full_disk_leaves_what_was_there(home):
     words = ("predict", "run", "--data", "set.h5:/test", "--output", "out.h5", "--overwrite")
     done = limited(home, *words)
     assert done.returncode == 2 and not done.stdout, done.stdout + done.stderr
-    is_one_sentence(done.stderr, ["File too large"])
+    is_one_sentence(done.stderr, ["out.h5", "File too large"])
     assert (home / "out.h5").read_text() == "precious"
     assert not list(home.glob("*.writing"))
     assert distmlp(*words, cwd=home).status == 0
