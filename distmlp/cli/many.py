@@ -93,13 +93,17 @@ def _at_least(least: int) -> type:
 def run(args: Namespace, comm: "Communicator") -> int:
     """Trains what a plan asks for; says how each ended, and prints the table of all."""
     from distmlp.many import plan, processes, running, summary
+    from distmlp.parallel.alike import check_same
     from distmlp.parallel.communicator import SingleProcess
     from distmlp.parallel.rank0 import on_rank_0
+    from distmlp.training.agreeing import given
 
     args.stop.comm = comm
     config: Config = args.config
     members = _planned(args)
-    on_rank_0(comm, lambda: plan.keep(config, members))
+    with running.watch_over_many(config, comm):
+        check_same(comm, given(config), "config")
+        on_rank_0(comm, lambda: plan.keep(config, members))
     if args.plan:
         if comm.rank == 0:
             print(plan.table(members), end="")
@@ -111,7 +115,8 @@ def run(args: Namespace, comm: "Communicator") -> int:
     else:
         outcomes = processes.run_as_processes(config, members, args.at_once or 1, args.stop, _say)
     directory = Path(config.run.directory)
-    table = on_rank_0(comm, lambda: summary.summary(directory, members, outcomes))
+    with running.watch_over_many(config, comm):
+        table = on_rank_0(comm, lambda: summary.summary(directory, members, outcomes))
     if comm.rank == 0:
         print(table, flush=True)
     return _status(outcomes)

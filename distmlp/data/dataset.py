@@ -4,7 +4,7 @@ A set is a group with two datasets, inputs (n, d) and targets (n,) or (n, k).  f
 numbers of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import h5py
@@ -28,6 +28,9 @@ from distmlp.data.several_files import Files, Spec, Stacked
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
 
+#: Inputs, and targets where there are such.
+Held = tuple[np.ndarray, np.ndarray | None]
+
 
 def _columns_of(
     file: h5py.File,
@@ -50,8 +53,7 @@ class DataSet:
     rows: n.  width: d.  classes: whether the targets are (n,) integers, or `settle` has made classes of them.  outputs: k
     of (n, k) targets, 1 for (n,) floats, None for classes.  parts: the columns of each dataset.
     file_chunk_rows: rows of an HDF5 chunk of the inputs, 0 where the file has no chunks.  weights: of the rows, where
-    sets.py has found some.  held: all inputs (n, d) and targets, as stored, where they are held in memory.  is_shared:
-    whether several ranks hold them together.
+    sets.py has found some.  held: inputs (…, d) and targets, as stored.  is_shared: whether several ranks hold them.
     """
 
     _columns_in = staticmethod(_columns_of)
@@ -70,8 +72,10 @@ class DataSet:
         self.file_chunk_rows = self._x.chunks[0] if self._x.chunks else 0
         self.input_dtype = self._x.dtype
         self.weights: RowWeights | None = None
-        self.held: tuple[np.ndarray, np.ndarray | None] | None = None
-        self.is_shared = False
+        self.held: Held | None = None
+        self._places: np.ndarray | None = None  # in held, where that has all rows of the files
+        self.is_shared = self._reorders = False
+        self._asked = _hashable(inputs), _hashable(targets)
         y = self._y
         self._take_targets(y is not None and len(y.shape) == 1 and y.dtype.kind in "iub")
 
@@ -117,10 +121,15 @@ class DataSet:
         """What people should know of how the set is read."""
         return self.files.notes(self.spec, self.rows)
 
-    def hold(self, shared: tuple[np.ndarray, np.ndarray | None] | None = None) -> None:
+    def hold(self, shared: Held | None = None, places: np.ndarray | None = None) -> None:
         """Reads the whole set into memory, as stored, unless ranks have read it into what they share; later reads come from there."""
         if self.held is None:
             self.held, self.is_shared = shared or self.read([(0, self.rows)]), shared is not None
+            self._places = places
+
+    def in_held(self, rows: np.ndarray) -> np.ndarray:
+        """The places of some of the set's rows in what is held."""
+        return rows if self._places is None else self._places[rows]
 
     @property
     def column_names(self) -> list[str] | None:
@@ -141,8 +150,8 @@ class DataSet:
     def read(
         self,
         pieces: list[tuple[int, int]],
-        into: tuple[np.ndarray, np.ndarray | None] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+        into: Held | None = None,
+    ) -> Held:
         """The rows of runs (first row, row after the last), end to end: inputs (…, d), targets.
 
         into: where they are put, a pair of arrays such as `memory` makes; else, and where the set is held in
@@ -150,7 +159,7 @@ class DataSet:
         """
         rows = sum(stop - start for start, stop in pieces)
         if self.held is not None:
-            index = rows_of(pieces)
+            index = self.in_held(rows_of(pieces))
             held, targets = self.held
             return held[index], None if targets is None else targets[index]
         found: list[np.ndarray | None] = []
@@ -165,9 +174,7 @@ class DataSet:
         assert x is not None  # every set has inputs
         return x.reshape(rows, self._row_width), y
 
-    def memory(
-        self, rows: int, dtype: DTypeLike | None = None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def memory(self, rows: int, dtype: DTypeLike | None = None) -> Held:
         """Memory for so many rows: inputs (rows, d), targets.
 
         Their dtypes are as stored, but dtype where that takes less, for what are no classes.
@@ -177,10 +184,6 @@ class DataSet:
             return x, None
         kind = y.dtype if self.classes else _narrower(y.dtype, dtype)
         return x, np.empty((rows, *y.shape[1:]), kind)
-
-    def targets_as(self, y: np.ndarray, outputs: int, dtype: DTypeLike) -> np.ndarray:
-        """Stored targets as the desired outputs, (rows, outputs): one-hot for classes, 0 or 1 for one output."""
-        return desired(self.spec, y, self.classes, outputs, dtype)
 
     def close(self) -> None:
         """Closes the files; what is held in memory stays."""
@@ -193,20 +196,34 @@ class DataSet:
         self.close()
 
 
+def rows_of_files(data: DataSet) -> Hashable:
+    """What all rows of a set's files are, as it reads them: equal for sets that one memory can hold."""
+    kinds = [(part.dtype.str, part.row) for part in (data._x, data._y) if part is not None]
+    own = id(data) if data._reorders else None
+    return (tuple(data.files.specs), *data._asked, data.classes, data.all_rows, own, *kinds)
+
+
+def _hashable(names: str | Sequence[str] | None) -> Hashable:
+    return names if names is None or isinstance(names, str) else tuple(names)
+
+
 def _narrower(stored: np.dtype, dtype: DTypeLike | None) -> DTypeLike:
     """The dtype that takes less, the stored one where there is no other."""
     return stored if dtype is None or stored.itemsize <= np.dtype(dtype).itemsize else dtype
 
 
-def desired(spec: str, y: np.ndarray, classes: bool, outputs: int, dtype: DTypeLike) -> np.ndarray:
-    """Stored targets as `DataSet.targets_as` gives them.  Raises InputError for a class that has no output."""
-    if not classes:
+def targets_as(data: DataSet, y: np.ndarray, outputs: int, dtype: DTypeLike) -> np.ndarray:
+    """Stored targets of a set as the desired outputs, (rows, outputs): one-hot for classes, 0 or 1 for one output.
+
+    Raises InputError for a class that has no output.
+    """
+    if not data.classes:
         return _padded(y.reshape(len(y), -1).astype(dtype), outputs)
     if outputs == 1:
         return y.reshape(-1, 1).astype(dtype)
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
         raise InputError(
-            f"{spec}: a class is not in 0 … {outputs - 1}; data.scan = true finds it before training"
+            f"{data.spec}: a class is not in 0 … {outputs - 1}; data.scan = true finds it before training"
         )
     made = np.zeros((len(y), outputs), dtype)
     made[np.arange(len(y)), y.astype(np.intp)] = 1

@@ -56,6 +56,7 @@ class Matched(DataSet):
         except InputError:
             self.close()
             raise
+        self._reorders = self._columns is not None or self._targets is not None
 
     def read(
         self,
@@ -63,7 +64,7 @@ class Matched(DataSet):
         into: tuple[np.ndarray, np.ndarray | None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """As DataSet.read, with columns and classes in the order of the names."""
-        if self.held is not None or (self._columns is None and self._targets is None):
+        if self.held is not None or not self._reorders:
             return super().read(pieces, into)
         rows = sum(stop - start for start, stop in pieces)
         x, y = super().read(pieces, self._as_stored(rows))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from distmlp.config.sections import DataConfig
-from distmlp.data.dataset import DataSet
+from distmlp.data.dataset import DataSet, targets_as
 from distmlp.errors import InputError
 from distmlp.kernels import choice
 
@@ -92,8 +92,8 @@ class Transform:
     def desired(self, data: DataSet, y: np.ndarray, outputs: int, dtype: DTypeLike) -> np.ndarray:
         """y of a set's stored targets, (rows, outputs): what the network is to give."""
         if self.targets is None:
-            return data.targets_as(y, outputs, dtype)
-        return self.targets.applied(data.targets_as(y, outputs, np.float64)).astype(dtype)
+            return targets_as(data, y, outputs, dtype)
+        return self.targets.applied(targets_as(data, y, outputs, np.float64)).astype(dtype)
 
     def answers(self, a: np.ndarray) -> np.ndarray:
         """Outputs a (…, outputs) in the targets' own units: float64 where these were scaled."""

@@ -114,7 +114,7 @@ class Windows:
             pieces, shuffle = order.pieces(start, start + rows), order.shuffle(shard, number, rows)
             window.rows[i] = rows_of(pieces)[shuffle]
             if self._data.held is not None:
-                window.order[i] = window.rows[i]
+                window.order[i] = self._data.in_held(window.rows[i])
             else:
                 here = slice(i * rows, (i + 1) * rows)
                 self._data.read(pieces, (x[here], y[here]))

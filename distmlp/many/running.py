@@ -10,17 +10,20 @@ import shutil
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from distmlp.config.sections import Config
+from distmlp.data.dataset import Held
 from distmlp.errors import CheckpointFailed, Corrupted, Diverged, InputError
 from distmlp.many.plan import Member, config_of
 from distmlp.parallel.communicator import Communicator, RanksLost
 from distmlp.runs.directory import end_of
+from distmlp.training.holding import shelve
 from distmlp.training.loop import train
 from distmlp.training.reporting import LogOnly
+from distmlp.training.watch import Watch
 
 #: How a member's training may end here.
 COMPLETE, STOPPED, DIVERGED, FAILED = "complete", "stopped", "diverged", "failed"
@@ -60,6 +63,7 @@ def run_in_groups(
     """
     ends = time.monotonic() + config.run.time_limit_seconds
     found: dict[str, Outcome] = {}
+    shelf: Mapping[Hashable, Held] | None = None
     while True:
         left = [member for member in members if member.name not in found]
         try:
@@ -70,17 +74,21 @@ def run_in_groups(
                 else None
             )
             count = min(groups, comm.size, max(1, len(left)))
-            group = comm.group(comm.rank * count // comm.size)
-            mine = _take_turns(
-                config,
-                left,
-                group,
-                claims,
-                lambda: should_stop() or time.monotonic() > ends,
-                say,
-            )
-            for others in comm.all_gather(mine):
-                found.update(others)
+            with watch_over_many(config, comm):
+                if shelf is None and count > 1:
+                    shelf = shelve((config_of(config, member) for member in left), comm)
+                group = comm.group(comm.rank * count // comm.size)
+                group.shelf = shelf or {}
+                mine = _take_turns(
+                    config,
+                    left,
+                    group,
+                    claims,
+                    lambda: should_stop() or time.monotonic() > ends,
+                    say,
+                )
+                for others in comm.all_gather(mine):
+                    found.update(others)
             stopped = any(outcome.state == STOPPED for outcome in found.values())
             if comm.rank == 0:
                 shutil.rmtree(claims, ignore_errors=True)
@@ -92,6 +100,11 @@ def run_in_groups(
             lost = comm.survive()
             if comm.rank == 0:
                 say(f"lost {', '.join(lost)}; {comm.size} ranks go on")
+
+
+def watch_over_many(config: Config, comm: Communicator) -> Watch:
+    """A watch over all ranks, which wait for one another between their networks."""
+    return Watch(config.run.stall_seconds, comm, "the training of many networks", asks=True)
 
 
 def is_complete(config: Config, member: Member) -> bool:

@@ -6,6 +6,8 @@ launcher started; mpi.py has the one over MPI.
 
 import os
 import socket
+from collections.abc import Hashable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +36,8 @@ class Communicator(Protocol):
     resilient: bool
     missed: int
     entered: int
+    #: Sets that are in memory of this rank's host already, by what they are: inputs, and targets or None.
+    shelf: Mapping[Hashable, tuple[np.ndarray, np.ndarray | None]]
 
     @property
     def hosts(self) -> list[str]:
@@ -103,6 +107,7 @@ class SingleProcess:
     mpi = "no MPI"
     resilient = False
     missed = entered = 0
+    shelf: Mapping[Hashable, tuple[np.ndarray, np.ndarray | None]] = MappingProxyType({})
 
     @property
     def apart(self) -> list[str]:

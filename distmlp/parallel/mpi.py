@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -112,6 +112,7 @@ class MpiCommunicator:
         # What told this rank, and all of them, of a loss that they have not gone on from.
         self._told = self._why = ""
         self.apart: list[str] = []
+        self.shelf: Mapping[Hashable, tuple[np.ndarray, np.ndarray | None]] = {}
         self.entered = 0
         try:
             self._meet()

@@ -1,10 +1,12 @@
 """What ranks must agree on, and have the memory for, before anything takes long."""
 
 import os
+from collections.abc import Mapping
 from itertools import pairwise
 
 from distmlp.config.comparing import flat
 from distmlp.config.sections import Config
+from distmlp.data import digest, opening
 from distmlp.data.checking import facts_of
 from distmlp.data.dataset import DataSet
 from distmlp.errors import InputError
@@ -42,3 +44,29 @@ def check_same_sets(comm: Communicator, sets: list[DataSet]) -> None:
     found = on_every_rank(comm, lambda: [(data.spec, facts_of(data)) for data in sets])
     for spec, facts in found:
         check_same(comm, facts, f"data ({spec})")
+
+
+def copy_of(comm: Communicator, data: DataSet) -> list[int]:
+    """The ranks that read the same files of a set as this one, ascending; collective.
+
+    Files on a file system that hosts share have the same number, size and time everywhere; copies have not.
+    """
+    if comm.size == 1:
+        return [0]
+    mine = on_every_rank(comm, lambda: _identity(data))
+    return [rank for rank, other in enumerate(comm.all_gather(mine)) if other == mine]
+
+
+def _identity(data: DataSet) -> list[tuple[int, int, int]]:
+    found = (os.stat(opening.parted(spec)[0]) for spec in data.files.specs)
+    return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
+
+
+def check_same_rows(comm: Communicator, data: DataSet, digests: Mapping[int, int]) -> None:
+    """InputError where copies of a set differ.  digests: of each copy's rows, by the first rank that reads it."""
+    for rank, found in digests.items():
+        if found != digests[0]:
+            raise InputError(
+                f"the ranks were not given the same data ({data.spec}): rank {rank} on {comm.hosts[rank]} has rows with the digest "
+                f"{digest.text(found)}, but rank 0 on {comm.hosts[0]} has {digest.text(digests[0])}"
+            )

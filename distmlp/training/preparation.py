@@ -26,11 +26,17 @@ from distmlp.parallel.alike import check_same, on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs.directory import RunDirectory
-from distmlp.training.agreeing import check_memory, check_same_sets, given
+from distmlp.training.agreeing import (
+    check_memory,
+    check_same_rows,
+    check_same_sets,
+    copy_of,
+    given,
+)
 from distmlp.training.class_weights import weighting_of
 from distmlp.training.experiment_trackers import trackers_of
 from distmlp.training.fitting import fitted
-from distmlp.training.holding import hold, rows_of_part
+from distmlp.training.holding import VALIDATION_PART, hold, rows_of_part
 from distmlp.training.parts import (
     dropout_of,
     network_of,
@@ -45,9 +51,6 @@ from distmlp.training.set_metrics import check_metrics
 from distmlp.training.starting import Start, start_of
 from distmlp.training.step import Step
 from distmlp.training.witness import Witness
-
-#: A validation set is kept in memory where it takes this part of data.window at most.
-HELD_PART = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def prepare(
     report = OnRank0(Together(report, *trackers_of(config, report.warn)), comm)
     if is_held(data, config.data):
         hold(data, comm, chunk_rows(data, config.data), report)
-    if validation and validation.stored_bytes <= HELD_PART * config.data.window_bytes:
+    if validation and validation.stored_bytes <= VALIDATION_PART * config.data.window_bytes:
         hold(validation, comm, chunk_rows(validation, config.data), report)
     kept, mine = start.arrays if start else {}, rows_of_rank(config, data, comm)
     transform = fitted(config, data, mine, comm, kept)
@@ -162,10 +165,8 @@ def prepare(
         report.note(f"{validation.spec} has no weights {config.data.weights}: its rows count alike")
     for doubt in doubts(data, seen, config, transform) if seen else []:
         report.warn(doubt)
-    if start is not None and start.renames(data.column_names):
-        report.warn(
-            f"{data.spec}: its inputs have not the names, or the order, of those of {start.path}"
-        )
+    for doubt in start.doubts(data) if start else []:
+        report.warn(doubt)
     return Prepared(
         config,
         comm,
@@ -256,18 +257,23 @@ def rows_of_rank(config: Config, data: DataSet, comm: Communicator) -> range:
 def scan_all(config: Config, comm: Communicator, data: DataSet) -> Seen:
     """What looking through the whole set has shown, by all ranks.
 
-    InputError, on every rank, for the first row that cannot be trained on.
+    Where ranks read different files, such as a copy on each host, each copy is looked through, by its own ranks.
+    InputError, on every rank, for the first row that cannot be trained on, and where copies differ.
     """
+    own = copy_of(comm, data)
+    rows = rows_of_part(data.rows, chunk_rows(data, config.data), len(own), own.index(comm.rank))
     try:
-        mine = scan(data, rows_of_rank(config, data, comm), config)
+        mine = scan(data, rows, config)
     except InputError as error:
         mine = Seen((-1, str(error)))
-    seen = Seen()
-    for part in comm.all_gather(mine):
-        seen.add(part)
-    if seen.fault:
-        raise InputError(seen.fault[1])
-    return seen
+    copies: dict[int, Seen] = {}
+    for first, part in comm.all_gather((own[0], mine)):
+        copies.setdefault(first, Seen()).add(part)
+    fault = min(filter(None, (seen.fault for seen in copies.values())), default=None)
+    if fault:
+        raise InputError(fault[1])
+    check_same_rows(comm, data, {first: seen.digest for first, seen in copies.items()})
+    return copies[0]
 
 
 def check_arithmetic(comm: Communicator) -> None:

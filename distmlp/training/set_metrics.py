@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from distmlp.config.sections import Config
-from distmlp.data.dataset import DataSet
+from distmlp.data.dataset import DataSet, targets_as
 from distmlp.data.transform import Transform
 from distmlp.errors import InputError
 from distmlp.kernels import numbers
@@ -57,7 +57,7 @@ class Scores:
             return
         losses = None
         if self._log_loss is not None:
-            desired = self._data.targets_as(y, a.shape[1], a.dtype)
+            desired = targets_as(self._data, y, a.shape[1], a.dtype)
             losses = self._log_loss.of_samples(p.z, a[None], desired[None])[0]
         self._tally.add(a, y, losses, weights)
         if self._with_areas:

@@ -12,6 +12,7 @@ import numpy as np
 
 from distmlp.config.reading import from_json
 from distmlp.config.sections import Config
+from distmlp.data.dataset import DataSet
 from distmlp.errors import InputError
 from distmlp.mathematics.layout import Layout
 from distmlp.parallel.communicator import Communicator
@@ -28,7 +29,7 @@ class Start:
     path: the checkpoint, which is of `step`; v_sha256: of its v, or of its average where it has one.  layers: how many
     are taken over, from the input on.  arrays: what of the transform of rows is taken over, by name.  v: (k,), laid
     out for the network with the layers `of`; None where the run goes on from a checkpoint of its own.  columns: what
-    inputs are called there.
+    inputs are called there.  passed_over: what is wrong with damaged checkpoints in whose place this one was taken.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Start:
     v: np.ndarray | None = None
     of: tuple[int, ...] = ()
     columns: list[str] | None = None
+    passed_over: tuple[str, ...] = ()
 
     def take_over(self, v: np.ndarray, layout: Layout) -> None:
         """Puts the layers that are taken over into v, (k,), rounded to its dtype.  Raises InputError where they are gone."""
@@ -51,9 +53,14 @@ class Start:
         for l in range(1, self.layers + 1):
             w[l][...], b[l][...] = from_w[l], from_b[l]
 
-    def renames(self, columns: list[str] | None) -> bool:
-        """Whether inputs are called something else than there, or stand in a different order."""
-        return bool(columns and self.columns and columns != self.columns)
+    def doubts(self, data: DataSet) -> list[str]:
+        """What is to be warned of: damaged checkpoints, and inputs of a set with other names than there, or in a different order."""
+        found = [f"network.start_from: {words}; passed over" for words in self.passed_over]
+        if data.column_names and self.columns and data.column_names != self.columns:
+            found.append(
+                f"{data.spec}: its inputs have not the names, or the order, of those of {self.path}"
+            )
+        return found
 
     def words(self, N: int) -> str:
         """What is taken over into a network of N layers, for people."""
@@ -106,7 +113,7 @@ def _begun_with(config: Config, own: Checkpoint) -> Start:
             "give a new run.directory for a run that does"
         )
     if from_json(own.facts["config"]).network.start_from != place:
-        there = _found(place).facts["v_sha256"]
+        there = _found(place)[0].facts["v_sha256"]
         if there != facts["v_sha256"]:
             raise InputError(
                 f"{own.path}: the run began with the v of {facts['path']} (v_sha256 {facts['v_sha256']}), but that of "
@@ -119,7 +126,7 @@ def _begun_with(config: Config, own: Checkpoint) -> Start:
 def check_unchanged(config: Config, facts: dict[str, Any] | None) -> None:
     """InputError where a run's start is not there any more, or has a different v.  facts: what the run keeps of it."""
     if facts is not None:
-        found = _found(config.network.start_from)
+        found, _ = _found(config.network.start_from)
         if found.facts["v_sha256"] != facts["v_sha256"]:
             raise InputError(
                 f"{found.path}: the run began with a v whose SHA-256 is {facts['v_sha256']}, but this one's is "
@@ -127,16 +134,20 @@ def check_unchanged(config: Config, facts: dict[str, Any] | None) -> None:
             )
 
 
-def _found(place: str) -> Checkpoint:
-    """The checkpoint that a config's start_from names: the best epoch's where there is one, with the averaged v."""
+def _found(place: str) -> tuple[Checkpoint, list[str]]:
+    """The checkpoint that a config's start_from names: the best epoch's where there is one, with the averaged v.
+
+    And what is wrong with those passed over.
+    """
     try:
-        return checkpoint.averaged(checkpoint.find(place, "best")[0])
+        found, passed_over = checkpoint.find(place, "best")
+        return checkpoint.averaged(found), passed_over
     except InputError as error:
         raise InputError(f"network.start_from: {error}") from None
 
 
 def _taken_over(config: Config) -> Start:
-    found = _found(config.network.start_from)
+    found, passed_over = _found(config.network.start_from)
     there, N = from_json(found.facts["config"]), len(config.network.layers) - 1
     layers = _layers_alike(config, found)
     begins = f"network.start_from: {found.path}"
@@ -166,6 +177,7 @@ def _taken_over(config: Config) -> Start:
         found.v,
         tuple(there.network.layers),
         found.facts.get("columns"),
+        tuple(passed_over),
     )
 
 

@@ -36,7 +36,8 @@ class Watch:
     """A thread of each rank that ends a wait that has lasted too long, and says who was waited for.
 
     seconds: how long a rank may stay where it is.  comm: the ranks.  place: where this one is at first.
-    directory: the run's, where there is a run.  `beat` says that this rank has gone on, and where it is now; rows
+    directory: the run's, where there is a run.  asks: whether a wait may be long, so that it ends only where the others can
+    be asked.  `beat` says that this rank has gone on, and where it is now; rows
     that are read and collective calls that return say so too.  When this rank has not gone on for that
     long, the thread tells the other ranks where it is, over a channel of its own.  As long as one of
     them goes on, it is waited for.  The ranks that stay silent are stopped or gone.
@@ -52,11 +53,17 @@ class Watch:
     NOTICE = 10.0
 
     def __init__(
-        self, seconds: float, comm: Communicator, place: str, directory: str | None = None
+        self,
+        seconds: float,
+        comm: Communicator,
+        place: str,
+        directory: str | None = None,
+        asks: bool = False,
     ) -> None:
         self._comm, self._seconds, self._directory = comm, seconds, directory
         self._bounded = math.isfinite(self._seconds) and comm.size > 1
         self._channel = comm.channel() if self._bounded else None
+        self._bounded = self._bounded and (self._channel is not None or not asks)
         self._beat = time.monotonic(), place
         self._quiet_until = 0.0
         self._ended = threading.Event()
@@ -74,6 +81,7 @@ class Watch:
 
     def beat(self, place: str) -> None:
         """This rank has come to a place, such as "the sum of step 12"."""
+        progress.made()  # for a watch over more ranks than this one's
         self._beat = time.monotonic(), place
 
     def __enter__(self) -> "Watch":

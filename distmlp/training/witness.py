@@ -11,6 +11,9 @@ from distmlp.parallel.communicator import Communicator
 
 _LIMBS = 4
 
+#: Rows that are hashed at a time.
+_BLOCK_ROWS = 4096
+
 
 class Witness:
     """Knows the digest of the training rows, and compares what is read with it.
@@ -23,14 +26,15 @@ class Witness:
 
     def began(self, feed: Feed, comm: Communicator) -> None:
         """Compares a set that is held in memory from now on; collective.  Raises InputError on every rank."""
-        held = self._data.held
-        if held is None:
+        if self._data.held is None:
             return
-        rows = share(self._data.rows, comm.size, comm.rank)
-        x, y = held[0][rows.start : rows.stop], held[1]
-        y = None if y is None else y[rows.start : rows.stop]
-        x, y = feed.as_read(x, y)
-        self._compare(digest.RowHash(x, y).sum(rows.start, x, y), len(rows), comm)
+        rows, part = share(self._data.rows, comm.size, comm.rank), 0
+        hashes = digest.RowHash(*feed.as_read(*self._data.memory(0)))
+        for start in range(rows.start, rows.stop, _BLOCK_ROWS):
+            stop = min(start + _BLOCK_ROWS, rows.stop)
+            x, y = feed.as_read(*self._data.read([(start, stop)]))
+            part = digest.added([part, hashes.sum(start, x, y)])
+        self._compare(part, len(rows), comm)
 
     def epoch_ended(self, feed: Feed, epoch: int, comm: Communicator) -> None:
         """Compares the rows that were read in an epoch; collective.  Raises InputError on every rank."""
