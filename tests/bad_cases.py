@@ -1,11 +1,13 @@
 """What the tests of bad input share: the list of cases, what makes bad files, and what a good answer is."""
 
+import json
 import os
 from dataclasses import dataclass, field
 
 import h5py
 import numpy as np
 from example import CLASSES, rows, write_set
+from launching import run_ranks
 
 SECONDS = 30  # "within seconds", on a machine that does other things as well
 
@@ -137,3 +139,22 @@ def run(words):
 def answer(*found):
     print(json.dumps(found), file=answers, flush=True)
 """
+
+
+EACH_COMMAND = (
+    IN_ONE_PROCESS
+    + """
+os.chdir(sys.argv[1])
+for words in json.loads(sys.argv[2]):
+    answer(*run(words))
+"""
+)
+
+
+def answers(place, *commands):
+    """What commands that are given one after the other in a directory end with: (status, what they said)."""
+    done = run_ranks(None, 1, ["-c", EACH_COMMAND, place, json.dumps(commands)], timeout=SECONDS)
+    assert done.status == 0, done.err
+    found = [json.loads(line) for line in done.out.splitlines()]
+    assert len(found) == len(commands)
+    return found

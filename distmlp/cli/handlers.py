@@ -92,7 +92,10 @@ def inspect(args: Namespace, comm: "Communicator") -> int:
     from distmlp.parallel.rank0 import on_rank_0
     from distmlp.results import checkpoint_commands
 
-    facts = on_rank_0(comm, lambda: checkpoint_commands.inspect(args.checkpoint, args.which))
+    notes: list[str] = []
+    given = args.checkpoint, args.which, notes.append
+    facts = on_rank_0(comm, lambda: checkpoint_commands.inspect(*given))
+    _say(notes)
     if comm.rank == 0:
         if args.json:
             print(json.dumps(facts))
@@ -110,10 +113,11 @@ def inspect(args: Namespace, comm: "Communicator") -> int:
 def verify(args: Namespace, comm: "Communicator") -> int:
     """Trains a run again; CRASHED where its bits are different."""
     from distmlp.results import verification
+    from distmlp.wording import counted
 
     verdict = verification.verify(args.run, comm, args.whole)
     if comm.rank == 0:
-        where = f"{args.run}: steps {verdict.first} to {verdict.last}, trained again with {comm.size} rank{'s' * (comm.size > 1)}"
+        where = f"{args.run}: steps {verdict.first} to {verdict.last}, trained again with {counted(comm.size, 'rank')}"
         if verdict.differing is None:
             print(f"{where}: the same bits ({verdict.compared} digests compared)")
         else:

@@ -11,6 +11,7 @@ import faulthandler
 import sys
 import time
 import traceback
+import warnings
 from typing import TYPE_CHECKING
 
 from distmlp.cli import launch, parser, signals, streams
@@ -31,6 +32,13 @@ from distmlp.parallel import launchers
 if TYPE_CHECKING:
     from distmlp.parallel.communicator import Communicator
 
+#: What ranks may be given apart: names of files, which may differ from host to host, and what rank 0 alone does.  What is
+#: in the files is compared where it is read.
+_APART = {
+    *("config", "config_file", "overrides", "stop", "checkpoint", "data", "run", "runs"),
+    *("output", "out", "sources", "specs", "setup", "progress"),
+}
+
 #: Seconds that MPI may take to come up, where no config says.
 _STARTING = 600.0
 
@@ -40,8 +48,19 @@ def main(words: list[str] | None = None) -> int:
 
     words: the command line, by default this process's.
     """
-    with streams.heard_or_not():
+    with streams.heard_or_not(), warnings.catch_warnings():
+        warnings.showwarning = _say_warning
         return _main(sys.argv[1:] if words is None else words)
+
+
+def _say_warning(
+    message: Warning | str, category: type[Warning], *where: object, **more: object
+) -> None:
+    """Says our own warnings as a command says things; those of libraries with their place, as Python does."""
+    if category is UserWarning:
+        print(f"distmlp: {message}", file=sys.stderr, flush=True)
+    else:
+        print(f"{category.__name__}: {message}", file=sys.stderr, flush=True)
 
 
 def _main(words: list[str]) -> int:
@@ -51,7 +70,9 @@ def _main(words: list[str]) -> int:
             raise InputError("a word of the command has a NUL character in it")
         args = parser.make().parse_args(words, argparse.Namespace(config=None))
         if args.command in ("train", "many", "find-rate", "status", "submit"):
-            if launchers.ranks_started() > 1:
+            if (
+                launchers.launched_by()
+            ):  # also of one rank: mpirun may never say that its input has ended
                 reading.check_all_can_read(args.config_file)
             args.config = reading.load(args.config_file, args.overrides)
         if args.command in ("train", "many"):
@@ -96,8 +117,9 @@ def _agree(args: argparse.Namespace, fault: InputError | None, comm: "Communicat
     from distmlp.parallel.alike import check_same, raise_first
     from distmlp.parallel.communicator import RanksLost
 
-    # The names of files may differ from host to host; what is in them is compared where it is read.
-    asked = {"command": args.command}
+    asked = {name: value for name, value in vars(args).items() if name not in _APART}
+    if asked.get("resume") not in (None, "auto", "never"):
+        asked["resume"] = "a checkpoint"
     while True:
         try:
             raise_first(comm, comm.all_gather(None if fault is None else str(fault)))

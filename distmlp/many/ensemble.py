@@ -52,8 +52,9 @@ def predict(
     names = on_rank_0(comm, lambda: _complete(place, say))
     if names is None:
         return None
-    loaded = _loaded(place, names, comm, which)
+    loaded = _loaded(place, names, comm, which, say)
     _check_alike(str(place), names, loaded)
+    check_arithmetic(comm)
 
     def scratch() -> Path:
         reads = [
@@ -68,10 +69,10 @@ def predict(
     made = on_rank_0(comm, scratch)
     try:
         outputs = [made / f"{name}.h5" for name in names]
-        for name, one in zip(names, outputs, strict=True):
+        for network, one in zip(loaded, outputs, strict=True):
             beside = kept if one is outputs[0] else NOTHING
-            rows = checkpoint_commands.predict(
-                Path(place) / name, spec, one, comm, which, inputs=inputs, kept=beside
+            rows = checkpoint_commands.predict_with(
+                network, spec, one, comm, overwrite=False, inputs=inputs, kept=beside
             )
         on_rank_0(comm, lambda: _combine(outputs, loaded[0][0], out, shown(spec), overwrite))
     finally:
@@ -97,7 +98,7 @@ def evaluate(
     if members is None:
         return None
     check_arithmetic(comm)
-    loaded = _loaded(place, members, comm, which)
+    loaded = _loaded(place, members, comm, which, say)
     _check_alike(str(place), members, loaded, of_one_cost=True)
     (first, config), *_ = loaded
     if (config.data.fold or config.data.share) and not spec:
@@ -119,11 +120,15 @@ def evaluate(
 
 
 def _loaded(
-    place: str | Path, names: list[str], comm: Communicator, which: str
+    place: str | Path,
+    names: list[str],
+    comm: Communicator,
+    which: str,
+    say: Callable[[str], None],
 ) -> list[tuple[Checkpoint, Config]]:
-    """The checkpoint and the config of each network; collective.  Raises InputError."""
+    """The checkpoint and the config of each network; say hears of damaged ones passed over.  Collective.  Raises InputError."""
     return [
-        checkpoint_commands.load(Path(place) / name, comm, which, lambda words: None)
+        checkpoint_commands.load(Path(place) / name, comm, which, say, says_best=False)
         for name in names
     ]
 

@@ -56,21 +56,32 @@ Asked = tuple[Name, Name]
 
 
 def load(
-    place: str | Path, comm: Communicator, which: str, say: Callable[[str], None]
+    place: str | Path,
+    comm: Communicator,
+    which: str,
+    say: Callable[[str], None],
+    says_best: bool = True,
 ) -> tuple[Checkpoint, Config]:
     """The checkpoint that a place names, read by rank 0, on every rank; see `checkpoint.find`.  Raises InputError.
 
-    say: hears on rank 0 that it is the best epoch's.
+    say: hears on rank 0 which damaged ones were passed over, and where `says_best` that it is the best epoch's.
     """
-    found = on_rank_0(comm, lambda: _taken(place, which, say))
+    found = on_rank_0(comm, lambda: _taken(place, which, say, says_best))
     return found, from_json(found.facts["config"])
 
 
-def _taken(place: str | Path, which: str, say: Callable[[str], None]) -> Checkpoint:
+def _found(place: str | Path, which: str, say: Callable[[str], None]) -> Checkpoint:
     found, passed_over = checkpoint.find(place, which)
     for words in passed_over:
         say(f"{words}; passed over")
-    if checkpoint.is_best(found):
+    return found
+
+
+def _taken(
+    place: str | Path, which: str, say: Callable[[str], None], says_best: bool = True
+) -> Checkpoint:
+    found = _found(place, which, say)
+    if says_best and checkpoint.is_best(found):
         shown = found.facts["shown"]
         metric, (value, step, _) = shown["metric"], shown["best"]
         say(
@@ -208,7 +219,20 @@ def predict(
     `kept`.  The file is whole or not there; one that is there is replaced only where `overwrite` says so.  which, say: see `load`.  Raises InputError.
     """
     check_arithmetic(comm)
-    found, config = load(place, comm, which, say)
+    return predict_with(load(place, comm, which, say), spec, out, comm, overwrite, inputs, kept)
+
+
+def predict_with(
+    loaded: tuple[Checkpoint, Config],
+    spec: Spec,
+    out: Path,
+    comm: Communicator,
+    overwrite: bool,
+    inputs: Name,
+    kept: Kept,
+) -> int:
+    """As `predict`, with a checkpoint that `load` has given."""
+    found, config = loaded
     network = network_of(config)
     asked, spec = shown(spec), specs_of(spec, Path.cwd())
     reads = [spec, config.data.train, config.data.validation_set]
@@ -258,9 +282,11 @@ def export_network(
     return str(found.path), list(written)
 
 
-def inspect(place: str | Path, which: str = "last") -> dict[str, Any]:
-    """What a checkpoint says of itself, as one object; which: see `checkpoint.find`.  Raises InputError."""
-    found, _ = checkpoint.find(place, which)
+def inspect(
+    place: str | Path, which: str = "last", say: Callable[[str], None] = _nothing
+) -> dict[str, Any]:
+    """What a checkpoint says of itself, as one object; which, say: see `load`.  Raises InputError."""
+    found = _found(place, which, say)
     facts = {**found.facts, "config": json.loads(found.facts["config"]), "path": str(found.path)}
     if checkpoint.v_sha256(found.v) != facts["v_sha256"]:
         raise checkpoint.Damaged(

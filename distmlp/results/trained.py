@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,9 +117,15 @@ class TrainedNetwork:
 
 
 def load(place: str | Path, which: str = "best") -> TrainedNetwork:
-    """The network of a checkpoint, which is a file or a run directory; which: see `checkpoint.find`.  Raises InputError."""
+    """The network of a checkpoint, which is a file or a run directory; which: see `checkpoint.find`.
+
+    Warns of damaged checkpoints that were passed over.  Raises InputError.
+    """
     known_answers.check()
-    found = checkpoint.averaged(checkpoint.find(place, which)[0])
+    good, passed_over = checkpoint.find(place, which)
+    for words in passed_over:
+        warnings.warn(f"{words}; passed over", stacklevel=2)
+    found = checkpoint.averaged(good)
     facts = {**found.facts, "path": str(found.path)}
     config = from_json(facts["config"])
     return TrainedNetwork(

@@ -1,44 +1,28 @@
 """Files and options that a user gives: streams, FIFOs, arrays of too many dimensions, the current directory as a file."""
 
-import json
 import os
+import time
 import zipfile
 
 import numpy as np
 import pytest
-from bad_cases import IN_ONE_PROCESS, SECONDS, is_one_sentence
+from bad_cases import SECONDS, answers, is_one_sentence
 from example import steps, write_config, write_set
-from launching import distmlp, launched, run_ranks
+from launching import distmlp, launched
 
 from distmlp.cluster.hosts import hosts_of
 from distmlp.data.conversion.convert import convert
 from distmlp.data.conversion.sources import ConversionError
 from distmlp.errors import InputError
-
-EACH_COMMAND = (
-    IN_ONE_PROCESS
-    + """
-os.chdir(sys.argv[1])
-for words in json.loads(sys.argv[2]):
-    answer(*run(words))
-"""
-)
-
-
-def answers(place, *commands):
-    """What commands that are given one after the other in a directory end with: (status, what they said)."""
-    done = run_ranks(None, 1, ["-c", EACH_COMMAND, place, json.dumps(commands)], timeout=SECONDS)
-    assert done.status == 0, done.err
-    found = [json.loads(line) for line in done.out.splitlines()]
-    assert len(found) == len(commands)
-    return found
-
+from distmlp.runs import events
 
 # Streams and FIFOs
 
 
-def test_a_config_that_one_rank_alone_could_read(mpi):
-    done = distmlp("train", "/dev/stdin", mpi=mpi, ranks=3, timeout=SECONDS)
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_config_that_one_rank_alone_could_read(ranks, mpi):
+    """Under Open MPI's mpirun one rank waits too: it never hears that its input has ended."""
+    done = distmlp("train", "/dev/stdin", mpi=mpi, ranks=ranks, timeout=SECONDS)
     assert done.status == 2
     is_one_sentence("\n".join(done.said), ["/dev/stdin", "every rank reads the config"])
 
@@ -155,6 +139,21 @@ def test_a_launch_takes_what_train_takes(openmpi, tmp_path):
     assert done.status == 0, done.err
     assert "complete after 1 start" in done.err and steps(place)[-1] == 42
     assert not (tmp_path / "run").exists()
+
+
+def test_a_launch_that_is_killed_stops_its_ranks_with_a_checkpoint(mpi, tmp_path):
+    write_set(tmp_path / "set.h5")
+    config = write_config(tmp_path / "config.toml", {"training.epochs": 10**6})
+    with launched(mpi.python, ["-n", "2", config, "--progress", "none"]) as running:
+        running.until(lambda: (tmp_path / "run" / "log.jsonl").exists())
+        running.process.kill()
+        limit = time.monotonic() + 10
+        while running.ranks():
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+    assert steps(tmp_path / "run")
+    happened = [event["event"] for event in events.since(tmp_path / "run", None)]
+    assert happened == ["began", "stopped"]
 
 
 @pytest.mark.parametrize("text", [",", ",,", "a:", "a:x", "a:0", ":2", "a b", "-o", "a:1:2"])

@@ -69,6 +69,26 @@ def test_ranks_that_were_given_different_things(name, openmpi, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("row", [255, 600])
+def test_copies_that_differ_in_a_row_that_no_sample_shows(row, openmpi, tmp_path):
+    """Rank 1 reads a file of its own.  Copies of the same rows are as good as one file."""
+    write_set(tmp_path / "set.h5")
+    write_config(tmp_path / "config.toml")
+    write_config(tmp_path / "own.toml", {"run.directory": "run", "data.train": "copy.h5:/train"})
+    x, y = rows(1009)
+    write_set(tmp_path / "copy.h5", train=(x, y))
+    done, _ = told(openmpi, tmp_path, ["train", "config.toml"], "own.toml")
+    assert done.status == 0, done.err
+    x[row, 3] += np.float32(0.125)
+    write_set(tmp_path / "copy.h5", train=(x, y))
+    words = ["train", "config.toml", "--resume", "never"]
+    done, said = told(openmpi, tmp_path, words, "own.toml")
+    assert done.status == 2
+    is_one_sentence(
+        "\n".join(said), [f"rank 1 on {HOST} has rows with the digest nh:", "set.h5:/train"]
+    )
+
+
 @pytest.mark.parametrize("place", ["scan_all", "check_arithmetic"])
 def test_a_rank_that_stops_before_the_first_step(place, mpi, tmp_path):
     write_set(tmp_path / "set.h5")
