@@ -75,8 +75,12 @@ class Follower:
         )
 
     def _say_epochs(self, first: bool) -> None:
-        with contextlib.suppress(OSError):  # it is being written anew
+        try:
             self.records = read_records(self._run / "log.jsonl")
+        except PermissionError as error:  # neither now nor later
+            raise InputError(f"{error.filename} cannot be read: {error.strerror}") from None
+        except OSError:
+            pass  # it is being written anew
         new = [record for record in self.records if record["step"] > self._seen_step]
         if first and len(self.records) > _SHOWN_FIRST:
             self._say(f"… {len(self.records) - _SHOWN_FIRST} epochs before")

@@ -9,6 +9,7 @@ from launching import distmlp
 
 from distmlp.config.reading import from_tables
 from distmlp.errors import COMPLETE, CRASHED, STOPPED, InputError
+from distmlp.results import following
 from distmlp.results.following import Follower, follow
 from distmlp.runs import events
 from distmlp.runs.directory import RunDirectory
@@ -142,3 +143,12 @@ def test_the_command(tmp_path, run):
     done = distmlp("watch", run.path, "--once")
     assert done.status == 0 and "complete after step 10" in done.out
     assert distmlp("watch", tmp_path / "nothing").status == 2
+
+
+def test_a_log_that_may_not_be_read_is_not_waited_for(run, monkeypatch):
+    def locked(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(following, "read_records", locked)
+    with pytest.raises(InputError, match=r"log\.jsonl cannot be read: Permission denied"):
+        follow(run.path)
