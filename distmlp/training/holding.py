@@ -132,7 +132,8 @@ def _opened(read: _Read, comm: Communicator, stack: contextlib.ExitStack) -> Dat
 def _in_shared_memory(data: DataSet, comm: Communicator, chunk_rows: int) -> Held | None:
     """A set's rows, None on every rank where a host's ranks cannot share memory, or a rank cannot read its part."""
     parts, shared = _memory_for(data, comm)
-    if shared is None or not all(comm.all_gather(shared is not None)):
+    everywhere = all(comm.all_gather(shared is not None))
+    if shared is None or not everywhere:
         return None
     try:
         return on_every_rank(comm, lambda: _filled(data, parts, shared, chunk_rows))

@@ -6,7 +6,10 @@ from example import ROWS, lawful, log, tables
 from mpi4py import MPI
 
 import distmlp
+from distmlp.config.reading import from_tables
 from distmlp.errors import Diverged, InputError
+from distmlp.parallel import launchers
+from distmlp.training.holding import shelve
 
 pytestmark = pytest.mark.mpi
 
@@ -104,3 +107,15 @@ def test_divergence_is_raised_on_every_rank(shared):
             config(shared, "run", {"optimizer.learning_rate": 1e38, "network.activation": "relu"}),
             WORLD,
         )
+
+
+@pytest.mark.parametrize("refusing", [None, 0, -1])
+def test_a_set_is_on_the_shelf_of_all_hosts_or_of_none(shared, refusing, monkeypatch):
+    """Nobody waits for the ranks of a host that cannot share memory."""
+    comm = launchers.of(WORLD.Dup())
+    if refusing is not None and comm.rank == refusing % comm.size:
+        there = comm.host_memory
+        monkeypatch.setattr(comm, "host_memory", lambda size: there(size) and None)
+    several = [from_tables(config(shared, f"seed-{seed}", {"seed": seed})) for seed in (1, 2)]
+    found = shelve(several, comm)
+    assert len(found) == (2 if refusing is None and comm.size > 1 else 0)
