@@ -23,14 +23,14 @@ __all__ = [
 ]
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distmlp.config.reading import load as load_config
-from distmlp.errors import InputError
-
 if TYPE_CHECKING:
+    from distmlp.config.reading import load as load_config
     from distmlp.config.sections import Config
+    from distmlp.errors import InputError
     from distmlp.estimator import MLPClassifier, MLPRegressor
     from distmlp.results.plots import Figures
     from distmlp.results.trained import TrainedNetwork
@@ -59,16 +59,16 @@ def train(
     Raises InputError for a config or data that cannot be trained, `distmlp.errors.Diverged` for a NaN
     or infinity, each on every rank.
     """
-    from distmlp.config.reading import from_tables
+    from distmlp.config import reading
     from distmlp.config.sections import Config
     from distmlp.parallel import launchers
     from distmlp.training import loop as training
     from distmlp.training import reporting
 
     if isinstance(config, dict):
-        config = from_tables(config)
+        config = reading.from_tables(config)
     elif not isinstance(config, Config):
-        config = load_config(config)
+        config = reading.load(config)
     own = reporting.Report(bar=True) if progress else reporting.LogOnly()
     if report is None:
         report = own
@@ -120,12 +120,19 @@ def plot(*runs: str | Path, which: str = "best", data: str | None = None) -> "Fi
     return plots.figures([Path(run) for run in runs], which, data)
 
 
-def __getattr__(name: str) -> Any:
-    """What is imported when it is asked for: the scikit-learn estimators, and what a training tells."""
-    if name == "Report":
-        from distmlp.training.reporting import Silent
+#: What is imported when it is asked for, and from where.  So the command, which imports this first, soon takes Ctrl-C.
+_LATER = {
+    "InputError": ("distmlp.errors", "InputError"),
+    "Report": ("distmlp.training.reporting", "Silent"),
+    "load_config": ("distmlp.config.reading", "load"),
+}
 
-        return Silent
+
+def __getattr__(name: str) -> Any:
+    """What is imported when it is asked for; the scikit-learn estimators need the extra."""
+    if name in _LATER:
+        module, its = _LATER[name]
+        return getattr(import_module(module), its)
     if name not in ("MLPClassifier", "MLPRegressor"):
         raise AttributeError(f"module 'distmlp' has no attribute {name!r}")
     try:
