@@ -43,7 +43,7 @@ class OnHosts(Mpi):
 
 
 def test_no_start_loses_ranks(openmpi):
-    """Open MPI 5.0 alone loses some in one of eight starts with neighbours on one host (openmpi.drop_early_heartbeats)."""
+    """Open MPI 5.0 alone loses some in one of seven starts with neighbours on one host (openmpi.drop_early_heartbeats)."""
     ranks = (1, 2, 3)
     with testhosts.hosts(len(ranks)) as made:
         mpi = OnHosts("openmpi", openmpi.bin, made, ranks, survives=True)
