@@ -44,7 +44,7 @@ def replacing(path: str | Path, *, must_not_exist: bool = False) -> Iterator[Buf
         # What went wrong is raised, not that a full disk refuses to be tidied too.
         with contextlib.suppress(OSError):
             os.unlink(file.name)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)  # a write knows no names
         raise
     sync_directory(path.parent)

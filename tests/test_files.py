@@ -29,6 +29,15 @@ def refuse(error):
     return refusing
 
 
+@pytest.mark.parametrize("error", [OSError("what h5py says"), OSError(errno.ENOSPC, "full")])
+def test_an_error_keeps_its_words_and_one_of_the_system_has_the_name(path, error):
+    with pytest.raises(OSError) as raised, files.replacing(path):
+        raise error
+    name = f": '{path}'" if error.errno else ""
+    assert raised.value is error and str(error).endswith(f"{error.args[-1]}{name}")
+    assert is_untouched(path)
+
+
 def test_it_takes_its_name_when_it_is_whole(path):
     with files.replacing(path) as file:
         file.write(b"aft")

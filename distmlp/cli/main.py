@@ -54,13 +54,19 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _say_warning(
-    message: Warning | str, category: type[Warning], *where: object, **more: object
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
 ) -> None:
     """Says our own warnings as a command says things; those of libraries with their place, as Python does."""
     if category is UserWarning:
         print(f"distmlp: {message}", file=sys.stderr, flush=True)
     else:
-        print(f"{category.__name__}: {message}", file=sys.stderr, flush=True)
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def _main(words: list[str]) -> int:

@@ -81,7 +81,7 @@ def _to_the_end(asked: Launch, stop: StopRequest) -> tuple[int, list[Attempt]]:
             gone = [host.name for host in hosts if host not in left]
             _say(f"{', '.join(gone)} {'does' if len(gone) == 1 else 'do'} not answer")
             hosts, ranks = left, min(ranks, sum(host.ranks for host in left))
-        _say(f"crashed at step {last.step}; starting again with {ranks} ranks")
+        _say(f"crashed at step {last.step}; starting again with {counted(ranks, 'rank')}")
         more = ()
         if last.at_work:
             first = ()  # the beginning has been asked for; from here on it is this run that goes on
@@ -117,7 +117,7 @@ def _say(text: str) -> None:
 def _sum_up(attempts: Sequence[Attempt], status: int, patience: float) -> None:
     """Says how it ended and, where anything happened on the way, what became of each start."""
     seconds = sum(start.seconds for start in attempts)
-    count = f"{counted(len(attempts), 'start')}"
+    count = counted(len(attempts), "start")
     end = _ENDS.get(status, "crashed")
     _say(f"{end} after {count} and {seconds:.0f} s (exit status {status})")
     if len(attempts) == 1 and not attempts[0].lost and status in _ENDS:
@@ -126,7 +126,7 @@ def _sum_up(attempts: Sequence[Attempt], status: int, patience: float) -> None:
         names = f" on {', '.join(host.name for host in start.hosts)}" if start.hosts else ""
         end = _ENDS.get(start.status, f"crashed (status {start.returned} of mpirun)")
         _say(
-            f"  start {number}: {start.ranks} ranks{names}, {start.seconds:.0f} s, to step {start.step}: {end}"
+            f"  start {number}: {counted(start.ranks, 'rank')}{names}, {start.seconds:.0f} s, to step {start.step}: {end}"
         )
         for words in start.lost:
             _say(f"    {words}")

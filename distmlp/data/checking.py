@@ -36,7 +36,7 @@ _SAMPLED = 16
 
 
 def facts_of(data: DataSet) -> dict[str, object]:
-    """What two copies of a set have alike: their form, and a checksum of some rows.  Raises InputError."""
+    """What two copies of a set have alike: their form, and checksums of their names and of some rows.  Raises InputError."""
     places = sorted({i * (data.rows - 1) // _SAMPLED for i in range(_SAMPLED + 1)})
     x, y = data.read([(place, place + 1) for place in places])
     crc = zlib.crc32(x.tobytes(), 0 if y is None else zlib.crc32(y.tobytes()))
@@ -46,6 +46,7 @@ def facts_of(data: DataSet) -> dict[str, object]:
         "outputs": data.outputs,
         "dtype": str(data.input_dtype),
         "rows of a chunk": data.file_chunk_rows,
+        "checksum of the names": zlib.crc32(repr((data.column_names, data.target_names)).encode()),
         "checksum of some rows": crc,
         "digest of the weights": data.weights and data.weights.digest,
     }

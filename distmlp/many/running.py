@@ -99,7 +99,7 @@ def run_in_groups(
                 raise
             lost = comm.survive()
             if comm.rank == 0:
-                say(f"lost {', '.join(lost)}; {comm.size} ranks go on")
+                say(f"lost {', '.join(lost)}; {comm.size} go on")
 
 
 def watch_over_many(config: Config, comm: Communicator) -> Watch:

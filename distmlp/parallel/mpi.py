@@ -40,12 +40,13 @@ def all_ranks() -> Any:
     import mpi4py
 
     if "mpi4py.MPI" not in sys.modules:  # whose import would start it
-        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
+        mpi4py.rc(initialize=False, finalize=mpi4py.rc.finalize is not False)
     from mpi4py import MPI
 
     if not MPI.Is_initialized():
         openmpi.drop_early_heartbeats(MPI)
-        MPI.Init_thread()
+        level = mpi4py.rc.thread_level if mpi4py.rc.threads else "single"
+        MPI.Init_thread(getattr(MPI, f"THREAD_{level.upper()}"))
     return MPI.COMM_WORLD
 
 

@@ -66,7 +66,9 @@ class Follower:
             event["last_step"],
             min(max(self._seen_step, 0), event["step"]),
         )
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        with contextlib.suppress(
+            OSError, ValueError, LookupError, TypeError, RecursionError, OverflowError
+        ):
             config = tomllib.loads(files.text_in(self._run / "config.toml"))
             self.epochs = int(config["training"]["epochs"])
         self._say(

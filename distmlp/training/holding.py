@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distmlp.config.sections import Config
+from distmlp.data.checking import facts_of
 from distmlp.data.dataset import DataSet, Held, rows_of_files
 from distmlp.data.feed import chunk_rows as chunk_rows_of
 from distmlp.data.several_files import Spec
@@ -119,6 +120,7 @@ def _opened(read: _Read, comm: Communicator, stack: contextlib.ExitStack) -> Dat
         data = stack.enter_context(DataSet(*read[:3]))
         data.settle(*read[3:])
         data.check_whole()
+        facts_of(data)  # what cannot be read is left out; what differs is said below
         return data
 
     try:
@@ -131,11 +133,11 @@ def _opened(read: _Read, comm: Communicator, stack: contextlib.ExitStack) -> Dat
 
 def _in_shared_memory(data: DataSet, comm: Communicator, chunk_rows: int) -> Held | None:
     """A set's rows, None on every rank where a host's ranks cannot share memory, or a rank cannot read its part."""
-    parts, shared = _memory_for(data, comm)
-    everywhere = all(comm.all_gather(shared is not None))
-    if shared is None or not everywhere:
-        return None
     try:
+        parts, shared = _memory_for(data, comm)
+        everywhere = all(comm.all_gather(shared is not None))
+        if shared is None or not everywhere:
+            return None
         return on_every_rank(comm, lambda: _filled(data, parts, shared, chunk_rows))
     except InputError:
         return None

@@ -36,8 +36,8 @@ class Watch:
     """A thread of each rank that ends a wait that has lasted too long, and says who was waited for.
 
     seconds: how long a rank may stay where it is.  comm: the ranks.  place: where this one is at first.
-    directory: the run's, where there is a run.  asks: whether a wait may be long, so that it ends only where the others can
-    be asked.  `beat` says that this rank has gone on, and where it is now; rows
+    directory: the run's, where there is a run.  asks: for ranks that train in groups.  A wait for a different
+    group may be long, so it ends only where that can be asked, and not where groups go on without lost ranks.  `beat` says that this rank has gone on, and where it is now; rows
     that are read and collective calls that return say so too.  When this rank has not gone on for that
     long, the thread tells the other ranks where it is, over a channel of its own.  As long as one of
     them goes on, it is waited for.  The ranks that stay silent are stopped or gone.
@@ -63,7 +63,8 @@ class Watch:
         self._comm, self._seconds, self._directory = comm, seconds, directory
         self._bounded = math.isfinite(self._seconds) and comm.size > 1
         self._channel = comm.channel() if self._bounded else None
-        self._bounded = self._bounded and (self._channel is not None or not asks)
+        # A group may go on without a rank whose process this watch would miss, where lost ranks are left behind.
+        self._bounded = self._bounded and not (asks and (self._channel is None or comm.resilient))
         self._beat = time.monotonic(), place
         self._quiet_until = 0.0
         self._ended = threading.Event()
@@ -104,7 +105,7 @@ class Watch:
         while not self._ended.wait(min(1.0, self._seconds / 4)):
             since, place = self._beat
             if done != self._done():
-                done, since = self._done(), time.monotonic()
+                done, since, place = self._done(), time.monotonic(), self._beat[1]
                 self._beat = since, place
             waited = time.monotonic() - since
             if waited > min(self.NOTICE, self._seconds):

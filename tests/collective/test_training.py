@@ -1,8 +1,9 @@
 """train() and evaluate() from Python over an mpi4py communicator: on every rank what one process gets."""
 
+import h5py
 import numpy as np
 import pytest
-from example import ROWS, lawful, log, tables
+from example import ROWS, lawful, log, tables, write_set
 from mpi4py import MPI
 
 import distmlp
@@ -119,3 +120,23 @@ def test_a_set_is_on_the_shelf_of_all_hosts_or_of_none(shared, refusing, monkeyp
     several = [from_tables(config(shared, f"seed-{seed}", {"seed": seed})) for seed in (1, 2)]
     found = shelve(several, comm)
     assert len(found) == (2 if refusing is None and comm.size > 1 else 0)
+
+
+def test_what_cannot_be_read_is_on_no_shelf(shared):
+    """Each network that reads it says so; the others train."""
+    comm = launchers.of(WORLD.Dup())
+    damaged = shared / "damaged.h5"
+    if comm.rank == 0:
+        write_set(damaged, "gzip")
+        with h5py.File(damaged) as file:
+            chunk = file["train/x"].id.get_chunk_info(0)
+        with open(damaged, "r+b") as file:
+            file.seek(chunk.byte_offset)
+            file.write(bytes(chunk.size))
+    comm.barrier()
+    several = [
+        from_tables(config(shared, f"seed-{seed}", {"seed": seed, "data.train": train}))
+        for train in (f"{shared}/set.h5:/train", f"{damaged}:/train")
+        for seed in (1, 2)
+    ]
+    assert len(shelve(several, comm)) == (2 if comm.size > 1 else 0)

@@ -98,6 +98,16 @@ def test_a_run_that_was_killed(run):
     assert follower.look() == CRASHED and "killed" in said[-1]
 
 
+@pytest.mark.parametrize("epochs", ["inf", "nan", "[]", '"many"'])
+def test_a_config_that_tells_no_epochs(run, epochs):
+    """A run's files may be anyone's."""
+    (run.path / "config.toml").write_text(f"[training]\nepochs = {epochs}\n")
+    said = []
+    began(run, 0)
+    follower = Follower(run.path, said.append)
+    assert follower.look() is None and "began after step 0" in said[0]
+
+
 def test_a_second_start_is_followed_from_its_step(run):
     began(run, 0)
     append(run, *range(1, 16))

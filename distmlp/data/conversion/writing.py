@@ -48,7 +48,9 @@ def write(
                 return said
     except (OSError, RuntimeError) as error:
         # h5py reports a full disk as a RuntimeError when it is found while closing
-        why = f"[Errno {error.errno}] {error.strerror}" if isinstance(error, OSError) else error
+        why: object = error
+        if isinstance(error, OSError) and error.errno is not None:  # h5py's own have no number
+            why = f"[Errno {error.errno}] {error.strerror}"
         raise sources.ConversionError(f"{out}: cannot be written: {why}") from error
 
 

@@ -30,6 +30,16 @@ def test_append_adds_a_group(put, out):
     assert out.read_bytes() == before
 
 
+def test_a_damaged_file_to_append_to(put, out):
+    images, labels = put("images", IDX_IMAGES), put("labels", IDX_LABELS)
+    convert([images, labels], out)
+    before = out.read_bytes()[:-100]
+    out.write_bytes(before)
+    sentence = refusal([images, labels], out, exists=True, group="/test", append=True)
+    assert "truncated file" in sentence and "None" not in sentence
+    assert out.read_bytes() == before
+
+
 def test_existing_file(put, out):
     images, labels = put("images", IDX_IMAGES), put("labels", IDX_LABELS)
     out.write_text("precious")
