@@ -61,6 +61,19 @@ def write_set(path: Path, layout: str = "contiguous", train=None, test=None) -> 
     return path
 
 
+def write_set_to_hold(path: Path, rows: int, width: int, layout: str = "contiguous") -> dict:
+    """Writes a set whose memory shows beside that of a step; returns changes of the config that trains on it."""
+    random = np.random.default_rng(3)
+    x = random.integers(0, 4, (rows, width)).astype(np.float32)
+    write_set(path, layout, train=(x, random.integers(0, 5, rows)))
+    return {
+        "network.layers": [width, 4, 5],
+        "data.validation": None,
+        "training.batch_size": 2000,
+        "training.micro_batch_size": 400,
+    }
+
+
 def tables(changes: dict = {}) -> dict:
     """The config as nested tables, with {"section.key": value} laid over it; None leaves the key out."""
     made = copy.deepcopy(_CONFIG)

@@ -76,9 +76,8 @@ def _main(words: list[str]) -> int:
             raise InputError("a word of the command has a NUL character in it")
         args = parser.make().parse_args(words, argparse.Namespace(config=None))
         if args.command in ("train", "many", "find-rate", "status", "submit"):
-            if (
-                launchers.launched_by()
-            ):  # also of one rank: mpirun may never say that its input has ended
+            # also of one rank: mpirun may never say that its input has ended
+            if launchers.launched_by():
                 reading.check_all_can_read(args.config_file)
             args.config = reading.load(args.config_file, args.overrides)
         if args.command in ("train", "many"):

@@ -99,9 +99,13 @@ def chunk_rows(data: DataSet, config: DataConfig) -> int:
     return config.chunk_rows or data.file_chunk_rows or CONTIGUOUS_CHUNK_ROWS
 
 
-def is_held(data: DataSet, config: DataConfig) -> bool:
-    """Whether a training set is held in memory: where it takes half of the config's window at most."""
-    return data.stored_bytes <= config.window_bytes // 2
+#: Of data.window, what a training set and what a validation set may take to be held in memory.
+TRAIN_PART, VALIDATION_PART = 1 / 2, 1 / 8
+
+
+def is_held(data: DataSet, config: DataConfig, part: float = TRAIN_PART) -> bool:
+    """Whether a set is held in memory: where it takes this part of the config's window at most."""
+    return data.stored_bytes <= part * config.window_bytes
 
 
 class Feed:

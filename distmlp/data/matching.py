@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distmlp.data.dataset import DataSet
+from distmlp.data.dataset import DataSet, Held
 from distmlp.data.several_files import Spec
 from distmlp.errors import InputError
 
@@ -61,8 +61,8 @@ class Matched(DataSet):
     def read(
         self,
         pieces: list[tuple[int, int]],
-        into: tuple[np.ndarray, np.ndarray | None] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+        into: Held | None = None,
+    ) -> Held:
         """As DataSet.read, with columns and classes in the order of the names."""
         if self.held is not None or not self._reorders:
             return super().read(pieces, into)
@@ -79,7 +79,7 @@ class Matched(DataSet):
             np.copyto(into[1][:rows], y.reshape(rows, *into[1].shape[1:]), casting="unsafe")
         return into[0][:rows], None if into[1] is None else into[1][:rows]
 
-    def _as_stored(self, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def _as_stored(self, rows: int) -> Held:
         """Memory for so many rows as the file has them."""
         y = self._y
         return (

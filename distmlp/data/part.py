@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distmlp.data.dataset import DataSet
+from distmlp.data.dataset import DataSet, Held
 from distmlp.data.matching import Matched, Names
 from distmlp.data.several_files import Spec, shown
 from distmlp.errors import InputError
@@ -46,8 +46,8 @@ class Part(Matched):
     def read(
         self,
         pieces: list[tuple[int, int]],
-        into: tuple[np.ndarray, np.ndarray | None] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+        into: Held | None = None,
+    ) -> Held:
         if self.held is not None:
             return super().read(pieces, into)
         rows = sum(stop - start for start, stop in pieces)

@@ -56,8 +56,8 @@ class Drawn:
         self.layers = dropout.layers(len(neurons) - 1)
         self._rates = {l: rate(dropout.hidden if l else dropout.inputs) for l in self.layers}
         self._memory = np.empty(0, np.uint64)
-        self._words: np.ndarray = self._memory[None]
-        self._parts: dict[int, slice] = {}
+        self._words: np.ndarray
+        self._parts: dict[int, slice]
 
     def draw(self, step: int, shard: int, s: int, M: int) -> None:
         """Draws for s micro-batches of M samples.  step: of the training.  shard: the number of the first micro-batch."""

@@ -22,6 +22,10 @@ class RanksLost(Exception):
     """A collective call did not complete because ranks are gone; `survive` goes on without them."""
 
 
+#: Sets in memory, by what they are: inputs, and targets or None.
+Shelf = Mapping[Hashable, tuple[np.ndarray, np.ndarray | None]]
+
+
 class Communicator(Protocol):
     """The ranks of a job.  All but abort are collective: every rank calls the same methods in the same order.
 
@@ -36,8 +40,8 @@ class Communicator(Protocol):
     resilient: bool
     missed: int
     entered: int
-    #: Sets that are in memory of this rank's host already, by what they are: inputs, and targets or None.
-    shelf: Mapping[Hashable, tuple[np.ndarray, np.ndarray | None]]
+    #: What is in memory of this rank's host already.
+    shelf: Shelf
 
     @property
     def hosts(self) -> list[str]:
@@ -107,7 +111,7 @@ class SingleProcess:
     mpi = "no MPI"
     resilient = False
     missed = entered = 0
-    shelf: Mapping[Hashable, tuple[np.ndarray, np.ndarray | None]] = MappingProxyType({})
+    shelf: Shelf = MappingProxyType({})
 
     @property
     def apart(self) -> list[str]:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from distmlp.parallel import hostmemory, openmpi, slices
 from distmlp.parallel.channel import Channel
-from distmlp.parallel.communicator import RanksLost
+from distmlp.parallel.communicator import RanksLost, Shelf
 from distmlp.parallel.hostmemory import Addends, AddendsOfHosts, HostMemory, SharedAddends
 from distmlp.parallel.meeting import GivenUp, Meeting
 
@@ -113,7 +113,7 @@ class MpiCommunicator:
         # What told this rank, and all of them, of a loss that they have not gone on from.
         self._told = self._why = ""
         self.apart: list[str] = []
-        self.shelf: Mapping[Hashable, tuple[np.ndarray, np.ndarray | None]] = {}
+        self.shelf: Shelf = {}
         self.entered = 0
         try:
             self._meet()

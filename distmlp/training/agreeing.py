@@ -43,7 +43,12 @@ def check_same_sets(comm: Communicator, sets: list[DataSet]) -> None:
         return
     found = on_every_rank(comm, lambda: [(data.spec, facts_of(data)) for data in sets])
     for spec, facts in found:
-        check_same(comm, facts, f"data ({spec})")
+        check_same_facts(comm, spec, facts)
+
+
+def check_same_facts(comm: Communicator, spec: str, facts: Mapping[str, object]) -> None:
+    """InputError where ranks have different `facts_of` a set; collective."""
+    check_same(comm, facts, f"data ({spec})")
 
 
 def copy_of(comm: Communicator, data: DataSet) -> list[int]:

@@ -9,6 +9,7 @@ import numpy as np
 from distmlp.config.sections import Config
 from distmlp.data.checking import facts_of
 from distmlp.data.dataset import DataSet, Held, rows_of_files
+from distmlp.data.feed import TRAIN_PART, VALIDATION_PART, is_held
 from distmlp.data.feed import chunk_rows as chunk_rows_of
 from distmlp.data.several_files import Spec
 from distmlp.errors import InputError
@@ -16,7 +17,7 @@ from distmlp.mathematics.shards import share
 from distmlp.parallel.alike import on_every_rank
 from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.hostmemory import HostMemory
-from distmlp.training.agreeing import check_same_sets
+from distmlp.training.agreeing import check_same_facts
 from distmlp.training.reporting import Silent
 
 
@@ -36,9 +37,6 @@ _BLOCK_BYTES = 2**21
 
 #: Bytes of a cache line, at which the targets begin.
 _LINE = 64
-
-#: Of data.window, what a training set and what a validation set may take to be held.
-TRAIN_PART, VALIDATION_PART = 1 / 2, 1 / 8
 
 
 def hold(data: DataSet, comm: Communicator, chunk_rows: int, report: Silent) -> None:
@@ -88,10 +86,11 @@ def shelve(configs: Iterable[Config], comm: Communicator) -> Mapping[Hashable, H
     for read, (config, *others) in users.items():
         if not others:
             continue
-        window = config.data.window_bytes
         with contextlib.ExitStack() as stack:
             data = _opened(read, comm, stack)
-            if data is None or data.stored_bytes > min(window * parts[read], window - used):
+            if data is None or not is_held(data, config.data, parts[read]):
+                continue
+            if used + data.stored_bytes > config.data.window_bytes:
                 continue
             rows = chunk_rows_of(data, config.data)
             held = _in_shared_memory(data, comm, rows)
@@ -116,18 +115,17 @@ def _reads(config: Config) -> list[tuple[_Read, float]]:
 def _opened(read: _Read, comm: Communicator, stack: contextlib.ExitStack) -> DataSet | None:
     """All rows of the files that `_reads` names, None where they cannot be opened: each network says why."""
 
-    def opened() -> DataSet:
+    def opened() -> tuple[DataSet, dict[str, object]]:
         data = stack.enter_context(DataSet(*read[:3]))
         data.settle(*read[3:])
         data.check_whole()
-        facts_of(data)  # what cannot be read is left out; what differs is said below
-        return data
+        return data, facts_of(data)
 
     try:
-        data = on_every_rank(comm, opened)
+        data, facts = on_every_rank(comm, opened)
     except InputError:
         return None
-    check_same_sets(comm, [data])
+    check_same_facts(comm, data.spec, facts)
     return data
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from distmlp.config.sections import Config
 from distmlp.data.checking import Seen, check_against_network, doubts, scan
 from distmlp.data.dataset import DataSet
-from distmlp.data.feed import Feed, chunk_rows, is_held
+from distmlp.data.feed import VALIDATION_PART, Feed, chunk_rows, is_held
 from distmlp.data.sample_weights import Weighting
 from distmlp.data.sets import sets_of
 from distmlp.data.transform import Transform
@@ -36,7 +36,7 @@ from distmlp.training.agreeing import (
 from distmlp.training.class_weights import weighting_of
 from distmlp.training.experiment_trackers import trackers_of
 from distmlp.training.fitting import fitted
-from distmlp.training.holding import VALIDATION_PART, hold, rows_of_part
+from distmlp.training.holding import hold, rows_of_part
 from distmlp.training.parts import (
     dropout_of,
     network_of,
@@ -154,7 +154,7 @@ def prepare(
     report = OnRank0(Together(report, *trackers_of(config, report.warn)), comm)
     if is_held(data, config.data):
         hold(data, comm, chunk_rows(data, config.data), report)
-    if validation and validation.stored_bytes <= VALIDATION_PART * config.data.window_bytes:
+    if validation and is_held(validation, config.data, VALIDATION_PART):
         hold(validation, comm, chunk_rows(validation, config.data), report)
     kept, mine = start.arrays if start else {}, rows_of_rank(config, data, comm)
     transform = fitted(config, data, mine, comm, kept)

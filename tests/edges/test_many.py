@@ -4,11 +4,10 @@ import json
 import os
 
 import h5py
-import numpy as np
 import pytest
 from bad_cases import SECONDS, answers, is_one_sentence
 from example import checkpoint as checkpoint_of
-from example import steps, write_config, write_set
+from example import steps, write_config, write_set, write_set_to_hold
 from launching import run_ranks
 
 from distmlp.config.reading import load
@@ -212,21 +211,12 @@ if comm.rank == 0:
 @pytest.mark.parametrize("kind", ["seeds", "folds"])
 def test_groups_hold_a_set_once(kind, mpi, tmp_path):
     rows, width = 20_000, 500
-    random = np.random.default_rng(3)
-    x = random.integers(0, 4, (rows, width)).astype(np.float32)
-    write_set(tmp_path / "set.h5", train=(x, random.integers(0, 5, rows)))
+    held = write_set_to_hold(tmp_path / "set.h5", rows, width)
     config = load(write_config(tmp_path / "config.toml"))
     settings = plan.seeds(config, 3) if kind == "seeds" else plan.folds(3, "rows")
     found = {}
     for name in ("together", "apart"):
-        changes = {
-            "network.layers": [width, 4, 5],
-            "data.validation": None,
-            "training.batch_size": 2000,
-            "training.micro_batch_size": 400,
-            "training.epochs": 3,
-            "run.directory": name,
-        }
+        changes = {**held, "training.epochs": 3, "run.directory": name}
         place = write_config(tmp_path / f"{name}.toml", changes)
         words = ["-c", HELD, place, name, json.dumps(settings)]
         done = run_ranks(mpi, 3, words, timeout=120)

@@ -2,9 +2,8 @@
 
 import json
 
-import numpy as np
 import pytest
-from example import write_config, write_set
+from example import write_config, write_set_to_hold
 from launching import run_ranks
 
 from distmlp.training.holding import rows_of_part
@@ -40,19 +39,12 @@ BYTES = ROWS * (WIDTH * 4 + 8)
 
 @pytest.mark.parametrize("layout", ["contiguous", "gzip"])
 def test_three_ranks_hold_a_set_once(layout, mpi, tmp_path):
-    random = np.random.default_rng(3)
-    x = random.integers(0, 4, (ROWS, WIDTH)).astype(np.float32)
-    write_set(tmp_path / "set.h5", layout, train=(x, random.integers(0, 5, ROWS)))
-    changes = {
-        "network.layers": [WIDTH, 4, 5],
-        "data.validation": None,
-        "training.batch_size": 2000,
-        "training.micro_batch_size": 400,
-        "training.epochs": 1,
-    }
+    changes = write_set_to_hold(tmp_path / "set.h5", ROWS, WIDTH, layout)
     found = {}
     for name in ("shared", "each its own"):
-        config = write_config(tmp_path / f"{name}.toml", {**changes, "run.directory": name})
+        config = write_config(
+            tmp_path / f"{name}.toml", {**changes, "training.epochs": 1, "run.directory": name}
+        )
         done = run_ranks(mpi, 3, ["-c", PROGRAM, config, name], timeout=120)
         assert done.status == 0, done.err
         found[name] = json.loads(done.out.splitlines()[-1])
