@@ -9,13 +9,10 @@ import numpy as np
 
 from distmlp.config.sections import Config
 from distmlp.data import digest
-from distmlp.data.dataset import DataSet
+from distmlp.data.dataset import DataSet, block_rows, blocks_of
 from distmlp.data.transform import Affine, Transform, kept_dtype
 from distmlp.errors import InputError
 from distmlp.mathematics import exact_costs
-
-#: Rows that are looked through at a time: their memory is small beside a window's.
-_BLOCK_ROWS = 1024
 
 #: A column that keeps fewer steps than this between its least and its largest number is worth a warning.
 _FEW_STEPS = 256
@@ -136,14 +133,13 @@ def scan(data: DataSet, rows: range, config: Config) -> Seen:
     outputs have no place for; targets that the cost cannot take.
     """
     dtype, seen = np.dtype(config.dtype), Seen()
-    memory = data.memory(min(_BLOCK_ROWS, len(rows)))
+    memory = data.memory(block_rows(data))
     kept = data.memory(0, kept_dtype(config.data, dtype))
     hashes = digest.RowHash(*kept)
     wide = data.input_dtype.itemsize > dtype.itemsize or (
         data.input_dtype.kind in "iu" and (data.input_dtype.itemsize >= dtype.itemsize)
     )
-    for start in range(rows.start, rows.stop, _BLOCK_ROWS):
-        stop = min(start + _BLOCK_ROWS, rows.stop)
+    for start, stop in blocks_of(data, rows):
         x, y = data.read([(start, stop)], memory)
         seen.fault = _first_fault(data, start, x, y, config)
         if seen.fault:

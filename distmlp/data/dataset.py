@@ -4,7 +4,7 @@ A set is a group with two datasets, inputs (n, d) and targets (n,) or (n, k).  f
 numbers of them.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import h5py
@@ -27,6 +27,10 @@ from distmlp.data.sample_weights import RowWeights
 from distmlp.data.several_files import Files, Spec, Stacked
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import rows_of
+
+#: Rows of a block, and the most where so many bytes hold them: narrow rows cost little beside the call that reads them,
+#: and a second look at them is to find them in a cache.
+_BLOCK_ROWS, _MOST_BLOCK_ROWS, _BLOCK_BYTES = 1024, 4096, 2**18
 
 #: Inputs, and targets where there are such.
 Held = tuple[np.ndarray, np.ndarray | None]
@@ -194,6 +198,19 @@ class DataSet:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def block_rows(data: DataSet) -> int:
+    """Rows that are looked through at a time: their memory is small beside a window's."""
+    row = max(1, data.stored_bytes // data.rows)
+    return min(data.rows, max(_BLOCK_ROWS, min(_BLOCK_BYTES // row, _MOST_BLOCK_ROWS)))
+
+
+def blocks_of(data: DataSet, rows: range) -> Iterator[tuple[int, int]]:
+    """(first row, row after the last) of the blocks in which some of the set's rows are looked through."""
+    size = block_rows(data)
+    for start in range(rows.start, rows.stop, size):
+        yield start, min(start + size, rows.stop)
 
 
 def rows_of_files(data: DataSet) -> Hashable:

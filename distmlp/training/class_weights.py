@@ -5,15 +5,12 @@ from fractions import Fraction
 import numpy as np
 
 from distmlp.config.sections import Config
-from distmlp.data.dataset import DataSet
+from distmlp.data.dataset import DataSet, blocks_of
 from distmlp.data.sample_weights import Weighting, exact_sum
 from distmlp.errors import InputError
 from distmlp.mathematics.sums import rounded
 from distmlp.parallel.alike import on_every_rank
 from distmlp.parallel.communicator import Communicator
-
-#: Rows whose classes are read at a time.
-_BLOCK_ROWS = 1024
 
 
 def weighting_of(
@@ -68,8 +65,8 @@ def _given(config: Config, data: DataSet, count: int) -> list[Fraction] | None:
 def _by_class(data: DataSet, rows: range, count: int) -> list[Fraction]:
     """The weights of these rows, added up by class.  Raises InputError."""
     blocks = [np.empty(0, np.int64)]
-    for start in range(rows.start, rows.stop, _BLOCK_ROWS):
-        labels = data.read([(start, min(start + _BLOCK_ROWS, rows.stop))])[1]
+    for block in blocks_of(data, rows):
+        labels = data.read([block])[1]
         assert labels is not None  # a set that trains has targets
         blocks.append(labels.astype(np.int64))
     labels = np.concatenate(blocks)

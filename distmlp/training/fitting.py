@@ -6,14 +6,11 @@ from types import MappingProxyType
 import numpy as np
 
 from distmlp.config.sections import Config
-from distmlp.data.dataset import DataSet
+from distmlp.data.dataset import DataSet, blocks_of
 from distmlp.data.statistics import ColumnStatistics
 from distmlp.data.transform import Affine, Transform, transform_of
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import Communicator
-
-#: Rows that are added up at a time.
-_BLOCK_ROWS = 1024
 
 
 def fitted(
@@ -69,8 +66,8 @@ def _statistics(
     targets = ColumnStatistics(data.outputs or 1) if with_targets else None
     fault = None
     try:
-        for start in range(rows.start, rows.stop, _BLOCK_ROWS):
-            x, y = data.read([(start, min(start + _BLOCK_ROWS, rows.stop))])
+        for block in blocks_of(data, rows):
+            x, y = data.read([block])
             inputs.add(x)
             if targets is not None and y is not None:
                 targets.add(y.reshape(len(y), -1))

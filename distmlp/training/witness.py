@@ -3,16 +3,13 @@
 import numpy as np
 
 from distmlp.data import digest
-from distmlp.data.dataset import DataSet
+from distmlp.data.dataset import DataSet, blocks_of
 from distmlp.data.feed import Feed
 from distmlp.errors import InputError
 from distmlp.mathematics.shards import share
 from distmlp.parallel.communicator import Communicator
 
 _LIMBS = 4
-
-#: Rows that are hashed at a time.
-_BLOCK_ROWS = 4096
 
 
 class Witness:
@@ -30,8 +27,7 @@ class Witness:
             return
         rows, part = share(self._data.rows, comm.size, comm.rank), 0
         hashes = digest.RowHash(*feed.as_read(*self._data.memory(0)))
-        for start in range(rows.start, rows.stop, _BLOCK_ROWS):
-            stop = min(start + _BLOCK_ROWS, rows.stop)
+        for start, stop in blocks_of(self._data, rows):
             x, y = feed.as_read(*self._data.read([(start, stop)]))
             part = digest.added([part, hashes.sum(start, x, y)])
         self._compare(part, len(rows), comm)

@@ -34,10 +34,17 @@ def test_hashes_of_rows(width, y_bytes):
 
 
 @each_width
-def test_no_rows(width):
-    x, y, keys = given(10, 4)
-    with running(width) as kernels:
-        assert kernels.hash_rows(x[:0], y[:0], keys, None, 0) == 0
+def test_every_number_of_rows(width):
+    """Around the rows of a register, those that share their keys, and those whose hashes are kept at a time."""
+    random = np.random.default_rng(2)
+    for x_bytes, y_bytes in ((3, 1), (16, 4), (200, 8)):
+        words = -(-x_bytes // 8) + 1
+        keys = random.integers(0, 2**64, words, np.uint64)
+        for rows in (*range(20), 127, 128, 129, 131, 300):
+            x, y = (random.integers(0, 256, (rows, n), np.uint8) for n in (x_bytes, y_bytes))
+            with running(width) as kernels:
+                found = kernels.hash_rows(x, y, keys, None, 5)
+            assert found == numpy_hashes.hash_rows(x, y, keys, None, 5)
 
 
 @compiled
