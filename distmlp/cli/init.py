@@ -94,7 +94,8 @@ def _begin(
         raise InputError(f"{sets[0]}: has no dataset {names[0]!r}; --inputs names the inputs")
     if ":/" not in sets[0]:
         sets[0] = found[0]["spec"]  # a file alone: the first of its sets
-    proposal = proposing.proposed(found[0])
+    targets_are = "numbers" if options.regression else "classes" if options.by_name else "auto"
+    proposal = proposing.proposed(found[0], targets_are)
     places = [_from(spec, out.parent) for spec in sets]
     config = proposing.text(proposal, places[0], "".join(places[1:]), names, f"runs/{stem}")
     files.write(out, config.encode(), must_not_exist=not overwrite)

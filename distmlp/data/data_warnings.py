@@ -6,8 +6,15 @@ from typing import Any
 _NAMED = 6
 #: Sizes of inputs that differ by more than this train badly as they are.
 _SCALES = 100.0
+#: More classes than this, with fewer rows a class than that, are likely to be none.
+_MANY_CLASSES, _ROWS_A_CLASS = 1000, 10
 #: A class that is this much rarer than the most frequent one is named.
 _RARE = 20
+
+
+def are_likely_numbers(least: float, most: float, rows: int) -> bool:
+    """Whether whole numbers are likely to be no classes, such as prices: a network would have an output each."""
+    return least < 0 or (most >= _MANY_CLASSES and _ROWS_A_CLASS * (most + 1) > rows)
 
 
 def doubts(found: dict[str, Any], gaps: bool) -> list[str]:
@@ -55,6 +62,11 @@ def _about_classes(found: dict[str, Any], gaps: bool) -> list[str]:
     classes = found["classes"]
     if not classes:
         return []
+    if found["likely_numbers"]:
+        return [
+            f"targets are whole numbers from {found['least_class']} to {found['most_class']}, in {found['rows']} rows, and likely to be "
+            'no classes: data.targets_are = "numbers" takes them as numbers'
+        ]
     said = []
     if len(classes) == 1:
         said.append(f"all targets are the same class, {next(iter(classes))}")

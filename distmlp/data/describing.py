@@ -14,13 +14,11 @@ from distmlp.data.conversion.columns import cure_of_text, shown
 from distmlp.data.conversion.kinds import is_table, table_of
 from distmlp.data.conversion.options import TableOptions
 from distmlp.data.conversion.tables import Table, block_rows, look, numbers_in
-from distmlp.data.data_warnings import doubts
-from distmlp.data.dataset import DataSet
+from distmlp.data.data_warnings import are_likely_numbers, doubts
+from distmlp.data.dataset import DataSet, blocks_of
 from distmlp.data.statistics import ColumnStatistics
 from distmlp.errors import InputError
 
-#: Rows that are read at a time.
-_BLOCK_ROWS = 1024
 #: Different values of a column that are counted.
 MOST_DISTINCT = 1000
 #: Numbers beyond this are infinite to the statistics, which square them.
@@ -169,8 +167,8 @@ def _set(spec: str, inputs: str, targets: str | None) -> dict[str, Any]:
         names, target_names, class_names = _names(data)
         columns, desired = _Columns(names), _Columns(target_names)
         classes: Counter[int] = Counter()
-        for start in range(0, data.rows, _BLOCK_ROWS):
-            x, y = data.read([(start, min(start + _BLOCK_ROWS, data.rows))])
+        for block in blocks_of(data, range(data.rows)):
+            x, y = data.read([block])
             columns.add(x)
             if y is not None and data.classes:
                 values, counts = np.unique(y, return_counts=True)
@@ -188,7 +186,11 @@ def _set(spec: str, inputs: str, targets: str | None) -> dict[str, Any]:
         "columns": columns.described(),
         "targets": desired.described() if desired.rows else [],
         "classes": called,
+        "least_class": min(classes, default=None),
         "most_class": max(classes, default=None),
+        "likely_numbers": bool(classes)
+        and not class_names
+        and are_likely_numbers(min(classes), max(classes), columns.rows),
     }
     return {**found, "doubtful": doubts(found, gaps=not class_names)}
 
@@ -226,7 +228,7 @@ def _table(spec: str, table: Table) -> dict[str, Any]:
         }
         columns.append(described.get(i, text))
     whole: dict[str, Any] = {"spec": spec, "rows": rows, "dtype": "table", "columns": columns}
-    whole |= {"targets": [], "classes": {}, "most_class": None, "notes": list(table.notes)}
+    whole |= {"targets": [], "classes": {}, "notes": list(table.notes)}
     # A last column of text is the target, unless an option names a different one.
     worded = [table.called(i) for i, column in enumerate(found[:-1]) if column.is_text]
     more = (

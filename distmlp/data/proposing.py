@@ -16,7 +16,7 @@ _FEW_ROWS = 50
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a set asks for.  classes: names, () where targets are numbers.  See `proposed`."""
+    """What a set asks for.  classes: names, () where targets are numbers.  why_numbers: of whole ones.  See `proposed`."""
 
     rows: int
     layers: tuple[int, ...]
@@ -28,12 +28,14 @@ class Proposal:
     batch_size: int
     epochs: int
     doubtful: tuple[str, ...]
+    why_numbers: str
 
 
-def proposed(found: dict[str, Any]) -> Proposal:
-    """What a described set, one of describing.describe's, asks for.  Raises InputError."""
+def proposed(found: dict[str, Any], targets_are: str = "auto") -> Proposal:
+    """What a described set, one of describing.describe's, asks for; targets_are: as data.targets_are.  Raises InputError."""
     rows, columns, targets = found["rows"], found["columns"], found["targets"]
     classes = tuple(found["classes"])
+    why_numbers, doubtful = _why_numbers(found, targets_are)
     if not classes and not targets:
         raise InputError(
             f"{found['spec']}: has no targets to train on; --targets names the dataset"
@@ -46,7 +48,9 @@ def proposed(found: dict[str, Any]) -> Proposal:
         )
     binary = found["most_class"] == 1 and len(classes) == 2
     outputs = (1 if binary else found["most_class"] + 1) if classes else len(targets)
-    if classes and len(classes) < 2:
+    if why_numbers:
+        classes, outputs = (), 1
+    elif classes and len(classes) < 2:
         raise InputError(
             f"{found['spec']}: all targets are the same class, {classes[0]}; there is nothing to learn"
         )
@@ -66,8 +70,24 @@ def proposed(found: dict[str, Any]) -> Proposal:
         min(batch, rows),
         epochs,
         # What the config answers is doubtful no more.
-        tuple(words for words in found["doubtful"] if "data." not in words),
+        (*doubtful, *(words for words in found["doubtful"] if "data." not in words)),
+        why_numbers,
     )
+
+
+def _why_numbers(found: dict[str, Any], targets_are: str) -> tuple[str, list[str]]:
+    """Why a set's classes are taken as numbers, "" where they are not; and what is doubtful of it."""
+    if not found["classes"] or targets_are == "classes":
+        return "", []
+    if targets_are == "numbers":
+        return "whole ones are classes without this", []
+    if not found["likely_numbers"]:
+        return "", []
+    least, most = found["least_class"], found["most_class"]
+    why = f"whole ones from {least} to {most} are likely to be no classes"
+    return why, [
+        f"targets are whole numbers from {least} to {most}, and taken as numbers; --classes takes them as classes"
+    ]
 
 
 def text(
@@ -95,6 +115,8 @@ def text(
         lines += _folds(proposal)
     if names != ("x", "y"):
         lines += [f"inputs = {_quoted(names[0])}", f"targets = {_quoted(names[1])}"]
+    if proposal.why_numbers:
+        lines.append(f'targets_are = "numbers"  # {proposal.why_numbers}')
     lines += [*_scaling(proposal), "", *_training(proposal, bool(validation) or held_out)]
     every = max(1, _STEPS_BETWEEN * proposal.batch_size // proposal.rows)
     lines += ["", "[run]", f"directory = {_quoted(directory)}"]

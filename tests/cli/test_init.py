@@ -145,6 +145,37 @@ def test_whole_numbers_that_are_likely_to_be_no_classes(put, tmp_path, monkeypat
     assert cli.main(["convert", str(short), "out.h5", "--overwrite"]) == 2
 
 
+@pytest.mark.parametrize(
+    "y, words, layers, output, why",
+    [
+        # as they stand in a table too: up to 300 000 in 300 rows
+        (np.arange(300) * 1000 % 299_999, (), 1, "identity", "from 0 to 299000 are likely"),
+        (np.arange(300) - 100, (), 1, "identity", "from -100 to 199 are likely"),
+        (np.arange(300) % 3, ("--regression",), 1, "identity", "are classes without"),
+        (np.arange(300) % 3, (), 3, "softmax", None),
+        (np.arange(300) * 4 % 1001, ("--classes",), 1001, "softmax", None),
+        (np.arange(300) % 1000, (), 300, "softmax", None),
+    ],
+)
+def test_whole_numbers_of_hdf5(tmp_path, monkeypatch, capsys, y, words, layers, output, why):
+    """Whole numbers that are likely to be no classes are taken as numbers, which is said, and options decide differently."""
+    monkeypatch.chdir(tmp_path)
+    write("s.h5", X, y)
+    assert begin("s.h5:/train", *words) == 0
+    said = capsys.readouterr().out
+    text_of_config = (tmp_path / "s.toml").read_text()
+    config = tomllib.loads(text_of_config)
+    assert config["network"]["layers"] == [3, 100, layers]
+    assert config["network"]["output"] == output
+    if why is None:
+        assert "targets_are" not in config["data"]
+        return
+    assert config["data"]["targets_are"] == "numbers" and why in text_of_config
+    assert config["data"]["scale_targets"] == "standardise"
+    assert ("--classes takes them as classes" in said) == (not words)
+    assert cli.main(["train", "s.toml", "--progress", "none", "--set", "training.epochs=2"]) == 0
+
+
 def test_what_is_refused(tmp_path, capsys):
     write(tmp_path / "s.h5", X, np.zeros(300, "i8"))
     with h5py.File(tmp_path / "s.h5", "a") as file:

@@ -18,10 +18,8 @@ from distmlp.data.conversion.tables import (
     look,
     numbers_in,
 )
+from distmlp.data.data_warnings import are_likely_numbers
 from distmlp.wording import counted
-
-#: More classes than this, with fewer rows a class than that, are asked about.
-_MANY_CLASSES, _ROWS_A_CLASS = 1000, 10
 
 
 @dataclass(frozen=True)
@@ -147,9 +145,9 @@ def _targets(
 
 
 def _check_few_classes(table: Table, column: Column, number: int) -> None:
-    """Raises ConversionError for whole numbers that are likely to be no classes, such as prices: a network would have an output each."""
-    classes = column.most + 1
-    if classes > _MANY_CLASSES and _ROWS_A_CLASS * classes > column.numbers:
+    """Raises ConversionError for whole numbers that are likely to be no classes."""
+    # what is below 0 is refused with its row
+    if are_likely_numbers(0, column.most, column.numbers):
         raise sources.ConversionError(
             f"{table.name}: {table.called(number)} holds whole numbers up to {column.most:.0f}, of {column.numbers} rows; "
             "--regression takes them as numbers to be approached, --classes as names of classes"
