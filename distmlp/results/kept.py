@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -11,7 +12,7 @@ import numpy as np
 from distmlp.data import opening
 from distmlp.data.columns import columns_in, names_in
 from distmlp.data.conversion.columns import numbers_of
-from distmlp.data.conversion.kinds import tables_in, whole_table
+from distmlp.data.conversion.kinds import is_table, tables_in, whole_table
 from distmlp.data.conversion.options import TableOptions
 from distmlp.data.several_files import Files, Spec, len_of
 from distmlp.errors import InputError
@@ -56,11 +57,25 @@ def write(file: h5py.File, spec: Spec, kept: Kept, rows: int) -> None:
         try:
             files = Files(spec, name, None, _columns_of)
         except InputError as error:
-            raise InputError(f"--keep {name}: {error}") from None
+            raise InputError(f"--keep {name}: {error}{_where_else(spec)}") from None
         try:
             _write_columns(group, name, files.x, rows)
         finally:
             files.close()
+
+
+def _where_else(spec: Spec) -> str:
+    """Where the further columns of a set are that convert made of a table."""
+    if not isinstance(spec, str):
+        return ""
+    path, group = opening.parted(spec)
+    if not path.is_file():
+        return ""
+    with opening.opened(path, spec) as file:
+        made = list(file[group].attrs.get("sources", ())) if group in file else []
+    if not made or not is_table(Path(made[0])):
+        return ""
+    return f"; convert wrote only inputs and targets of {', '.join(made)}: with the table itself as --data, --keep finds its other columns"
 
 
 def _write_cells(group: h5py.Group, table: Any, names: Sequence[str], rows: int) -> None:

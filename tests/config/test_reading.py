@@ -47,6 +47,12 @@ def test_values_come_in_the_types_of_the_dataclasses():
     assert config.seed == Config().seed
 
 
+def test_a_byte_order_mark_before_a_config_is_no_part_of_it(file):
+    plain = reading.load(file, [])
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert reading.load(file, []) == plain
+
+
 def test_paths_are_taken_from_the_file_and_those_of_overrides_from_here(
     file, tmp_path, monkeypatch
 ):

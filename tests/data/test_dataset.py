@@ -23,6 +23,25 @@ def of_another_byte_order(group, place):
     group.create_dataset("x", data=X.astype(">i4"), chunks=CHUNKS)
 
 
+def of_type(like, chunks=None, **fields):
+    """What stores numbers in a layout of bits that numpy does not have."""
+
+    def make(group, place):
+        kind, how = like.copy(), h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        for name, value in fields.items():
+            getattr(kind, f"set_{name}")(*(value if isinstance(value, tuple) else (value,)))
+        if chunks:
+            how.set_chunk(chunks)
+        space = h5py.h5s.create_simple(X.shape)
+        x = np.ascontiguousarray(X, "f4" if isinstance(like, h5py.h5t.TypeFloatID) else "i4")
+        h5py.h5d.create(group.id, b"x", kind, space, how).write(space, space, x)
+
+    return make
+
+
+BFLOAT16 = {"fields": (15, 7, 8, 0, 7), "size": 2, "ebias": 127}
+
+
 def partly_written(group, place):
     group.create_dataset("x", X.shape, "f4", chunks=CHUNKS, fillvalue=3.5)[100:200] = X[100:200]
 
@@ -72,6 +91,11 @@ KINDS = {
     "contiguous after a user block": (stored(), {"userblock_size": 512}),
     "chunked after a user block": (stored(chunks=CHUNKS), {"userblock_size": 512}),
     "another byte order": (of_another_byte_order, {}),
+    "bfloat16": (of_type(h5py.h5t.IEEE_F32LE, **BFLOAT16), {}),
+    "bfloat16 in chunks": (of_type(h5py.h5t.IEEE_F32LE, CHUNKS, **BFLOAT16), {}),
+    "12 bits of 16": (of_type(h5py.h5t.STD_U16LE, precision=12, offset=4), {}),
+    "12 bits of 16, signed": (of_type(h5py.h5t.STD_I16BE, CHUNKS, precision=12, offset=2), {}),
+    "a different bias": (of_type(h5py.h5t.IEEE_F32LE, ebias=120), {}),
     "partly written": (partly_written, {}),
     "never written": (never_written, {}),
     "grown": (grown, {}),

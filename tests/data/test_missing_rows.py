@@ -133,3 +133,12 @@ def test_a_file_that_a_program_writes(tmp_path):
         with pytest.raises(InputError, match=r"another program has .* open for writing"):
             check_no_writer(tmp_path / "set.h5", "a.h5:/")
     check_no_writer(tmp_path / "set.h5", "a.h5:/")
+
+
+def test_a_file_whose_program_ended_before_it_closed_it(tmp_path):
+    with h5py.File(tmp_path / "set.h5", "w", libver="latest") as file:
+        file["group/x"] = X
+        file.swmr_mode = True
+        (tmp_path / "left.h5").write_bytes((tmp_path / "set.h5").read_bytes())
+    with pytest.raises(InputError, match=r"ended before it had closed it; .* h5clear -s .*left.h5"):
+        DataSet(f"{tmp_path}/left.h5:/group", targets=None)

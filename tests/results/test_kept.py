@@ -9,6 +9,7 @@ import pandas
 import pytest
 from launching import distmlp
 
+from distmlp.cli import main as cli
 from distmlp.errors import InputError
 from distmlp.results import answers, kept
 from distmlp.results.kept import Kept
@@ -133,6 +134,20 @@ def test_what_is_refused(tmp_path, table, file):
     assert "leave --row-numbers away" in refusal(
         tmp_path, f"{tmp_path}/r.csv", ["row"], row_numbers=True
     )
+
+
+def test_a_column_that_convert_left_behind(tmp_path, table, monkeypatch, capsys):
+    """The refusal says where it is, and it is there."""
+    monkeypatch.chdir(tmp_path)
+    assert (
+        cli.main(["convert", "t.csv", "t.h5", "--inputs", "m/s", "--no-targets", "--drop", "name"])
+        == 0
+    )
+    said = refusal(tmp_path, "t.h5:/train", ["id"])
+    assert said.endswith(
+        "; convert wrote only inputs and targets of t.csv: with the table itself as --data, --keep finds its other columns"
+    )
+    assert written(tmp_path, "t.csv", ["id"]) == [("id", IDS)]
 
 
 def test_heads_of_what_is_kept_and_of_answers_differ(tmp_path):
