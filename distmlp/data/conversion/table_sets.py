@@ -215,6 +215,10 @@ def _as_set(
     notes = list(choice.words)
     if kept < rows:
         notes.append(f"left out  {rows - kept} of {rows} rows, which lack a cell")
+    plain = [(given.name, columns[given.column]) for given in choice.inputs if given.value is None]
+    holes = [f"{name} ({c.missing + c.nans})" for name, c in plain if c.missing or c.nans]
+    if holes and options.missing != "drop":
+        notes.append(f'NaN       {shown(holes)}; data.missing = "mean" fills them')
     classes = targets is not None and targets.classes is not None
     names = None if table.names is None else tuple(given.name for given in choice.inputs)
     target_names = (

@@ -173,7 +173,8 @@ def test_missing_cells(put, out):
     sentences = convert([table], out, table=TableOptions(missing="drop"))
     assert_holds(out, np.array([[2.0, 3.0], [7.0, 8.0]]), np.array([[1.5], [3.5]]))
     assert said(sentences, "left out") == ["  left out  3 of 5 rows, which lack a cell"]
-    convert([table], out, overwrite=True, table=TableOptions(missing="keep"))
+    sentences = convert([table], out, overwrite=True, table=TableOptions(missing="keep"))
+    assert said(sentences, "NaN") == ['  NaN       a (1), b (1); data.missing = "mean" fills them']
     x = [[1, np.nan], [2, 3], [np.nan, 4], [5, 6], [7, 8]]
     assert_holds(out, np.array(x), np.array([[0.5], [1.5], [2.5], [np.nan], [3.5]]))
     convert(
@@ -183,6 +184,12 @@ def test_missing_cells(put, out):
         table=TableOptions(inputs=["a"], targets=["b"], missing="drop", dtype="uint8"),
     )
     assert_holds(out, np.array([[2], [5], [7]], np.uint8), np.array([3, 6, 8]))
+
+
+def test_cells_that_say_nan_are_kept_and_said(put, out):
+    sentences = convert([put("s.csv", "a,b,y\n1,nan,0.5\n2,NaN,1.5\n3,4,2.5\n")], out)
+    assert_holds(out, np.array([[1, np.nan], [2, np.nan], [3, 4]]), np.array([[0.5], [1.5], [2.5]]))
+    assert said(sentences, "NaN") == ['  NaN       b (2); data.missing = "mean" fills them']
 
 
 @pytest.mark.parametrize("missing", ["drop", "keep"])
