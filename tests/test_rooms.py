@@ -1,6 +1,7 @@
 """Holds the rooms: imports point down one list, and modules are short, typed and whole in a wheel."""
 
 import ast
+import functools
 import graphlib
 import re
 import subprocess
@@ -41,9 +42,14 @@ def place_of(module):
     return module.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
+@functools.cache
+def tree_of(module):
+    return ast.parse(module.read_text(encoding="utf-8"))
+
+
 def imports_of(module):
     """(node, dotted name) of all that is imported, anywhere in a module; `from a import b` is a.b."""
-    tree = ast.parse(module.read_text(encoding="utf-8"))
+    tree = tree_of(module)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((tree, node, alias.name) for alias in node.names)
@@ -99,7 +105,7 @@ def lengths_of(module):
     """(what it is, its name, its lines) of a module and of each class and function in it."""
     text = module.read_text(encoding="utf-8")
     yield "module", names_of(module), len(text.splitlines())
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(module)):
         if type(node) in LENGTHS:
             lines = node.end_lineno - node.lineno + 1
             yield type(node), f"{names_of(module)}.{node.name}", lines
@@ -152,7 +158,7 @@ def test_what_comes_before_numpy_imports_the_standard_library_only():
     assert len(plain) >= len(PLAIN)
     for module in plain:
         # A function may import more when it is called.
-        at_once = ast.parse(module.read_text(encoding="utf-8")).body
+        at_once = tree_of(module).body
         names = [n.module for n in at_once if isinstance(n, ast.ImportFrom)]
         names += [alias.name for n in at_once if isinstance(n, ast.Import) for alias in n.names]
         ours = {name for name in names if name.split(".")[0] == "distmlp"}
@@ -188,7 +194,7 @@ def test_messages_cite_nothing_that_a_wheel_lacks():
     """What is said to users: every string in the code that is no docstring."""
     found = set()
     for module in MODULES:
-        tree = ast.parse(module.read_text(encoding="utf-8"))
+        tree = tree_of(module)
         docs = {
             node.body[0].value
             for node in ast.walk(tree)

@@ -1,5 +1,7 @@
 """Holds feed.py: each micro-batch has the rows that shards.py says, however a step is cut into windows and pieces."""
 
+import functools
+
 import numpy as np
 import pytest
 from example import ROWS, rows, tables, write_set
@@ -46,6 +48,7 @@ def stacks_of(batches):
     return found
 
 
+@functools.cache  # the size of a piece and the number of ranks are nothing to it
 def expected(sharding, epoch, step, window_steps):
     """The rows of each micro-batch of a step, where windows are of so many steps: written once more, shard by shard."""
     order, found = EpochOrder(SEED, epoch, ROWS, CHUNK), {}
@@ -63,6 +66,7 @@ def expected(sharding, epoch, step, window_steps):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece_bytes", [1, 3000, 2**22])
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("shape", SHAPES)
@@ -100,6 +104,7 @@ def test_the_rows_of_each_micro_batch(shape, window, piece_bytes, file, monkeypa
                 feed.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS[1:])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rows_that_are_read_again_count_once_in_the_digest(shape, window, file):

@@ -47,6 +47,21 @@ def numbers(tmp_path_factory):
     return trained(place, {**changes, "training.epochs": 3, "optimizer.learning_rate": 0.1})
 
 
+@pytest.fixture(scope="module")
+def page(classes):
+    """The report of that run of classes, made once."""
+    report(classes, classes.parent / "classes.html")
+    return classes.parent / "classes.html"
+
+
+@pytest.fixture(scope="module")
+def pages(page, numbers):
+    """The reports of both runs."""
+    report(numbers, numbers.parent / "numbers.html")
+    return page, numbers.parent / "numbers.html"
+
+
+@pytest.mark.slow
 def test_the_figures_of_classes(classes, tmp_path):
     formats = ("png", "svg", "pdf")
     written = plots.plot([classes], tmp_path / "figures", formats)
@@ -59,6 +74,7 @@ def test_the_figures_of_classes(classes, tmp_path):
         assert path.read_bytes() == (tmp_path / "figures" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_figures_of_numbers_and_of_runs_compared(numbers, classes, tmp_path):
     written = plots.plot([numbers], tmp_path)
     assert {path.name for path in written} == {"curves.png", "parity.png", "residuals.png"}
@@ -126,9 +142,8 @@ def test_a_run_without_epochs_is_refused(tmp_path):
         plots.plot([tmp_path])
 
 
-def test_the_page_has_all_of_it_and_asks_for_nothing(classes, tmp_path):
-    report(classes, tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text()
+def test_the_page_has_all_of_it_and_asks_for_nothing(classes, page):
+    page = page.read_text()
     record = plots.courses_of([classes])[0].records[-1]
     assert record["v_sha256"] in page and "distmlp verify" in page and "a&lt;b" in page
     assert "<script" not in page and "a<b" not in page
@@ -139,18 +154,16 @@ def test_the_page_has_all_of_it_and_asks_for_nothing(classes, tmp_path):
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
 
 
-def test_every_row_of_a_table_is_as_wide_as_its_head(classes, tmp_path):
-    report(classes, tmp_path / "report.html")
-    for table in re.findall(r"<table><thead>.*?</table>", (tmp_path / "report.html").read_text()):
+def test_every_row_of_a_table_is_as_wide_as_its_head(page):
+    for table in re.findall(r"<table><thead>.*?</table>", page.read_text()):
         head, *others = re.findall(r"<tr>(.*?)</tr>", table)
         for row in others:
             spans = re.findall(r"<td(?: colspan='(\d+)')?>", row)
             assert sum(int(span or 1) for span in spans) == head.count("<th>")
 
 
-def test_letters_are_as_large_in_every_figure(classes, tmp_path):
-    report(classes, tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text()
+def test_letters_are_as_large_in_every_figure(page):
+    page = page.read_text()
     found = re.findall(
         r"<figure style='max-width: ([\d.]+)rem'>.*?viewBox=\"0 0 ([\d.]+) ", page, re.S
     )
@@ -173,6 +186,7 @@ def test_the_labels_of_a_logarithmic_cost_are_plain_numbers():
     assert not any(t.get_text() for t in ax.get_yticklabels(minor=True))
 
 
+@pytest.mark.slow
 def test_commands(classes, tmp_path):
     assert command("report", classes).status == 0 and (classes / "report.html").exists()
     out = tmp_path / "mine.html"
@@ -196,15 +210,15 @@ frame.onload = () => {
 };</script>"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width, dark", [(390, False), (390, True), (1200, False)])
-def test_in_a_browser(width, dark, classes, numbers, tmp_path):
+def test_in_a_browser(width, dark, pages, tmp_path):
     """Nothing is said on the console, every figure is there, and nothing is wider than the page."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on the path: apt-get install chromium")
-    for run in (classes, numbers):
-        page = tmp_path / f"{run.parent.name}.html"
-        report(run, page)
+    for page in pages:
+        shutil.copy(page, tmp_path)
         probe = tmp_path / "probe.html"
         probe.write_text(PROBE.replace("WIDTH", str(width)).replace("PAGE", page.name))
         words = [
