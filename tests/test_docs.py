@@ -80,6 +80,7 @@ def test_commands_are_found(commands):
     assert {"train", "evaluate", "verify"} <= commands
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_the_examples_in_python_run(page, tmp_path, monkeypatch):
     """Each ```python block, twice and without a warning, where config.toml is a small one."""
@@ -94,6 +95,7 @@ def test_the_examples_in_python_run(page, tmp_path, monkeypatch):
             exec(compile(block, page, "exec"), {})
 
 
+@pytest.mark.slow
 def test_the_examples_in_docstrings_run():
     found = [doctest.testmod(importlib.import_module(name)) for name in MODULES]
     assert sum(results.failed for results in found) == 0

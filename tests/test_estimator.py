@@ -34,6 +34,7 @@ SMALL = {"hidden": (16,), "epochs": 60, "learning_rate": 0.01}
 OF_FLOAT64 = "check_sample_weight_equivalence_on_dense_data"
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [distmlp.MLPClassifier(**SMALL), distmlp.MLPRegressor(**SMALL)],
     expected_failed_checks=lambda _: {OF_FLOAT64: "rounded to float32"},
@@ -76,6 +77,7 @@ def test_its_v_is_that_of_a_run_on_a_file(tmp_path):
     np.testing.assert_allclose(model.predict_proba(x), network.predict_proba(x), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_text_labels_data_frames_pipelines_searches_and_pickles():
     x, _ = rows(300)
     frame = pd.DataFrame(x[:, :6], columns=list("abcdef"))

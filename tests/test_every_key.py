@@ -63,6 +63,7 @@ def differing(found, alone, asked):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_each_value_after_a_stop_at_an_odd_step(name, home, alone):
     changes = VARIANTS[name]
@@ -118,6 +119,7 @@ def test_the_same_without_a_lost_rank(home, packs, alone, openmpi):
     assert lost >= len(packs) - 2  # one that has converged at once loses nobody
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", declared())
 def test_a_key_decides_the_law_where_it_says_so(key, alone, home):
     """What is not declared free changes the log for some value; what is free changes no v."""

@@ -64,12 +64,19 @@ COVER = [
     for kind in list(KINDS)[2 * (i % 2) :][:2]
 ]
 
+#: The one that is in `launch/test --fast`.
+FAST = ("openmpi", 2, "float32-adam")
 
-@pytest.mark.parametrize("name, ranks, kind", COVER)
+
+@pytest.mark.parametrize(
+    "name, ranks, kind",
+    [pytest.param(*each, marks=[pytest.mark.fast] * (each == FAST)) for each in COVER],
+)
 def test_any_rank_count_under_any_mpi(name, ranks, kind, launcher, train, alone):
     assert train(f"{name}-{ranks}-{kind}", KINDS[kind], launcher(name), ranks) == alone(kind)
 
 
+@pytest.mark.slow
 def test_the_comparison_can_fail(train, alone):
     """What v is a function of does change it: the seed, the dtype, the batch."""
     found = {alone(kind)[-1]["v_sha256"] for kind in KINDS}

@@ -11,6 +11,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_without_a_warning(tmp_path):
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")

@@ -41,6 +41,7 @@ def kept_by(function):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARDINGS)
 def test_every_shard_and_every_row_has_one_rank(name):
     sharding = SHARDINGS[name]
@@ -56,6 +57,7 @@ def test_every_shard_and_every_row_has_one_rank(name):
     assert max(lengths) - min(lengths) <= 1
 
 
+@pytest.mark.slow
 def test_a_chunk_of_the_file_is_read_by_one_rank_but_at_the_seams():
     """In an epoch's order; and in the file's, in which a set is looked through."""
     sharding, order = SHARDINGS["all"], EpochOrder(1, 0, ROWS, CHUNK)
@@ -74,6 +76,7 @@ def test_a_chunk_of_the_file_is_read_by_one_rank_but_at_the_seams():
     assert reads <= chunks + RANKS - 1
 
 
+@pytest.mark.slow
 def test_what_a_rank_keeps():
     """Of what grows with ranks or rows only this: sixteen bytes a chunk of the file, and the ranks' names."""
 

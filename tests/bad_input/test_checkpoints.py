@@ -56,6 +56,7 @@ tried("one byte more", whole + b"x")
 """
 
 
+@pytest.mark.slow
 def test_every_damaged_byte_is_found(copied):
     path = checkpoint(copied / "run", 42)
     done = run_ranks(None, 1, ["-c", IN_ONE_PROCESS + INSPECT_DAMAGED, path])
@@ -143,6 +144,7 @@ def test_rows_that_cannot_be_evaluated(trained, tmp_path, mpich):
         is_one_sentence("\n".join(done.said), [f"{name}.h5:/test", "row 555"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["set.h5", "no/where.h5", "run"])
 def test_a_file_that_predict_cannot_write(output, copied):
     """Least of all over the set that it reads."""

@@ -82,6 +82,7 @@ def test_predict_writes_the_sets_order_at_any_rank_count(home, tmp_path, openmpi
     assert np.abs(written[0][0] - softmax).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_inspect(home):
     done = distmlp("inspect", "run", "--json", cwd=home)
     assert done.status == 0, done.err
@@ -105,6 +106,7 @@ def test_verify(home, tmp_path, mpich):
     assert "same bits" in done.out
 
 
+@pytest.mark.slow
 def test_verify_finds_a_run_that_is_not_what_it_says(config, tmp_path):
     """The log's digest of one epoch is another's: verify must see it and end with 1."""
     assert distmlp("train", config({"training.epochs": 3})).status == 0
@@ -118,6 +120,7 @@ def test_verify_finds_a_run_that_is_not_what_it_says(config, tmp_path):
     assert f"step {2 * STEPS}" in done.out and records[0]["v_sha256"] in done.out
 
 
+@pytest.mark.slow
 def test_convert_then_train(tmp_path, config):
     x, classes = rows(200)
     np.save(tmp_path / "x.npy", x)

@@ -22,6 +22,7 @@ def test_help(mpich):
     assert once.status == 0 and once.out.count("usage:") == 1
 
 
+@pytest.mark.slow
 def test_the_program_and_the_module_are_the_same(home):
     """`distmlp`, which pip put beside Python, is `python -m distmlp`."""
     run = "import os, sys; program = os.path.join(os.path.dirname(sys.executable), 'distmlp'); os.execv(program, [program, *sys.argv[1:]])"
@@ -30,6 +31,7 @@ def test_the_program_and_the_module_are_the_same(home):
     assert program.out == distmlp("inspect", "run", "--json", cwd=home).out
 
 
+@pytest.mark.slow
 def test_overrides(config, tmp_path, home):
     path = config()
     done = distmlp(
@@ -71,6 +73,7 @@ def test_only_rank_0_prints(home, tmp_path, config, openmpi):
     )
 
 
+@pytest.mark.slow
 def test_progress_bar(config):
     assert "step/s" in distmlp("train", config({"training.epochs": 40}), "--progress", "bar").err
     assert distmlp("train", config({"training.epochs": 41}), "--progress", "none").err == ""

@@ -20,6 +20,7 @@ def place(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_it_evaluates_predicts_exports_and_is_inspected(place):
     done = distmlp("evaluate", EARLIER, "--data", "set.h5:/test", "--json", cwd=place)
     assert done.status == 0, done.err

@@ -63,6 +63,7 @@ def test_what_a_set_asks_for(tmp_path, y, layers, output, cost, held_out):
     assert "missing" not in config["data"] and config["optimizer"]["name"] == "adam"
 
 
+@pytest.mark.slow
 def test_init_train_evaluate(tmp_path, monkeypatch, capsys):
     """Inputs of sizes from 1e-3 to 1e6 train at once, as a set of its own validates."""
     monkeypatch.chdir(tmp_path)
@@ -192,6 +193,7 @@ def test_what_is_refused(tmp_path, capsys):
         assert not (tmp_path / "c.toml").exists()
 
 
+@pytest.mark.slow
 def test_predictions_in_the_words_of_the_table(put, tmp_path, monkeypatch, capsys):
     """Columns in a different order, one more of them, and no target: predictions are the same, by name."""
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,7 @@ STEPS = 21  # an epoch of the example
 # these only the first and the last are certain.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "every, due",
     [("1 epoch", 21), ("2 epochs", 42), ("50 steps", 50), ("1 step", 1), ("60 minutes", 10**9)],
@@ -39,6 +40,7 @@ def test_checkpoint_every_part_of_a_minute(config, tmp_path):
         run.until(lambda: len(steps(tmp_path / "run")) >= 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [1, 2])
 def test_keep(keep, config, tmp_path):
     assert distmlp("train", config({"run.keep": keep, "training.epochs": 10})).status == 0
@@ -46,6 +48,7 @@ def test_keep(keep, config, tmp_path):
     assert len(found) == keep and found[-1] == 10 * STEPS
 
 
+@pytest.mark.slow
 def test_a_complete_run_is_left_as_it_is(config, tmp_path):
     path = config()
     first = distmlp("train", path)
@@ -71,6 +74,7 @@ def test_a_run_directory_has_one_run_at_a_time(config, tmp_path, mpich):
         assert running.is_running() and not (tmp_path / "run" / "earlier-1").exists()
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_from_there(config, tmp_path):
     assert distmlp("train", config()).status == 0
     assert distmlp("train", config({"training.epochs": 3})).status == 0
@@ -79,6 +83,7 @@ def test_more_epochs_go_on_from_there(config, tmp_path):
     assert here == lawful(tmp_path / "whole") and len(here) == 3
 
 
+@pytest.mark.slow
 def test_resume_never_sets_the_earlier_run_aside(config, tmp_path, home):
     assert distmlp("train", config()).status == 0
     assert distmlp("train", config({"seed": 8}), "--resume", "never").status == 0

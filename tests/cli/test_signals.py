@@ -57,6 +57,7 @@ def test_a_second_sigint_ends_all_ranks():
     assert (done.returncode, done.stdout) == (130, "abort 130\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_two_at_once_are_one():
     done = python(TWICE.format(pause=0.0))
     assert (done.returncode, done.stdout) == (0, "goes on\n"), done.stderr

@@ -83,6 +83,7 @@ def test_divergence(name, ranks, config, tmp_path, launcher):
     assert steps(tmp_path / "run") == [] and log(tmp_path / "run") == []
 
 
+@pytest.mark.slow
 def test_divergence_keeps_the_last_good_checkpoint(config, tmp_path):
     """A rate that grows the weights until they overflow some epochs on."""
     changes = {

@@ -107,6 +107,7 @@ def test_a_run_that_completes(place):
     assert command[-5:] == ["--set", "training.epochs=9", "--all-ranks", "--resume", "never"]
 
 
+@pytest.mark.slow
 def test_the_mark_of_a_run_counts_and_not_what_mpirun_returns(place):
     place.starts("work(); complete(); sys.exit(7)")
     assert place.launch(place.config)[0] == 0
@@ -126,6 +127,7 @@ def test_an_end_of_its_own_is_not_started_again(status, place):
     assert len(place.commands) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [2, 3])
 def test_a_rank_that_died_of_a_signal_is_no_end_of_its_own(status, place):
     """MPICH's mpirun returns the signal's number."""
@@ -141,6 +143,7 @@ def test_a_stop_is_one_whatever_mpirun_returns(place):
     assert "stopped; the same command goes on after 1 start" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [["--resume", "never"], ["--resume=never"]])
 def test_after_a_crash_it_goes_on_from_what_is_there(form, place):
     place.starts(crash(10), crash(20), COMPLETE)
@@ -152,6 +155,7 @@ def test_after_a_crash_it_goes_on_from_what_is_there(form, place):
     assert said.count("distmlp launch:     rank 1 of 2 failed") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["step 31", None])
 def test_a_crash_that_repeats_is_a_bug(at, place):
     place.starts(crash(10), crash(30, at), crash(40 if at else 30, at))
@@ -161,6 +165,7 @@ def test_a_crash_that_repeats_is_a_bug(at, place):
     assert len(place.commands) == 3
 
 
+@pytest.mark.slow
 def test_the_first_start_begins_with_all_ranks_or_not_at_all(place):
     """And what the user asked of the beginning still holds for a second that finds nothing begun."""
     place.starts("sys.exit(1)", crash(10), COMPLETE)
@@ -169,6 +174,7 @@ def test_the_first_start_begins_with_all_ranks_or_not_at_all(place):
     assert asked == [{"--all-ranks", "never"}, {"never"}, set()]
 
 
+@pytest.mark.slow
 def test_crashes_before_the_run_is_at_work(place):
     place.starts("sys.exit(9)", "sys.exit(9)")
     status, said = place.launch(place.config)
@@ -176,6 +182,7 @@ def test_crashes_before_the_run_is_at_work(place):
     assert "crashed twice before it was at work" in said
 
 
+@pytest.mark.slow
 def test_starts_are_bounded(place):
     place.starts(*(crash(step) for step in (10, 20, 30)))
     status, said = place.launch("--restarts", 2, place.config)
@@ -183,6 +190,7 @@ def test_starts_are_bounded(place):
     assert "crashed 3 times (--restarts 2)" in said
 
 
+@pytest.mark.slow
 def test_what_an_earlier_start_has_left_is_not_taken_for_news(place):
     place.run.mkdir()
     events.append(place.run, events.stopped(5))
@@ -200,6 +208,7 @@ def test_lost_ranks_are_in_the_summary(place):
     assert "distmlp launch:     lost rank 1 on b; 3 go on from step 8\n" in said
 
 
+@pytest.mark.slow
 def test_an_mpirun_that_does_not_end_is_ended(place):
     place.starts("work(); complete(); time.sleep(600)")
     status, said = place.launch("--patience", 0.3, "--restarts", 0, place.config)
@@ -225,12 +234,14 @@ STOPS = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_stops_the_run(number, place):
     place.starts(STOPS)
     assert place.launch(place.config, signals=[number])[0] == 75
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_it_at_once(place):
     place.starts(
         """
@@ -272,6 +283,7 @@ def test_bad_input_starts_nothing(words, expected, place, monkeypatch):
     assert not (place.place / "commands").exists()
 
 
+@pytest.mark.slow
 def test_the_options_of_fault_tolerance_are_printed_for_a_job_script():
     command = [sys.executable, "-m", "distmlp", "launch", "--detect", "5", "--print-options"]
     one, two = (subprocess.check_output([*command, hosts], text=True) for hosts in "12")

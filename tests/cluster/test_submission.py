@@ -177,6 +177,7 @@ def test_what_sbatch_refuses_is_said(place):
     ]
 
 
+@pytest.mark.slow
 def test_status_before_during_and_after(place):
     def status():
         done = distmlp("status", place / "config.toml")

@@ -180,6 +180,7 @@ def test_a_resume_at_an_odd_step_changes_no_bit(place, alone, launcher):
     assert lawful(place / "parts") == alone
 
 
+@pytest.mark.slow
 def test_a_run_is_looked_at_on_the_rows_that_it_was_validated_on(place, alone):
     last = {"which": "last", "comm": SingleProcess()}
     found = checkpoint_commands.evaluate(place / "alone", None, **last)
@@ -202,6 +203,7 @@ def test_a_run_is_looked_at_on_the_rows_that_it_was_validated_on(place, alone):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes, words",
     [

@@ -69,6 +69,7 @@ def test_rows_are_those_of_one_file(named, place):
         assert "1009 rows of 4 files" in note and "part-0.h5" in note and "part-3.h5" in note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"data.chunk_rows": 50}, STREAMED], ids=["held", "streamed"])
 @pytest.mark.parametrize("named", [pattern, listed])
 def test_v_and_the_digest_of_the_data_are_those_of_one_file(named, changes, place, tmp_path):

@@ -33,6 +33,7 @@ def limited(home, *words):
     return subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=SECONDS)
 
 
+@pytest.mark.slow
 def test_predict_on_a_full_disk_leaves_what_was_there(home):
     (home / "out.h5").write_text("precious")
     words = ("predict", "run", "--data", "set.h5:/test", "--output", "out.h5", "--overwrite")
@@ -46,6 +47,7 @@ def test_predict_on_a_full_disk_leaves_what_was_there(home):
         assert file["a"].shape == (20000, 5) and np.all(np.sum(file["a"], axis=1) > 0.99)
 
 
+@pytest.mark.slow
 def test_convert_on_a_full_disk_leaves_what_was_there(home):
     np.savez(
         home / "many.npz", x=np.random.default_rng(1).random((5000, 20)), y=np.arange(5000) % 5

@@ -134,6 +134,7 @@ def home(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, count", [("COMMAND_LINES", 150), ("DAMAGE", 60)])
 def test_no_traceback_and_no_hang(name, count, home):
     done = run_ranks(None, 1, ["-c", DRAWN + globals()[name], home, count], timeout=200)

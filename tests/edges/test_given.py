@@ -36,6 +36,7 @@ def test_a_launch_whose_ranks_could_not_read_the_config(openmpi, tmp_path):
         assert f"{place}: every rank reads the config" in done.err
 
 
+@pytest.mark.slow
 def test_nothing_waits_for_a_fifo(tmp_path):
     write_set(tmp_path / "set.h5")
     config = write_config(tmp_path / "config.toml", {"training.epochs": 1})
@@ -60,6 +61,7 @@ def test_nothing_waits_for_a_fifo(tmp_path):
     assert not (tmp_path / "out.h5").exists()
 
 
+@pytest.mark.slow
 def test_the_current_directory_is_no_file_to_write(tmp_path):
     write_set(tmp_path / "set.h5")
     config = write_config(tmp_path / "config.toml", {"training.epochs": 1})

@@ -109,6 +109,7 @@ PLANS = {
 }
 
 
+@pytest.mark.slow
 def test_a_plan_is_read_as_coming_from_a_stranger(trained):
     place = trained / "run" / "many.json"
     for name, content in PLANS.items():
@@ -123,6 +124,7 @@ def test_a_plan_is_read_as_coming_from_a_stranger(trained):
         is_one_sentence(said.splitlines()[-1], ["many.json", "not a regular file"])
 
 
+@pytest.mark.slow
 def test_a_config_that_is_a_fifo_keeps_nobody_waiting(trained):
     for name in ("config.toml", "log.jsonl"):
         (trained / "run" / "1" / name).unlink()
@@ -140,6 +142,7 @@ def damage(path):
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_an_older_checkpoint_is_never_taken_without_a_word(trained):
     run = trained / "run" / "1"
     damage(checkpoint_of(run, 42))  # whose file the best epoch's name is another name of
@@ -163,6 +166,7 @@ def test_an_older_checkpoint_is_never_taken_without_a_word(trained):
         assert "step-000000042.h5" in said and "passed over" in said, (words, said)
 
 
+@pytest.mark.slow
 def test_each_checkpoint_of_many_is_read_once(trained, monkeypatch):
     read, found = [], checkpoint.read
     monkeypatch.setattr(checkpoint, "read", lambda path: read.append(path) or found(path))

@@ -206,6 +206,7 @@ def forge(path, change):
     return path
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_read_as_coming_from_a_stranger(tmp_path):
     path = tmp_path / checkpoint.name(7)
     with h5py.File(tmp_path / "other.h5", "w") as other:

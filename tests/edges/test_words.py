@@ -41,6 +41,7 @@ def told_to_a_shell(text, run):
     return done.stdout.split(b"\0")[:-1]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(NASTY, NASTY, NASTY, NASTY)
 def test_nothing_but_words_comes_out_of_a_job(tmp_path_factory, directory, launch, setup, option):
@@ -99,6 +100,7 @@ def test_a_name_that_no_file_can_have(value):
             from_tables(tables({key: value}))
 
 
+@pytest.mark.slow
 def test_a_fifo_is_no_config_and_no_data(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(InputError, match="not a regular file"):
@@ -109,6 +111,7 @@ def test_a_fifo_is_no_config_and_no_data(tmp_path):
     is_one_sentence(done.err, ["fifo:/train", "not a regular file"])
 
 
+@pytest.mark.slow
 def test_layers_beyond_memory(tmp_path):
     write_set(tmp_path / "set.h5")
     config = write_config(tmp_path / "config.toml", {"network.layers": [20, 10**6, 10**6, 5]})
@@ -127,6 +130,7 @@ REDIRECTED = {
 }
 
 
+@pytest.mark.slow
 def test_nobody_has_to_listen(tmp_path):
     """The work's own status is the command's, whatever becomes of what it says."""
     write_set(tmp_path / "set.h5")

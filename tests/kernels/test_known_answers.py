@@ -95,6 +95,7 @@ thread.join()
     assert (done.stdout, done.returncode) == (f"True False\n{right}{right}", 0), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", ["0", "1"])
 def test_what_cannot_be_mended_is_refused(hostile, compiled):
     library, words = hostile
@@ -113,6 +114,7 @@ except InputError as error:
     assert done.returncode == 1 and words in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_command_ends_with_one_sentence_and_status_2(hostile, tmp_path):
     library, words = hostile
     example.write_set(tmp_path / "set.h5")

@@ -108,6 +108,7 @@ def test_products_of_long_chains_and_many_samples(real, width):
             assert_same(products(kernels, real, S, n, m), expected)
 
 
+@pytest.mark.slow
 @wide
 @each_real
 @pytest.mark.parametrize("exact", [True, False])
@@ -136,6 +137,7 @@ def test_gradients_of_long_micro_batches_and_many_of_them(real, exact, width):
             assert_same(gradients(kernels, real, s, M, n, m, exact=exact), expected)
 
 
+@pytest.mark.slow
 @each_width
 @each_real
 @pytest.mark.parametrize("seed", range(6))

@@ -91,6 +91,7 @@ def test_an_ensemble_on_groups_of_ranks_is_that_of_single_runs(home, openmpi, mp
 SETS = ["1", "2", "3", "many.json", "members.csv", "members.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launched", ["alone", "openmpi"])
 def test_a_network_that_diverges_ends_alone(home, launched, launcher):
     mpi = launcher(launched)
@@ -112,6 +113,7 @@ def test_a_network_that_diverges_ends_alone(home, launched, launcher):
     assert (home / "many" / "3" / "finished.json").exists()
 
 
+@pytest.mark.slow
 def test_a_network_that_dies_ends_alone_and_the_same_command_goes_on(home):
     epochs = 200
     words = ["-m", "distmlp", "many", "config.toml", "--seeds", 3, "--at-once", 2]
@@ -135,6 +137,7 @@ def test_a_network_that_dies_ends_alone_and_the_same_command_goes_on(home):
         assert len(log(many / name)) == epochs
 
 
+@pytest.mark.slow
 def test_where_many_is_killed_its_networks_stop_and_the_same_command_goes_on(home):
     words = ["-m", "distmlp", "many", "config.toml", "--seeds", 2, "--at-once", 2]
     words += ["--set", "training.epochs=300"]
@@ -152,6 +155,7 @@ def test_where_many_is_killed_its_networks_stop_and_the_same_command_goes_on(hom
     assert v_of(home / "many" / "2") == single(home, "alone", "seed=8", "training.epochs=300")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launched", ["alone", "openmpi"])
 def test_networks_that_could_not_begin_have_failed_however_they_were_started(
     home, launched, launcher
@@ -210,6 +214,7 @@ def test_folds_are_evaluated_on_what_they_were_not_trained_on(home, openmpi):
     assert distmlp("evaluate", "many", "--data", "set.h5:/test", cwd=home).status == 0
 
 
+@pytest.mark.slow
 def test_the_mean_of_answers_is_evaluated_in_the_targets_own_units(home):
     x, _ = rows(400)
     y = 1000 + 50 * x[:, :2]
@@ -231,6 +236,7 @@ def test_the_mean_of_answers_is_evaluated_in_the_targets_own_units(home):
     assert "(mse, half of the squared error)" in distmlp("evaluate", "many", cwd=home).out
 
 
+@pytest.mark.slow
 def test_networks_of_different_kinds_have_no_mean(home):
     words = ["--grid", 'network.cost=["mse","cross-entropy"]', "--set", "training.epochs=1"]
     assert distmlp("many", "config.toml", *words, cwd=home).status == 0
@@ -248,6 +254,7 @@ def test_networks_of_different_kinds_have_no_mean(home):
     assert "others: network 2 differs from network 1 in network.output" in done.err
 
 
+@pytest.mark.slow
 def test_answers_of_many_have_the_classes_names_and_may_be_a_table(home):
     x, y = rows(200)
     names = np.array([b"ash", b"birch", b"cedar", b"elm", b"fir"])
@@ -277,6 +284,7 @@ def test_answers_of_many_have_the_classes_names_and_may_be_a_table(home):
     assert [float(row["spread fir"]) for row in table] == spread[:, 4].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

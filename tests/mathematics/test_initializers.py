@@ -115,6 +115,7 @@ def test_orthonormal_rows_are_those_of_a_qr_with_a_positive_diagonal():
     np.testing.assert_allclose(found, (q * np.sign(np.diag(r))).T, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_orthonormal_rows_are_the_same_bits_in_numpy(monkeypatch):
     x = np.random.default_rng(4).normal(size=(40, 41))
     once, again = x.copy(), x.copy()

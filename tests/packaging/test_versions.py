@@ -12,7 +12,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 #: A short suite: the mathematics, what reads data, and five runs whose digests are constants.
 SUITE = ["tests/mathematics", "tests/data", "tests/test_digests.py"]
-MARKS = "not mpi and not faults and not slurm and not root and not slow"
+MARKS = "not (mpi or faults or slurm or root)"
+#: These take minutes where numpy computes alone, or build the package once more.
+LONG = "4096_ranks or csv_memory or another_compiler"
 
 
 def lowest() -> list[str]:
@@ -46,6 +48,7 @@ def test_a_short_suite(versions, compiled, wheel, plain_wheel, environment, tmp_
     assert place.startswith(str(environment.place))
     if versions == "lowest":
         assert wanted == [f"numpy=={numpy}", f"h5py=={h5py}"]
-    words = ["-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", MARKS, *SUITE]
+    chosen = ["-m", MARKS, "-k", f"not ({LONG})", *SUITE]
+    words = ["-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *chosen]
     said = environment.python(*words, cwd=tmp_path, timeout=1000)
     assert re.search(r"\d{3,} passed", said), said

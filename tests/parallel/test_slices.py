@@ -63,6 +63,7 @@ def test_messages_of_a_rank_grow_as_the_logarithm_of_the_hosts(hosts):
     assert sum(len(stage.peers) for stage in stages) <= 7 * hosts.bit_length()
 
 
+@pytest.mark.slow
 def test_a_cluster_of_65536_ranks():
     """1,024 hosts of 64 ranks, dealt in turn: every entry has one rank, in one place of every host."""
     ranks = slices.ranks_by_host([rank % 1024 for rank in range(65536)])

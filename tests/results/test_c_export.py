@@ -67,6 +67,7 @@ def cases():
     yield (40000, 3), "tanh", "identity", "float64", 1.0, next(builds)  # too wide for a tile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers, hidden, output, dtype, scale, build", list(cases()))
 def test_its_bits_are_those_of_predict(tmp_path, layers, hidden, output, dtype, scale, build):
     found, config = checkpoint(layers, hidden, output, dtype, scale)
@@ -76,6 +77,7 @@ def test_its_bits_are_those_of_predict(tmp_path, layers, hidden, output, dtype, 
     assert library.net_check() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("classes, missing", [(False, False), (True, False), (False, True)])
 def test_raw_inputs_and_the_targets_own_units(tmp_path, dtype, classes, missing):
@@ -89,6 +91,7 @@ def test_raw_inputs_and_the_targets_own_units(tmp_path, dtype, classes, missing)
     assert library.net_check() == 0
 
 
+@pytest.mark.slow
 def test_classes_one_output_and_threads(tmp_path):
     gcc = BUILDS[1]
     found, config = checkpoint((7, 5, 3), "tanh", "softmax", "float32", 0.5, True)
@@ -108,6 +111,7 @@ def test_classes_one_output_and_threads(tmp_path):
     assert classes.tolist() == (predicted(found, config, x)[:, 0] > 0.5).tolist()
 
 
+@pytest.mark.slow
 def test_names_of_inputs_and_classes(tmp_path):
     found, _ = checkpoint((2, 5, 3), "tanh", "softmax", "float32", 1.0, True)
     names = {"columns": ["größe", 'a */ "b"'], "targets": ["yes", 'n"o\\', "ε??="]}
@@ -121,6 +125,7 @@ def test_names_of_inputs_and_classes(tmp_path):
     assert "Classes, in order: yes," in header
 
 
+@pytest.mark.slow
 def test_the_check_finds_what_is_wrong(tmp_path):
     found, _ = checkpoint((7, 5, 3), "tanh", "sigmoid", "float32")
     library = compiled(tmp_path, found, [*BUILDS[1], "-frounding-math", "-Wno-error"])
@@ -157,6 +162,7 @@ end program
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("gfortran"), reason="apt-get install gfortran enables it")
 @pytest.mark.parametrize("dtype, kind", [("float32", "c_float"), ("float64", "c_double")])
 def test_fortran_calls_it(tmp_path, dtype, kind):

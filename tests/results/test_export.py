@@ -113,6 +113,7 @@ def test_others_may_read_the_file(tmp_path, ending):
     assert stat.S_IMODE(written.stat().st_mode) == 0o644
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, largest", [("float32", 3e-6), ("float64", 1e-13)])
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
 def test_onnxruntime_takes_every_activation(tmp_path, dtype, largest, hidden):
@@ -199,6 +200,7 @@ def test_a_missing_torch_is_named(tmp_path, monkeypatch):
         export(found, tmp_path / "net.pt")
 
 
+@pytest.mark.slow
 def test_onnx(run, tmp_path):
     onnx = pytest.importorskip("onnx", reason="pip install 'distmlp[export]' enables it")
     from onnx.reference import ReferenceEvaluator

@@ -145,6 +145,7 @@ def test_no_directory(tmp_path):
         follow(tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, run):
     began(run, 0)
     append(run, 1)

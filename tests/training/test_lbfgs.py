@@ -44,6 +44,7 @@ def place(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 def test_the_same_bits_stopped_at_every_evaluation(place):
     """Another rank count goes on after each; half of the places are in the middle of a line search."""
     for step in range(1, 26):
@@ -65,6 +66,7 @@ def test_in_numpy_it_has_the_same_bits(place):
     assert lawful(place / "numpy") == lawful(place / "alone")[:5]
 
 
+@pytest.mark.slow
 def test_it_ends_where_it_has_converged_and_says_so(tmp_path):
     changes = {**SEARCHES, "training.epochs": 1000, "optimizer.tolerance": 1e-3}
     write_set(tmp_path / "set.h5")
@@ -80,6 +82,7 @@ def test_it_ends_where_it_has_converged_and_says_so(tmp_path):
     assert json.loads((tmp_path / "run" / "finished.json").read_text())["step"] == finished["step"]
 
 
+@pytest.mark.slow
 def test_it_does_in_tens_of_evaluations_what_gradient_descent_does_not(tmp_path):
     x, _ = rows(1009)
     test, _ = rows(301, seed=1)

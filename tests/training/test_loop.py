@@ -114,6 +114,7 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_a_batch_that_fits_no_window_has_the_v_of_one_that_does(name, place, monkeypatch):
     """Windows of one step, of a few micro-batches and of less than one; pieces of one; the set held, or read again."""

@@ -52,6 +52,7 @@ def peak(home, batch):
     return int(done.out.rpartition("PEAK")[2])
 
 
+@pytest.mark.slow
 def test_the_whole_set_as_a_batch_takes_the_memory_of_a_small_one(home):
     small, large, whole = (peak(home, batch) for batch in (512, 65_536, "all"))
     assert max(large, whole) - small < 50e6, (small, large, whole)

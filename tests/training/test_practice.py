@@ -152,6 +152,7 @@ def run(place, name, size, changes, **more):
     return found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_on_any_ranks_and_after_a_resume(tmp_path, dtype, kind):

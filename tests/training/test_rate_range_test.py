@@ -56,6 +56,7 @@ def test_steepest_and_lowest():
     assert rising.suggestion is None and rising.tenth_of_lowest is None
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, capsys):
     from example import write_config, write_set
 

@@ -38,6 +38,7 @@ def run(place, name, size, changes, **more):
     return found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_same_bits_on_any_ranks_and_after_a_resume(tmp_path, schedule):
     changes = {"training.epochs": 3, **of(schedule)}
@@ -51,6 +52,7 @@ def test_the_same_bits_on_any_ranks_and_after_a_resume(tmp_path, schedule):
     assert run(tmp_path, "constant", 1, constant).v_sha256 != alone.v_sha256
 
 
+@pytest.mark.slow
 def test_the_rate_falls_where_the_metric_stands_still(tmp_path):
     """An improvement that is never large enough: after each second epoch the rate is halved."""
     changes = {

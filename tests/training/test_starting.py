@@ -68,6 +68,7 @@ def tensors(v, layers=LAYERS):
     return Layout(tuple(layers)).views(v)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [LAYERS, [20, 13, 7, 5]])
 def test_the_same_bits_on_any_ranks_and_after_a_resume(tmp_path, place, layers):
     name = f"tuned-{len(layers)}"

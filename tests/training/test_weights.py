@@ -100,6 +100,7 @@ BY_CLASS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", BY_CLASS)
 @pytest.mark.parametrize("name", ["", "w", "table[0]"])
 def test_one_step_is_that_of_the_weighted_mean(place, by, name):
@@ -142,6 +143,7 @@ def test_one_step_is_that_of_the_weighted_mean(place, by, name):
     assert found.v == pytest.approx(v - 0.3 * gradient, rel=1e-9, abs=1e-11)
 
 
+@pytest.mark.slow
 def test_a_weight_is_so_many_equal_rows(place, tmp_path):
     """Gradient descent over all rows: the notes' average of repeated rows, and rows of weight 0 are not there."""
     changes = {
@@ -170,6 +172,7 @@ CHANGES = {
 STREAMED = {**CHANGES, "data.window": "0.02 MB", "data.validation": 0.2, "data.rows": "3:"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [CHANGES, STREAMED], ids=["held", "streamed"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_ranks_change_no_bit(place, changes, dtype):
@@ -199,10 +202,12 @@ def test_no_mpi_changes_a_bit(name, ranks, launcher, place, alone):
     assert by_command(place, f"{name}-{ranks}", launcher(name), ranks) == alone
 
 
+@pytest.mark.slow
 def test_numpy_alone_changes_no_bit(place, alone):
     assert by_command(place, "numpy", env={"DISTMLP_COMPILED": "0"}) == alone
 
 
+@pytest.mark.slow
 def test_a_resume_at_an_odd_step_changes_no_bit(place, alone):
     changes = {**STREAMED, "run.checkpoint_every": "3 steps", "run.keep": 100}
     by_command(place, "parts", changes=changes)
@@ -239,6 +244,7 @@ def test_a_resume_with_different_weights_is_refused(tmp_path):
 # Metrics
 
 
+@pytest.mark.slow
 def test_metrics_are_weighted_and_both_are_shown(place):
     report = Kept()
     trained(place, "metrics", CHANGES, report=report)

@@ -152,6 +152,7 @@ def test_the_sum_is_that_of_the_rounded_gradients(dtype):
     assert floats.tolist() == [float(np.array(float(n), dtype)) for n in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pass_bytes", [1, 3000, 2**23])
 @each_dtype
 def test_v_has_the_same_bits_for_any_ranks_and_passes(dtype, pass_bytes, monkeypatch):
@@ -273,6 +274,7 @@ def test_many_in_float32_are_added_up_better_than_plain_floats(S):
     assert found < 3e-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("S", [65, 300])
 def test_many_in_float64_are_added_up_better_than_plain_floats(S):
     found, plain = errors(S, 4, "float64")
