@@ -61,6 +61,7 @@ def train(
     """
     from distmlp.config import reading
     from distmlp.config.sections import Config
+    from distmlp.kernels import choice
     from distmlp.parallel import launchers
     from distmlp.training import loop as training
     from distmlp.training import reporting
@@ -69,6 +70,8 @@ def train(
         config = reading.from_tables(config)
     elif not isinstance(config, Config):
         config = reading.load(config)
+    if not progress and launchers.is_first():  # the bar's report says so itself
+        choice.warn_of_slowness(stacklevel=2)
     own = reporting.Report(bar=True) if progress else reporting.LogOnly()
     if report is None:
         report = own

@@ -28,6 +28,7 @@ from sklearn.utils.validation import (
 from distmlp.config.reading import from_json, from_tables
 from distmlp.data.transform import transform_of
 from distmlp.errors import InputError
+from distmlp.kernels import choice
 from distmlp.mathematics.metrics import predicted_classes
 from distmlp.parallel import launchers
 from distmlp.parallel.communicator import Communicator
@@ -123,6 +124,8 @@ class _MLP(BaseEstimator):
         if sample_weight is not None:
             arrays["w"] = _check_sample_weight(sample_weight, x, dtype=np.float64)
         comm, report = launchers.of(), _History()
+        if comm.rank == 0:
+            choice.warn_of_slowness(stacklevel=3)  # whoever called fit
         tables = self._tables(x.shape[1], outputs, last, len(x))
         with _directory(comm) as directory:
             tables["data"]["train"] = f"{directory}/set.h5:/set"

@@ -116,6 +116,21 @@ def test_training_in_numpy_says_that_it_is_slow_and_why(trained, tmp_path):
     assert began["kernels"] == "numpy (nothing compiled, so slow)"
 
 
+def test_training_in_numpy_from_python_warns_of_it_unless_it_was_asked_for(trained, tmp_path):
+    """As a script in a checkout does whose sources are not compiled: the quickstart's run takes minutes there."""
+    train = (
+        "import sys; sys.modules['distmlp.kernels._kernels'] = None; import distmlp; "
+        "config = distmlp.load_config(sys.argv[1], ['run.directory=' + sys.argv[2]]); "
+        "distmlp.train(config, resume='never')"
+    )
+    words = ["-c", train, trained / "config.toml", tmp_path / "run"]
+    done = run_ranks(None, 1, words)
+    assert done.status == 0, done.err
+    assert "UserWarning: the kernels run in numpy" in done.err and "compiled" in done.err
+    done = run_ranks(None, 1, words, env={"DISTMLP_COMPILED": "0"})
+    assert (done.status, done.err) == (0, "")
+
+
 def test_ranks_of_different_widths_are_one_job(mpi, widths, small, tmp_path):
     """As ranks on x86 with AVX-512 and without it are, and one that has no compiled part."""
     settings = [f"DISTMLP_WIDTH={width}" for width in widths] + ["DISTMLP_COMPILED=0"]

@@ -32,7 +32,7 @@ class Mpirun:
     def command(self, ranks: int, hosts: Sequence[Host], words: Sequence[str]) -> list[str]:
         """The command line that runs `distmlp WORDS` on so many ranks, on this host where none is named."""
         options = self._for_open_mpi(ranks, hosts) if self.open_mpi else self._for_others(hosts)
-        program = [self.python, "-m", "distmlp", *words]
+        program = [*starting(self.python), *words]
         return [self.path, *options, *self.more, "-n", str(ranks), *program]
 
     def _for_open_mpi(self, ranks: int, hosts: Sequence[Host]) -> list[str]:
@@ -56,6 +56,16 @@ class Mpirun:
         if self.agent:
             options += ["-launcher-exec", self.agent]
         return options
+
+
+def starting(python: str) -> list[str]:
+    """The words that start distmlp with a python: the installed one, although the current directory may hold another.
+
+    A checkout does, whose sources are not compiled: its kernels would run in numpy.  Where it is this distmlp that
+    lies in the current directory, the python may have no other.
+    """
+    here = Path(__file__).resolve().parents[2] == Path.cwd()
+    return [python, *([] if here else ["-P"]), "-m", "distmlp"]
 
 
 def find(python: str) -> tuple[str, int]:

@@ -6,6 +6,8 @@ registers.  DISTMLP_COMPILED=0 has the numpy twins run.
 
 import os
 import platform
+import warnings
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -25,9 +27,13 @@ from distmlp.kernels import (
 WIDTHS = ("512", "256", "128", "plain")
 
 
-#: Why nothing compiled runs, where that is so.
+_HOME = Path(__file__).parents[2]
+#: Why nothing compiled runs, where that is so.  Python takes a checkout's sources wherever it is started in the checkout.
 NOT_COMPILED = (
-    "nothing is compiled here: install distmlp again, with a C compiler and Python's headers"
+    f"nothing is compiled in the sources in {_HOME}, which are imported: start in a different directory, where the "
+    "installed distmlp is, or pip install -e the sources, with a C compiler and Python's headers"
+    if (_HOME / "pyproject.toml").exists()
+    else "nothing is compiled here: install distmlp again, with a C compiler and Python's headers"
 )
 NOT_WANTED = "DISTMLP_COMPILED is 0"
 
@@ -74,6 +80,22 @@ def check() -> None:
     """
     if _refused:
         raise InputError(_refused)
+
+
+def slowness() -> str | None:
+    """What people should know of the speed: None where something compiled runs."""
+    if compiled is not None:
+        return None
+    return (
+        f"the kernels run in numpy: to the same bits, but hundreds of times slower ({WHY_IN_NUMPY})"
+    )
+
+
+def warn_of_slowness(stacklevel: int) -> None:
+    """Warns whoever trains from Python and did not ask for numpy's kernels; stacklevel: the caller's caller is 2."""
+    words = slowness()
+    if words and WHY_IN_NUMPY != NOT_WANTED:
+        warnings.warn(words, stacklevel=stacklevel + 1)
 
 
 def name() -> str:

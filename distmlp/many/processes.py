@@ -11,6 +11,7 @@ from pathlib import Path
 import tomli_w
 
 from distmlp import errors, files
+from distmlp.cluster.mpirun import starting
 from distmlp.cluster.stopping import signal_with_parent
 from distmlp.config.sections import Config
 from distmlp.many.plan import Member, config_of
@@ -77,7 +78,7 @@ def _start(config: Config) -> "subprocess.Popen[bytes]":
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "config.toml"
     files.write(path, tomli_w.dumps(asdict(config)).encode())
-    command = [sys.executable, "-m", "distmlp", "train", str(path), "--progress", "none"]
+    command = [*starting(sys.executable), "train", str(path), "--progress", "none"]
     with open(directory / OUTPUT, "ab") as output:
         # In a session of its own: a terminal's Ctrl-C is passed on once, by us.
         return subprocess.Popen(

@@ -44,11 +44,9 @@ def first_state(run: Prepared, saver: Saver, resume: str) -> State:
         saver.resumed(found, state)
     run.report.begin(summary.start_of(run, state))
     _warn_of_idle_ranks(run)
-    if choice.compiled is None:
-        run.report.say(
-            "the kernels run in numpy: to the same bits, but hundreds of times slower "
-            f"({choice.WHY_IN_NUMPY})"
-        )
+    slowness = choice.slowness()
+    if slowness:
+        run.report.say(slowness)
     run.report.start(directory.log, state.step, run.last_step)
     here = summary.environment(comm)
     run.report.event(events.began(state.step, run.last_step, comm.size, choice.name(), here))

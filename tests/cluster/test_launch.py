@@ -102,7 +102,8 @@ def test_a_run_that_completes(place):
     assert said.startswith("distmlp launch: complete after 1 start and ")
     (command,) = place.commands
     assert command[: command.index("distmlp") + 3] == [
-        *("-n", "3", str(place.place / "python"), "-m", "distmlp", "train", str(place.config)),
+        *("-n", "3", str(place.place / "python"), "-P", "-m", "distmlp", "train"),
+        str(place.config),
     ]
     assert command[-5:] == ["--set", "training.epochs=9", "--all-ranks", "--resume", "never"]
 

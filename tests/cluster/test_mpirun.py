@@ -1,6 +1,9 @@
 """What mpirun is told: the command lines of each MPI, on one host and on several."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,7 @@ from distmlp.cluster.mpirun import Mpirun
 from distmlp.errors import InputError
 
 OPEN_MPI = Mpirun("/bin/mpirun", 5, "/bin/python", 10.0)
-PROGRAM = ["/bin/python", "-m", "distmlp", "train", "a.toml"]
+PROGRAM = ["/bin/python", "-P", "-m", "distmlp", "train", "a.toml"]
 ULFM = ["--with-ft", "ulfm", "--mca", "pml", "ob1"]
 DETECTOR = [
     *("--mca", "mpi_ft_detector", "true", "--mca", "mpi_ft_detector_thread", "true"),
@@ -26,7 +29,8 @@ def command(launcher, ranks, hosts=""):
 
 
 @pytest.fixture(autouse=True)
-def four_cores(monkeypatch):
+def four_cores(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
 
 
@@ -81,3 +85,16 @@ def test_no_mpirun_at_all(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"no mpirun beside .+python nor on the path"):
         mpirun.find(str(tmp_path / "python"))
+
+
+def test_the_distmlp_of_the_current_directory_is_started_only_where_it_is_this_one(
+    tmp_path, monkeypatch
+):
+    """A checkout's sources are not compiled, so its kernels would run in numpy, hundreds of times slower."""
+    (tmp_path / "distmlp").mkdir()
+    (tmp_path / "distmlp" / "__init__.py").write_text("raise SystemExit('not the installed one')")
+    words = mpirun.starting(sys.executable)
+    done = subprocess.run([*words, "--version"], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("distmlp "), done
+    monkeypatch.chdir(Path(mpirun.__file__).parents[2])
+    assert "-P" not in mpirun.starting(sys.executable)

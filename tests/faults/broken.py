@@ -192,7 +192,9 @@ def python_that_injects(directory: Path, mpi: Mpi, plan: Path) -> Path:
     """A python, with an mpirun beside it, for which `python -m distmlp WORDS` has the plan's faults in it."""
     directory.mkdir()
     python = directory / "python"
-    python.write_text(f'#!/bin/sh\nshift 2\nexec {mpi.python} {INJECT} {plan} "$@"\n')
+    python.write_text(
+        f'#!/bin/sh\nwhile [ "$1" != distmlp ]; do shift; done\nshift\nexec {mpi.python} {INJECT} {plan} "$@"\n'
+    )
     python.chmod(0o755)
     (directory / "mpirun").write_text(f'#!/bin/sh\nexec {mpi.bin / "mpirun"} "$@"\n')
     (directory / "mpirun").chmod(0o755)
