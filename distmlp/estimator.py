@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,10 @@ class _MLP(BaseEstimator):
 
     def _tables(self, inputs: int, outputs: int, last: dict[str, str], samples: int) -> dict:
         """The config's sections.  last: what [network] says of the output.  Raises InputError."""
+        if not isinstance(self.hidden, Iterable):
+            raise InputError(
+                f"hidden is {self.hidden!r}, but expected the neurons of each hidden layer, such as (100,) or (64, 32)"
+            )
         asked = self.batch_size
         tables: dict[str, Any] = {
             "seed": _plain(self.random_state),

@@ -170,7 +170,7 @@ case(
 )
 case(
     "missing checkpoint",
-    ["no-run", "no such checkpoint"],
+    ["no-run", "no such checkpoint", "auto, never or"],
     words=["train", "config.toml", "--resume", "no-run"],
 )
 case("missing checkpoint", ["no-run", "no such checkpoint"], words=["evaluate", "no-run"])
@@ -180,7 +180,7 @@ case(
     words=["predict", "no-run", "--data", "set.h5:/test", "--output", "out.h5"],
 )
 case("missing checkpoint", ["no-run", "no such checkpoint"], words=["inspect", "no-run"])
-case("missing checkpoint", ["no-run"], words=["verify", "no-run"])
+case("missing checkpoint", ["no-run", "no such directory"], words=["verify", "no-run"])
 case("missing checkpoint", ["no checkpoint"], words=["inspect", "."])
 case("missing checkpoint", ["set.h5", "not a checkpoint"], words=["evaluate", "set.h5"])
 case("convert", ["no.npy"], words=["convert", "no.npy", "out.h5"])

@@ -137,6 +137,7 @@ def test_a_share_of_the_rows_ends_the_training_early():
 @pytest.mark.parametrize(
     "parameters, words",
     [
+        ({"hidden": 16}, r"hidden is 16, but expected the neurons of each hidden layer"),
         ({"hidden": (0,)}, r"MLPClassifier: network.layers is \[20, 0, 5\], but expected a list"),
         ({"optimizer": "adamm"}, r"MLPClassifier: optimizer.name is .adamm., but expected one of"),
         ({"random_state": None}, "MLPClassifier: seed is null, but expected a whole number"),

@@ -21,7 +21,7 @@ EPILOG = """examples:
 
 The steps begin with the config's first v, and with its optimizer and batch; its rate and schedule are not used, and its
 run directory is not touched.  The suggestion is the rate at which the smoothed cost falls most steeply; a tenth of the
-rate with the lowest cost is the careful one.  --output needs matplotlib: pip install "distmlp[plots]"."""
+rate with the lowest cost is a second choice.  --output needs matplotlib: pip install "distmlp[plots]"."""
 
 _ENDS = {
     "steps": "all {} steps were taken",

@@ -32,7 +32,6 @@ _FACTS = (
     "ranks",
     "mpi",
     "v_sha256",
-    "fingerprint",
 )
 
 
@@ -101,11 +100,15 @@ def inspect(args: Namespace, comm: "Communicator") -> int:
             print(json.dumps(facts))
         else:
             for name in _FACTS:
-                print(f"{name:<13} {facts[name]}")
+                print(f"{name:<15} {facts[name]}")
+            print(f"{'arithmetic':<15} {facts['fingerprint']}")
+            for name, digest in facts.get("data", {}).items():
+                if digest:
+                    print(f"{f'data.{name}':<15} {digest}")
             start = facts.get("start")
             if start:
                 print(
-                    f"{'began with':<13} {start['path']}, step {start['step']}, v_sha256 {start['v_sha256']}"
+                    f"{'began with':<15} {start['path']}, step {start['step']}, v_sha256 {start['v_sha256']}"
                 )
     return COMPLETE
 

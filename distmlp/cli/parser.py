@@ -43,8 +43,15 @@ def make() -> argparse.ArgumentParser:
     """
     parser = _Parser(
         prog="distmlp",
-        description="Trains multi-layer perceptrons over MPI ranks; the result is the same bits at any rank count.",
-        epilog="Every command runs alone or under mpirun: mpirun -n 4 distmlp train digits.toml",
+        description="Trains multi-layer perceptrons over MPI ranks; the result is the same bits\nat any rank count.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="""to begin with:
+  distmlp init houses.csv --targets price    a commented config for a table or an HDF5 file
+  distmlp train houses.toml                  in one process
+  distmlp launch -n 4 houses.toml            the same from four ranks, also as root and on fewer cores
+  distmlp report runs/houses                 what came of it, as a page
+
+distmlp COMMAND --help has a command's options.  Every command runs alone or under mpirun.""",
     )
     parser.add_argument("--version", action="version", version=f"distmlp {__version__}")
     commands = parser.add_subparsers(

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 HELP = "Train the network that a config describes."
 
 EPILOG = """examples:
-  mpirun -n 2 distmlp train digits.toml
+  distmlp train digits.toml
+  mpirun -n 2 distmlp train digits.toml      or distmlp launch -n 2 digits.toml, also as root
   distmlp train digits.toml --set training.epochs=5 --set optimizer.name=adam
 
 A run that was stopped or killed goes on when the same command is given again, from its newest

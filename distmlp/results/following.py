@@ -116,8 +116,7 @@ def follow(run: Path, *, once: bool = False, seconds: float = 0.5, bar: bool | N
     A run that is not at work is waited for.  seconds: between looks.  bar: whether to show a progress bar; None is
     where standard error is a terminal.  Raises InputError where there is no run directory.
     """
-    if not run.is_dir():
-        raise InputError(f"{run}: no such directory; expected the directory of a run")
+    directory.expect_directory(run)
     sight = Sight(bar and not once if bar is not None else sys.stderr.isatty() and not once)
     follower = Follower(run, lambda text: sight.line(text, sys.stdout))
     try:

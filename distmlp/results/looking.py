@@ -64,7 +64,9 @@ def look(place: str | Path, which: str, spec: Spec | None) -> View | None:
             return None
         metrics = checkpoint_commands.evaluate(network.path, spec, comm)
         outputs = network.network.targets
-        names = data.target_names or _numbered(data.classes, max(outputs, 2), outputs)
+        given = data.target_names or []
+        # a network may have more outputs than there are classes with names
+        names = given + _numbered(data.classes, max(outputs, 2), outputs)[len(given) :]
         wrong: list[Wrong] = []
         kept: list[tuple[np.ndarray, np.ndarray]] = []
         stride = -(-data.rows // MOST_KEPT)

@@ -14,6 +14,7 @@ from distmlp.results.figures.curves import Course, drawings_of
 from distmlp.results.figures.style import Drawing
 from distmlp.results.looking import View, look
 from distmlp.runs import checkpoint, checkpoint_names
+from distmlp.runs.directory import expect_directory
 from distmlp.runs.log import read_records
 
 #: Outputs that have figures of their own.
@@ -32,6 +33,11 @@ def plot(
     directory: where; None is the run's `figures/`, or `figures/` here for several.  which, spec: the checkpoint and the
     set that a single run is looked at with, as `looking.look` has them.  Raises InputError.
     """
+    if directory is not None and directory.suffix[1:] in style.FORMATS and not directory.is_dir():
+        raise InputError(
+            f"--output {directory}: expected a directory, to which each figure goes under its name; "
+            "--format says what is written"
+        )
     made = figures(runs, which, spec)
     place = directory or (runs[0] / "figures" if len(runs) == 1 else Path("figures"))
     written = []
@@ -88,6 +94,7 @@ def courses_of(runs: list[Path]) -> list[Course]:
     courses = []
     for run, path in zip(runs, whole, strict=True):
         records = read_records(run / "log.jsonl")
+        expect_directory(run)
         if not records:
             raise InputError(f"{run}: no epoch has ended in this run; expected its log.jsonl")
         courses.append(Course(os.path.relpath(path, common), records, _best_epoch(run, records)))

@@ -108,9 +108,11 @@ class TrainedNetwork:
     def evaluate(self, x: Any, y: Any) -> Metrics:
         """The cost, and the accuracy where y are classes; what `distmlp evaluate` prints for such a set.
 
-        x: as for `outputs`.  y: (n,) whole numbers, which are classes, or (n,) or (n, outputs) numbers.
-        Raises InputError.
+        x: as for `outputs`.  y: (n,) whole numbers, which are classes, or their names where they have some; or (n,) or
+        (n, outputs) numbers.  Raises InputError.
         """
+        if self.has_classes and self.target_names:
+            y = _numbers_of(y, self.target_names)
         with tempfile.TemporaryDirectory(prefix="distmlp-") as directory:
             spec = write_set(Path(directory) / "set.h5", self.config, x, y)
             return checkpoint_commands.evaluate(self.path, spec, SingleProcess(), names=("x", "y"))
@@ -136,6 +138,18 @@ def load(place: str | Path, which: str = "best") -> TrainedNetwork:
         facts,
         transform_of(config.data, found.data),
     )
+
+
+def _numbers_of(y: Any, names: list[str]) -> Any:
+    """The numbers of classes that are given by name; what is no text as it is.  Raises InputError for an unknown name."""
+    given = np.asarray(y)
+    if given.dtype.kind not in "OUT":
+        return y
+    number = {name: place for place, name in enumerate(names)}
+    unknown = next((name for name in given.flat if name not in number), None)
+    if unknown is not None:
+        raise InputError(f"y holds {unknown!r}, but the classes are {', '.join(names)}")
+    return np.array([number[name] for name in given.flat], np.int64).reshape(given.shape)
 
 
 def write_set(path: Path, config: Config, x: Any, y: Any) -> str:

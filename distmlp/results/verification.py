@@ -11,6 +11,7 @@ from distmlp.parallel.communicator import Communicator
 from distmlp.parallel.rank0 import on_rank_0
 from distmlp.runs import checkpoint
 from distmlp.runs.checkpoint import Checkpoint
+from distmlp.runs.directory import expect_directory
 from distmlp.runs.log import read_records
 from distmlp.training.loop import train
 from distmlp.training.reporting import LogOnly
@@ -40,6 +41,7 @@ def verify(run: Path, comm: Communicator, whole: bool = False) -> Verdict:
 
     def prepare() -> tuple[Checkpoint, Checkpoint, str]:
         found = [checkpoint.read(path) for path in checkpoint.listed(run / "checkpoints")]
+        expect_directory(run)
         if not found or (len(found) == 1 and not whole):
             raise InputError(
                 f"{run}: {len(found)} checkpoints in checkpoints/, but expected "

@@ -134,7 +134,7 @@ def read(path: str | Path) -> Checkpoint:
             checkpoint_format.check_facts(facts, v, v_sha256(v))
             return Checkpoint(path, v, arrays, facts, data)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
+        raise InputError(f"{path}: no such checkpoint or run directory") from None
     except InputError:
         raise
     except checkpoint_format.Unfit as error:

@@ -204,3 +204,9 @@ def newest_step(directory: str | Path) -> int:
     with contextlib.suppress(OSError):
         found += [record["step"] for record in read_log(directory / "log.jsonl")]
     return max(found)
+
+
+def expect_directory(run: Path) -> None:
+    """Raises InputError where the directory of a run, which is to be read, is not there."""
+    if not run.is_dir():
+        raise InputError(f"{run}: no such directory; expected the directory of a run")

@@ -109,6 +109,10 @@ def _to_resume(run: Prepared, resume: str) -> Checkpoint | None:
                 f"{run.directory.path}: none of its checkpoints is good: {'; '.join(passed_over)}; "
                 "--resume never begins anew"
             )
+    elif not Path(resume).exists():
+        raise InputError(
+            f"{resume}: no such checkpoint; expected auto, never or a checkpoint to resume from"
+        )
     else:
         found, passed_over = checkpoint.find(resume)
     for words in passed_over:

@@ -98,6 +98,8 @@ def test_inspect(home):
     assert facts["config"]["seed"] == 7 and facts["config"]["training"]["epochs"] == 2
     words = distmlp("inspect", f"run/checkpoints/step-{STEPS:09d}.h5", cwd=home)
     assert words.status == 0 and log(home / "run")[0]["v_sha256"] in words.out
+    for name in ("train", "validation"):  # which whoever reproduces the run compares
+        assert f"data.{name} ".ljust(16) + facts["data"][name] in words.out
 
 
 def test_verify(home, tmp_path, mpich):

@@ -120,8 +120,9 @@ def test_names_of_inputs_and_classes(tmp_path):
     library.net_class_name.restype = ctypes.c_char_p
     said = [library.net_class_name(number) for number in (-1, 0, 1, 2, 3)]
     assert said == [None, *(name.encode() for name in names["targets"]), None]
-    header = (tmp_path / "net.h").read_text()
-    assert "Inputs, in order: gr\\303\\266\\303\\237e, a " in header
+    header = (tmp_path / "net.h").read_text(encoding="utf-8")
+    assert "Inputs, in order: größe, a \\052/ \\042b\\042." in header
+    assert "x is of float, a of float." in header
     assert "Classes, in order: yes," in header
 
 

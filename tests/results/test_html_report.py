@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ from launching import distmlp as command
 import distmlp
 from distmlp.errors import InputError
 from distmlp.results import looking, plots
+from distmlp.results.figures import scores, style
 from distmlp.results.html_report import report
 
 
@@ -59,6 +61,38 @@ def pages(page, numbers):
     """The reports of both runs."""
     report(numbers, numbers.parent / "numbers.html")
     return page, numbers.parent / "numbers.html"
+
+
+@pytest.mark.slow
+def test_a_network_may_have_more_outputs_than_there_are_classes_with_names(tmp_path):
+    write_set(tmp_path / "set.h5")
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        file["test/x"].attrs["sample_shape"] = (4, 5)
+        file["test/y"].attrs["classes"] = ["a", "b", "c", "d", "e"]
+    run = trained(tmp_path, {"network.layers": [20, 8, 7], "training.epochs": 2})
+    assert looking.look(run, "best", None).names == ["a", "b", "c", "d", "e", "5", "6"]
+    assert "confusion" in plots.figures([run])
+
+
+@pytest.mark.slow
+def test_large_numbers_on_an_axis_do_not_overlap():
+    given = np.zeros(150), np.linspace(-313087.0, 298000.0, 150), "Δp"
+    with style.styled():
+        figure = style.drawn([scores.residuals(*given), scores.histogram(*given)])
+        figure.canvas.draw()
+        axes = figure.axes[-1]
+        low, high = axes.get_xlim()
+        shown = [each for each in axes.get_xticklabels() if low <= each.get_position()[0] <= high]
+        boxes = [each.get_window_extent() for each in shown]
+    assert len(boxes) > 3
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+def test_an_output_that_is_a_figure_and_no_directory_is_refused(classes, tmp_path):
+    with pytest.raises(InputError, match=r"fig\.png: expected a directory"):
+        plots.plot([classes], tmp_path / "fig.png")
+    with pytest.raises(InputError, match="nowhere: no such directory; expected the directory of a"):
+        plots.plot([tmp_path / "nowhere"], tmp_path)
 
 
 @pytest.mark.slow

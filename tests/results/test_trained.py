@@ -55,6 +55,17 @@ def test_evaluate_gives_the_metrics_of_the_command(trained):
     )
 
 
+def test_evaluate_takes_the_names_of_classes(trained):
+    _, network = trained
+    x, y = rows(301, seed=1)
+    names = list("vwxyz")
+    named = replace(network, facts={**network.facts, "targets": names})
+    labels = pd.Series([names[k] for k in y])
+    assert named.evaluate(x, labels) == network.evaluate(x, y) == named.evaluate(x, y)
+    with pytest.raises(InputError, match="y holds 'q', but the classes are v, w, x, y, z"):
+        named.evaluate(x, labels.replace("w", "q"))
+
+
 def test_threads_may_share_it(trained):
     _, network = trained
     x, _ = rows(1009)

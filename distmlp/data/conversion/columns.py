@@ -87,6 +87,10 @@ def _one(table: Table, option: str, word: str) -> int:
         why = f"no column has that name; {hint}"
     else:
         why = f"the file has no header, so expected an index from {-width} to {width - 1}"
+        if not option.startswith(
+            "--"
+        ):  # a trained network's column, which is found by its name alone
+            why = "the file has no header; give it a first line with the names of its columns"
     raise NoColumn(f"{table.name}: {option} {word}: {why}", option, word, why)
 
 

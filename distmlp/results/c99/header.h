@@ -18,7 +18,8 @@ extern "C" {
 #define UPPER_OUTPUTS OUTPUT_COUNT
 #define UPPER_V_SHA256 "V_SHA256"
 
-/* The outputs a, rows x UPPER_OUTPUTS, of raw inputs x, rows x UPPER_INPUTS, each row after row. */
+/* The outputs a, rows x UPPER_OUTPUTS, of raw inputs x, rows x UPPER_INPUTS, each row after row.
+   x is of INPUT_REAL, a of OUTPUT_REAL. */
 void NAME_predict(size_t rows, const INPUT_REAL *x, OUTPUT_REAL *a);
 @classes
 /* The most likely class of each row, counted from 0. */

@@ -10,11 +10,16 @@ from distmlp.results.c99.exported import Exported
 
 
 def _escaped(text: str) -> str:
-    """Text as it may stand in a C string or comment, UTF-8 by its bytes."""
+    """Text as it may stand in a C string, UTF-8 by its bytes."""
     plain = (
         chr(b) if 32 <= b < 127 and chr(b) not in '"\\?*' else f"\\{b:03o}" for b in text.encode()
     )
     return "".join(plain)
+
+
+def _commented(text: str) -> str:
+    """Text as it may stand in a comment, where people read it: what cannot end one stays as it is."""
+    return "".join(c if c.isprintable() and c not in '"\\?*' else _escaped(c) for c in text)
 
 
 def class_names(network: Exported) -> str:
@@ -32,7 +37,7 @@ const char *{network.name}_class_name(int number)
 def _called(network: Exported) -> str:
     """What the header says of the names of inputs and outputs."""
     lines = [
-        f"{what}, in order: {', '.join(map(_escaped, names))}."
+        f"{what}, in order: {', '.join(map(_commented, names))}."
         for what, names in (
             ("Inputs", network.input_names),
             ("Classes" if network.classes else "Outputs", network.target_names),
@@ -44,7 +49,7 @@ def _called(network: Exported) -> str:
     category = next((name for name in network.input_names if "=" in name), None)
     if category:
         lines.append(
-            f"Of a category, as in {_escaped(category)}, the input of its value is 1 and the others are 0; where it is missing, all are 0."
+            f"Of a category, as in {_commented(category)}, the input of its value is 1 and the others are 0; where it is missing, all are 0."
         )
     return "\n".join(
         fill(line, 110, initial_indent="   ", subsequent_indent="   ") for line in lines

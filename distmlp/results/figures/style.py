@@ -44,6 +44,9 @@ _SETTINGS: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
+    # longer numbers share a power of ten, for side by side they would overlap
+    "axes.formatter.limits": (-4, 5),
+    "axes.formatter.use_mathtext": True,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": FAINT,

@@ -234,6 +234,9 @@ def test_a_network_is_given_the_categories_that_it_knows(put, out):
     assert "site holds 'west', but the network knows lab, north; an empty cell is none" in sentence
     sentence = refusal([put("less.csv", "site\nlab\n")], out, table=options)
     assert "the network's input n: no column has that name" in sentence
+    plain = TableOptions(inputs=["n"], targets=(), of_network=True)
+    sentence = refusal([put("bare.csv", "1,2\n3,4\n")], out, table=plain)
+    assert "the network's input n: the file has no header; give it a first line" in sentence
     convert([put("gap.csv", "n,site\n1,north\n2,\n")], out, table=options)
     with h5py.File(out) as file:
         assert file["train/x"][...].tolist() == [[0, 1, 1], [0, 0, 2]]
