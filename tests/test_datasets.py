@@ -1,12 +1,15 @@
 """The scripts in datasets/, and the set that the quickstart trains on."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from converting import assert_holds, read
+
+from distmlp.cli.main import main
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 
@@ -18,7 +21,7 @@ def script(name):
     return module
 
 
-borehole = script("borehole")
+borehole, higgs = script("borehole"), script("higgs")
 
 
 def test_digits_file():
@@ -135,3 +138,98 @@ def test_borehole_refuses(tmp_path, capsys, option, value):
     assert caught.value.code == 2
     assert option in capsys.readouterr().err
     assert not (tmp_path / "b.h5").exists()
+
+
+def test_decays_have_their_masses():
+    random = np.random.default_rng(1)
+    parent = higgs.pair(random, np.full(1000, 425.0))
+    one, other = higgs.decay(random, parent, 80.4, 325.0)
+    np.testing.assert_allclose(one + other, parent, atol=1e-9)
+    for p, mass in ((parent, 425.0), (one, 80.4), (other, 325.0)):
+        np.testing.assert_allclose(higgs.mass_of(p), mass, rtol=1e-6)
+    # Where the parent is at rest, all directions are as likely.
+    at_rest = np.tile([425.0, 0.0, 0.0, 0.0], (100000, 1))
+    one, _ = higgs.decay(random, at_rest, 80.4, 325.0)
+    direction = one[:, 1:] / np.linalg.norm(one[:, 1:], axis=1)[:, None]
+    np.testing.assert_allclose(direction.mean(axis=0), 0.0, atol=4 / np.sqrt(3 * 100000))
+    np.testing.assert_allclose(
+        direction.T @ direction / 100000, np.eye(3) / 3, atol=4 / np.sqrt(100000)
+    )
+
+
+def test_both_chains_have_their_resonances():
+    random = np.random.default_rng(2)
+    whole, w1, w2, b1, b2 = higgs.signal(random, 2000)
+    found = [higgs.mass_of(p) for p in (whole, w2 + b1 + b2, b1 + b2, w1)]
+    for masses, mass, reach in zip(found, (425, 325, 125, 80.4), (10, 4, 1, 5), strict=True):
+        assert abs(np.median(masses) - mass) < 0.5 and np.abs(masses - mass).max() < reach + 1e-3
+    np.testing.assert_allclose(w1 + w2 + b1 + b2, whole, atol=1e-9)
+    whole, w1, w2, b1, b2 = higgs.background(random, 2000)
+    for top in (w1 + b1, w2 + b2):
+        assert abs(np.median(higgs.mass_of(top)) - 172.5) < 0.5
+    np.testing.assert_allclose(w1 + w2 + b1 + b2, whole, atol=1e-9)
+    assert np.std(higgs.mass_of(b1 + b2)) > 30 and higgs.mass_of(whole).min() > 325
+
+
+def test_masses_of_an_event_by_hand():
+    """A lepton and a neutrino that make a W of 80.4 GeV between them; jets along the axes."""
+    low = np.zeros((1, 21))
+    low[0, :5] = 40.2, 0.0, 1.0, -40.2, 0.0
+    low[0, 5:] = (0, 50, 0, 1, 0, -50, 0, 1, 30, 0, 40, 0, 0, 0, 30, 0)
+    # The W's are at rest (E = 80.4) and (30, 0, 70) with E = 80; the b's are together at rest, E = 100.
+    jjj, jlv = np.sqrt(130**2 - 30**2 - 50**2 - 70**2), np.sqrt(130.4**2 - 50**2)
+    bb_with_jj = np.sqrt(180**2 - 30**2 - 70**2)
+    bb_with_lv, everything = 180.4, np.sqrt(260.4**2 - 30**2 - 70**2)
+    nearer = min(bb_with_jj, bb_with_lv, key=lambda mass: abs(mass - 325))
+    expected = [np.sqrt(80**2 - 30**2 - 70**2), 80.4, 100.0, jjj, jlv, nearer, everything]
+    np.testing.assert_allclose(higgs.masses(low)[0], expected, rtol=1e-12)
+
+
+def test_events_are_functions_of_seed_and_group(monkeypatch):
+    monkeypatch.setattr(higgs, "BLOCK_ROWS", 500)
+
+    def columns(*which):
+        return [np.concatenate(parts) for parts in zip(*higgs.blocks(*which), strict=True)]
+
+    low, high, y = columns(3, "train", 600)
+    assert (low.shape, high.shape, y.shape) == ((600, 21), (600, 7), (600,))
+    for some, all_of in zip(columns(3, "train", 50), (low, high, y), strict=True):
+        np.testing.assert_array_equal(some, all_of[:50])
+    others = [low, columns(4, "train", 600)[0], columns(3, "test", 600)[0]]
+    assert len(np.unique(np.concatenate(others), axis=0)) == 1800
+    assert np.isfinite(low).all() and np.isfinite(high).all() and 0.35 < y.mean() < 0.65
+    np.testing.assert_array_equal(low, low.astype(np.float32))  # so a file has them as they are
+
+
+@pytest.mark.slow
+def test_a_network_tells_collisions_as_boosted_trees_do(tmp_path, capsys, monkeypatch):
+    """The example's config on few events; masses to a network and, as an oracle, to scikit-learn's trees."""
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    metrics = pytest.importorskip("sklearn.metrics")
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    monkeypatch.chdir(tmp_path)
+    higgs.main(["higgs.h5", "--samples", "6000", "--test-samples", "3000"])
+    masses = {
+        "data.inputs": "high",
+        "network.layers": "[7,60,60,1]",
+        "training.epochs": "30",
+        "optimizer.learning_rate": "0.003",
+    }
+    config = str(DATASETS.parent / "examples" / "higgs.toml")
+    for directory, settings in (("low", {"training.epochs": "1"}), ("run", masses)):
+        settings |= {"data.train": "higgs.h5:/train", "run.directory": directory}
+        words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+        assert main(["train", config, "--progress", "none", *words]) == 0
+    assert main(["evaluate", "run", "--data", "higgs.h5:/test"]) == 0
+    said = capsys.readouterr().out
+    assert "background" in said and "signal" in said
+    assert main(["evaluate", "run", "--data", "higgs.h5:/test", "--json"]) == 0
+    ours = json.loads(capsys.readouterr().out)["roc_auc"]
+    with h5py.File("higgs.h5") as file:
+        assert list(file["train/low"].attrs["columns"]) == list(higgs.LOW)
+        train, test = ((file[f"{g}/high"][...], file[f"{g}/y"][...]) for g in ("train", "test"))
+    with threadpoolctl.threadpool_limits(1):  # OpenMP's threads spin where others use the cores
+        trees = ensemble.HistGradientBoostingClassifier(random_state=1).fit(*train)
+    theirs = metrics.roc_auc_score(test[1], trees.predict_proba(test[0])[:, 1])
+    assert min(ours, theirs) > 0.85
+    assert abs(ours - theirs) < 0.02
