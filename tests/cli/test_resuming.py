@@ -1,10 +1,13 @@
-"""`distmlp train` again: checkpoints, which are kept, and what goes on from them."""
+"""`distmlp train` again: checkpoints, which are kept, what goes on from them, and why a run ended."""
 
 import itertools
+import signal
 
 import pytest
 from example import checkpoint, lawful, steps, v_in
 from launching import distmlp, started
+
+from distmlp.runs import events
 
 STEPS = 21  # an epoch of the example
 
@@ -123,3 +126,41 @@ def test_the_stop_rule_is_decided_equally_on_all_ranks(config, tmp_path, openmpi
     assert 2 < len(costs) < 500
     assert changes[-1] < 0.05 and all(change >= 0.05 for change in changes[:-1])
     assert logs[0] == logs[1] == logs[2]
+
+
+ENDS = {
+    "epochs": ({}, 0, "complete", "epoch 2/2"),
+    "patience": (
+        {"training.patience": 1, "training.least_improvement": 100.0, "training.epochs": 9},
+        0,
+        "complete",
+        "ended after step 42: no epoch was better for training.patience epochs",
+    ),
+    "stop rule": (
+        {"training.epsilon": 10.0, "training.epochs": 9},
+        0,
+        "complete",
+        "ended after step 42: the cost changed by less than training.epsilon",
+    ),
+    "time limit": (
+        {"run.time_limit": "0.000001 seconds"},
+        75,
+        "stopped",
+        "stopped after step 1 by the time limit; the same command goes on from there",
+    ),
+    "signal": ({"training.epochs": 10**6}, 75, "stopped", " by a signal; the same command"),
+}
+
+
+@pytest.mark.parametrize("reason", ENDS)
+def test_why_a_run_ended_is_said_and_logged(reason, config, tmp_path):
+    changes, status, event, words = ENDS[reason]
+    with started(None, 1, ["-m", "distmlp", "train", config(changes)]) as running:
+        if reason == "signal":
+            running.until((tmp_path / "run" / "log.jsonl").exists)
+            running.process.send_signal(signal.SIGTERM)
+        done = running.wait(60)
+    assert done.status == status, done.err
+    assert words in done.out
+    last = events.since(tmp_path / "run", None)[-1]
+    assert (last["event"], last["reason"]) == (event, reason)

@@ -88,6 +88,21 @@ def test_an_ensemble_on_groups_of_ranks_is_that_of_single_runs(home, openmpi, mp
     assert said[2].endswith("  (cross-entropy)")
 
 
+def test_draws_train_as_the_configs_that_are_kept(home):
+    words = ["many", "config.toml", "--random", 3, "--draw", "optimizer.learning_rate=log:0.01:1"]
+    words += ["--draw", "network.layers=[[20,5],[20,9,5]]", "--at-once", 2]
+    done = distmlp(*words, cwd=home)
+    assert done.status == 0, done.err
+    assert "3 of 3 networks are complete" in done.out
+    digests = [v_of(home / "many" / name) for name in "123"]
+    assert len(set(digests)) == 3
+    for name, digest in zip("123", digests, strict=True):
+        directory = f"run.directory={home / f'alone-{name}'}"
+        done = distmlp("train", f"many/{name}/config.toml", "--set", directory, cwd=home)
+        assert done.status == 0, done.err
+        assert v_of(home / f"alone-{name}") == digest
+
+
 SETS = ["1", "2", "3", "many.json", "members.csv", "members.txt"]
 
 

@@ -3,12 +3,14 @@
 import json
 import time
 
+import h5py
 import numpy as np
 import pytest
 from example import CLASSES, COLUMNS, lawful, rows, steps, write_set
 from preparing import config_in
 from simulated import on_ranks
 
+from distmlp.cli.main import main
 from distmlp.errors import InputError
 from distmlp.parallel.communicator import SingleProcess
 from distmlp.results import checkpoint_commands
@@ -88,6 +90,41 @@ def test_the_best_is_kept_beside_the_newest_and_taken(place, whole):
     there = ", ".join(map(str, sorted([*kept, best["step"]])))
     with pytest.raises(InputError, match=f"--which 7: .* one of {there}$"):
         checkpoint_commands.inspect(place / "all", "7")
+
+
+def test_it_is_better_than_the_last_epoch_on_rows_that_chose_nothing(place, whole):
+    """Early stopping, on rows that neither train nor validate."""
+    write_set(place / "third.h5", test=rows(2000, seed=2))
+    best, last = (
+        checkpoint_commands.evaluate(
+            place / "all", f"{place}/third.h5:/test", SingleProcess(), which
+        )
+        for which in ("best", "last")
+    )
+    assert best.cost < 0.9 * last.cost
+    assert best.accuracy > last.accuracy
+
+
+def test_predict_and_export_take_it_and_say_so(place, whole, capsys):
+    run, step = str(place / "all"), best_of(place / "all")["step"]
+    for which in ("best", "last", str(step)):
+        words = [run, "--which", which] if which != "best" else [run]
+        a, net = place / f"a-{which}.h5", place / f"net-{which}.npz"
+        data = ["--data", f"{place}/set.h5:/test"]
+        for command in (
+            ["predict", *words, *data, "--output", str(a)],
+            ["export", *words, str(net)],
+        ):
+            assert main(command) == 0
+            said = capsys.readouterr()
+            is_said = f"the best epoch's (step {step}, validation_cost" in said.out + said.err
+            assert is_said == (which != "last")
+    found = {}
+    for which in ("best", "last", str(step)):
+        with h5py.File(place / f"a-{which}.h5") as file, np.load(place / f"net-{which}.npz") as net:
+            found[which] = [file["a"][...].tobytes(), *(net[name].tobytes() for name in net.files)]
+    assert found["best"] == found[str(step)]
+    assert found["best"][0] != found["last"][0] and found["best"][1:] != found["last"][1:]
 
 
 def test_it_is_kept_where_writing_is_slow_and_seldom(place, whole, monkeypatch):
