@@ -30,7 +30,9 @@ def gradients(network, p):
         for l in range(1, N + 1):
             w, b = found[i, slices[l - 1]], found[i, slices[N + l - 1]]
             delta, a = p.delta[l][i], p.a[l - 1][i]
-            kernels.gradient(delta, a, M, 1.0, 1.0, w, b, unseen, unseen, True, False, 0, w.size)
+            kernels.gradient(
+                delta, a, M, 1.0, 1.0, w, b, unseen, unseen, True, False, 0, w.size, 0, b.size
+            )
     return found
 
 

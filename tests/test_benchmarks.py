@@ -244,11 +244,11 @@ def test_scaling():
         "--simulated",
         "64",
     )
-    compute, allreduce, steps, predictions = found
+    compute, sums, steps, predictions = found
     assert [row["network"] for row in compute] == ["12-5-3@8@10"]
-    assert [row["P"] for row in allreduce] == ["2"]
+    assert [row["hosts × ranks"] for row in sums] == ["1x2"]
     assert {(row["scaling"], row["P"]) for row in steps} >= {("strong", "1"), ("weak", "1")}
-    assert {"P=16", "P=4096"} <= set(predictions[0])
+    assert {"16 × 1", "1024 × 64"} <= set(predictions[0])
 
 
 def test_startup():
@@ -280,7 +280,7 @@ def test_levels():
     (found,) = tables("levels", *SMALLEST, "--layouts", "2x2", "--rates", "1gbit")
     (row,) = found
     assert (row["hosts × ranks"], row["rate"]) == ("2x2", "1gbit")
-    ways = ("two levels, ms", "flat, ms", "one host, ms", "flat / two levels")
+    ways = ("two levels, ms", "afterwards, ms", "one host, ms", "flat / two levels")
     assert all(re.fullmatch(NUMBERS, row[way]) for way in ways)
 
 

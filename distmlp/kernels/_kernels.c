@@ -53,6 +53,9 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* How Python calls these functions; choice.py says the same, so that an old build is not called in a new way. */
+enum { INTERFACE = 2 };
+
 static int fill(PyObject *module)
 {
     choose_unit(NULL);
@@ -62,7 +65,7 @@ static int fill(PyObject *module)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (PyModule_AddFunctions(module, all[i]) < 0)
             return -1;
-    return 0;
+    return PyModule_AddIntMacro(module, INTERFACE);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)fill}, {0, NULL}};

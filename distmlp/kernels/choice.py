@@ -36,6 +36,12 @@ NOT_COMPILED = (
     else "nothing is compiled here: install distmlp again, with a C compiler and Python's headers"
 )
 NOT_WANTED = "DISTMLP_COMPILED is 0"
+OF_ANOTHER_TIME = (
+    "the compiled kernels are of another distmlp than its Python files: install it again"
+)
+
+#: What _kernels.c says too: one more whenever a compiled function is called differently from then on.
+INTERFACE = 2
 
 
 def _compiled() -> tuple[ModuleType | None, str]:
@@ -46,8 +52,8 @@ def _compiled() -> tuple[ModuleType | None, str]:
         from distmlp.kernels import _kernels
     except ImportError:
         return None, NOT_COMPILED
-    if not all(hasattr(_kernels, name) for name in ("hits", "meet", "hash_rows", "random_words")):
-        return None, "the compiled kernels are of an earlier distmlp than its Python files"
+    if getattr(_kernels, "INTERFACE", 0) != INTERFACE:
+        return None, OF_ANOTHER_TIME
     return _kernels, ""
 
 

@@ -41,6 +41,7 @@ static void pack_scaled(const real *delta, const real *end, ptrdiff_t n, ptrdiff
 struct job {
     const real *delta, *a, *end;
     ptrdiff_t batches, M, n, m;
+    ptrdiff_t neuron, neuron_end;
     real scale;
     real *total;
     ptrdiff_t kept, kept_end;
@@ -94,8 +95,8 @@ static void group_of_gradients(const struct job *g)
     for (ptrdiff_t k = 0; k < g->m; k += columns) {
         const ptrdiff_t to = g->m - k < columns ? g->m : k + columns;
         pack(g->a + k, g->m, to - k, samples, g->packed);
-        for (ptrdiff_t j = 0, R; j < g->n; j += R) {
-            R = rows_of_next_tile(g->n - j, TILE_ROWS);
+        for (ptrdiff_t j = g->neuron, R; j < g->neuron_end; j += R) {
+            R = rows_of_next_tile(g->neuron_end - j, TILE_ROWS);
             rows_of_gradients(g, j, R, k, to);
         }
     }
@@ -106,8 +107,8 @@ static void group_of_gradients(const struct job *g)
 /* The biases' gradients of the micro-batches at hand: the samples' δ added in order, times the scale. */
 static void group_of_biases(const struct job *g)
 {
-    for (ptrdiff_t j = 0; j < g->n; j += LANES) {
-        const ptrdiff_t columns = g->n - j < LANES ? g->n - j : LANES;
+    for (ptrdiff_t j = g->neuron; j < g->neuron_end; j += LANES) {
+        const ptrdiff_t columns = g->neuron_end - j < LANES ? g->neuron_end - j : LANES;
         const real *delta = g->delta + j;
         real *const out = g->total + j;
         for (ptrdiff_t batch = 0; batch < g->batches; batch++) {
@@ -145,14 +146,15 @@ static void raise_largest(real *T, const ivec *largest, ptrdiff_t batches)
 
    delta: (s M, n).  a: (s M, m).  w and b: for the weights, (n, m), and the biases, (n,), the totals, the grid's scale
    and the largest entries, (s,), which are raised.  exact: whether totals are whole numbers.  last: nothing is added to
-   these totals after this, so entries outside of kept … kept_end of w's, which other ranks read, go past the caches. */
+   these totals after this, so entries outside of kept … kept_end of w's, which other ranks read, go past the caches.
+   neuron … neuron_end: those whose gradients are made. */
 static int make_gradient(const struct gradient_call *c)
 {
     const size_t size = sizeof(real);
     real packed[PACKED_BYTES / sizeof(real)] __attribute__((aligned(64))), scaled[GROUP * TILE_ROWS + PANEL];
     ivec largest[GROUP];
     const ptrdiff_t at_a_time = c->M < GROUP ? GROUP / c->M : 1;
-    struct job g = {.M = c->M, .n = c->n, .m = c->m, .exact = c->exact, .packed = packed, .scaled = scaled, .largest = largest};
+    struct job g = {.M = c->M, .n = c->n, .m = c->m, .neuron = c->neuron, .neuron_end = c->neuron_end, .exact = c->exact, .packed = packed, .scaled = scaled, .largest = largest};
     g.packed_size = PACKED_BYTES / (ptrdiff_t)size;
     g.end = (const real *)c->delta + c->s * c->M * c->n;
     void *room = NULL;

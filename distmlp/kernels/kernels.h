@@ -37,6 +37,7 @@ struct gradient_call {
     double scale_w, scale_b;
     int first, last, exact;
     ptrdiff_t kept, kept_end;
+    ptrdiff_t neuron, neuron_end;
 };
 
 /* Rows of bytes to hash; see hashes.h. */

@@ -42,7 +42,21 @@ def _products(dtype: DTypeLike) -> list[np.ndarray]:
     total_w, total_b = np.empty(n * m, whole), np.empty(n, whole)
     largest_w, largest_b = (np.zeros_like(b[:1]) for _ in range(2))
     choice.gradient(
-        a, below, S, 1024.0, 512.0, total_w, total_b, largest_w, largest_b, True, True, 0, n * m
+        a,
+        below,
+        S,
+        1024.0,
+        512.0,
+        total_w,
+        total_b,
+        largest_w,
+        largest_b,
+        True,
+        True,
+        0,
+        n * m,
+        0,
+        n,
     )
     return [a, z, delta, total_w, total_b, largest_w, largest_b]
 

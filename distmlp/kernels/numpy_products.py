@@ -146,6 +146,8 @@ def gradient(
     last: bool,
     kept: int,
     kept_end: int,
+    neuron: int,
+    neuron_end: int,
 ) -> None:
     """Adds the gradients of s micro-batches of M samples to the totals, or stores them there if first.
 
@@ -154,9 +156,14 @@ def gradient(
     of each; a NaN or an infinity stays in them.  Where they are floats, nothing is looked at.
 
     last: nothing more is added to these totals in this step.  kept … kept_end: the entries of total_w that this rank
-    reads itself.  The compiled kernel then stores the others past the caches.
+    reads itself.  The compiled kernel then stores the others past the caches.  neuron … neuron_end: those
+    whose gradients are made.
     """
-    delta, a = _rows(delta), _rows(a)
+    delta, a = _rows(delta)[:, neuron:neuron_end], _rows(a)
+    total_w, total_b = (
+        total_w.reshape(-1, a.shape[1])[neuron:neuron_end],
+        total_b[neuron:neuron_end],
+    )
     G = np.empty((delta.shape[1], a.shape[1]), delta.dtype)
     for i in range(len(delta) // M):
         here = slice(i * M, (i + 1) * M)
@@ -167,8 +174,8 @@ def gradient(
                 g += sample
             g *= delta.dtype.type(scale_b)
         for entries, total, largest in (
-            (G.reshape(-1), total_w.reshape(-1), largest_w),
-            (g, total_b.reshape(-1), largest_b),
+            (G, total_w, largest_w),
+            (g, total_b, largest_b),
         ):
             _add(entries, total, largest[i : i + 1], first and i == 0)
 
@@ -177,7 +184,7 @@ def gradient(
 def _add(entries: np.ndarray, total: np.ndarray, largest: np.ndarray, first: bool) -> None:
     """Adds one micro-batch's entries to a total, or stores them there if first."""
     if total.dtype.kind == "i":
-        np.maximum(largest, np.abs(entries).max(), out=largest)
+        np.maximum(largest, np.abs(entries).max(initial=0), out=largest)
         entries = np.rint(entries).astype(total.dtype)
     if first:
         np.copyto(total, entries)

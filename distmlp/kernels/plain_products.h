@@ -62,7 +62,7 @@ static int make_gradient(const struct gradient_call *c)
     for (ptrdiff_t i = 0; i < c->s; i++) {
         const real *const delta = (const real *)c->delta + i * c->M * n, *const a = (const real *)c->a + i * c->M * m;
         const int first = c->first && i == 0;
-        for (ptrdiff_t j = 0; j < n; j++) {
+        for (ptrdiff_t j = c->neuron; j < c->neuron_end; j++) {
             for (ptrdiff_t k = 0; k < m; k++)
                 count_entry(sum_of_chains(delta + j, n, a + k, m, c->M, (real)c->scale_w, 0), (real *)c->total_w + j * m + k, first,
                             c->exact, (real *)c->largest_w + i);

@@ -58,11 +58,11 @@ static PyObject *backward(PyObject *module, PyObject *const *given, Py_ssize_t c
 static PyObject *gradient(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {
     static const char usage[] =
-        "gradient(delta, a, M, scale_w, scale_b, total_w, total_b, largest_w, largest_b, first, last, kept, kept_end): floats (s M, n), "
-        "(s M, m), a number, two scales, totals (n m,), (n,) of whole numbers or of floats, floats (s,), (s,), four numbers";
+        "gradient(delta, a, M, scale_w, scale_b, total_w, total_b, largest_w, largest_b, first, last, kept, kept_end, neuron, neuron_end): floats (s M, n), "
+        "(s M, m), a number, two scales, totals (n m,), (n,) of whole numbers or of floats, floats (s,), (s,), six numbers";
     struct call call;
     (void)module;
-    if (!take_arguments(&call, given, count, "ffnddTTFFnnnn", usage))
+    if (!take_arguments(&call, given, count, "ffnddTTFFnnnnnn", usage))
         return NULL;
     const struct argument *delta = call.arguments, *a = delta + 1, *total_w = delta + 5, *total_b = delta + 6;
     const Py_ssize_t M = delta[2].integer, S = delta->rows, s = M > 0 ? S / M : 0, n = delta->columns, m = a->columns;
@@ -72,9 +72,10 @@ static PyObject *gradient(PyObject *module, PyObject *const *given, Py_ssize_t c
         .total_w = total_w->data, .total_b = total_b->data, .largest_w = delta[7].data, .largest_b = delta[8].data,
         .first = delta[9].integer != 0, .last = delta[10].integer != 0, .exact = !total_w->floats,
         .kept = delta[11].integer, .kept_end = delta[12].integer,
+        .neuron = delta[13].integer, .neuron_end = delta[14].integer,
     };
     const int fits = M > 0 && s * M == S && a->rows == S && total_w->size == n * m && total_b->size == n && delta[7].size == s &&
-                     delta[8].size == s && total_w->floats == total_b->floats && m > 0 && n > 0;
+                     delta[8].size == s && total_w->floats == total_b->floats && m > 0 && n > 0 && g.neuron >= 0 && g.neuron <= g.neuron_end && g.neuron_end <= n;
     int made = 1;
     if (fits) {
         const struct run run = begin_run((double)S * n * m);
@@ -92,6 +93,6 @@ PyMethodDef product_functions[] = {
     {"forward", (PyCFunction)(void (*)(void))forward, METH_FASTCALL, "forward(w, b, below, a, z, activation): a = σ(w below + b); z, where given, is kept."},
     {"backward", (PyCFunction)(void (*)(void))backward, METH_FASTCALL, "backward(w, above, a, delta, activation): delta = (wᵀ above) ⊙ σ'(z), taken from a = σ(z)."},
     {"gradient", (PyCFunction)(void (*)(void))gradient, METH_FASTCALL,
-     "gradient(delta, a, M, scale_w, scale_b, total_w, total_b, largest_w, largest_b, first, last, kept, kept_end): adds the micro-batches' gradients."},
+     "gradient(delta, a, M, scale_w, scale_b, total_w, total_b, largest_w, largest_b, first, last, kept, kept_end, neuron, neuron_end): adds the micro-batches' gradients."},
     {NULL, NULL, 0, NULL},
 };

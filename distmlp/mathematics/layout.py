@@ -12,6 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import DTypeLike
 
+from distmlp.mathematics.shards import deal
+
 #: Bytes of a cache line, or of the widest registers.
 LINE = 64
 
@@ -60,6 +62,14 @@ class Layout:
     def size(self) -> int:
         """k, the number of parameters."""
         return self.slices[-1].stop
+
+    def blocks(self, entries: int) -> list[list[range]]:
+        """The neurons of each layer, index 0 that of w(1), in blocks whose weights have about so many entries.
+
+        >>> Layout((3, 4, 2)).blocks(6)
+        [[range(0, 2), range(2, 4)], [range(0, 2)]]
+        """
+        return [deal(n, min(n, max(1, round(n * m / entries)))) for m, n in pairwise(self.layers)]
 
     def views(self, v: np.ndarray) -> tuple[list, list]:
         """w and b as lists of views of v, indexed as in the notes: w[l], b[l], l = 1 … N (w[0] and b[0] are None).

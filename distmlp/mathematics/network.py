@@ -8,7 +8,7 @@ Each line that is an equation of the notes' summary carries it as a tag, `# note
 the tags against docs/notes-to-code.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -212,28 +212,37 @@ def accumulate(
     first: bool,
     last: bool,
     kept: slice,
+    blocks: Sequence[Sequence[range]],
+    written: Callable[[int], None] | None = None,
 ) -> None:
     """total += Σ ∇C over the pass's micro-batches, or total = Σ ∇C where it is the first pass.
 
     scales: how many units of the grid 1.0 is, tensor by tensor in v's order; total, (k,), then counts whole units and
     largest, (2N, s), becomes each micro-batch's largest |entry|, in units.  Without scales, total is plain floats and
     nothing is looked at.  last: nothing is added after this pass; kept: the entries that this rank reads next.
+    blocks: the neurons of each layer whose gradients are made at a time (`Layout.blocks`).  written: told after each block
+    how many entries, from the first one on, this pass is done with.
     """
     N, M, slices = network.layout.N, p.z.shape[1], network.layout.slices
     for l in range(1, N + 1):
         w, b = slices[l - 1], slices[N + l - 1]
-        kernels.gradient(
-            p.delta[l],  # notes: dC/db(L) = delta(L)
-            p.below[l - 1],  # notes: dC/dw(L) = delta(L) a(L-1)^T
-            M,
-            1.0 if scales is None else scales[l - 1],
-            1.0 if scales is None else scales[N + l - 1],
-            total[w],
-            total[b],
-            largest[l - 1],
-            largest[N + l - 1],
-            first,
-            last,
-            kept.start - w.start,
-            kept.stop - w.start,
-        )
+        for neurons in blocks[l - 1]:
+            kernels.gradient(
+                p.delta[l],  # notes: dC/db(L) = delta(L)
+                p.below[l - 1],  # notes: dC/dw(L) = delta(L) a(L-1)^T
+                M,
+                1.0 if scales is None else scales[l - 1],
+                1.0 if scales is None else scales[N + l - 1],
+                total[w],
+                total[b],
+                largest[l - 1],
+                largest[N + l - 1],
+                first,
+                last,
+                kept.start - w.start,
+                kept.stop - w.start,
+                neurons.start,
+                neurons.stop,
+            )
+            if written is not None:
+                written(w.start + neurons.stop * network.layers[l - 1])

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
-from distmlp.parallel import hostmemory
+from distmlp.parallel import addends
+from distmlp.parallel.addends import Addends
 from distmlp.parallel.channel import Channel
-from distmlp.parallel.hostmemory import Addends, HostMemory
+from distmlp.parallel.hostmemory import HostMemory
 
 
 class RanksLost(Exception):
@@ -129,7 +130,7 @@ class SingleProcess:
         pass
 
     def addends(self, n: int, dtype: DTypeLike) -> Addends:
-        return hostmemory.unshared(n, dtype)
+        return addends.unshared(n, dtype)
 
     def add_up(self, addends: Addends) -> None:
         self.sum(addends.mine)

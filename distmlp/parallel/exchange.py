@@ -26,16 +26,16 @@ _NAP = 50e-6
 
 _TAG = 1000
 
-#: What a failed sum's messages may still be written to, which must not be freed: MPI may still come to it.
-_failed: list[Any] = []
+#: Sums whose messages are on their way.  One that fails stays here, so that nothing is freed that MPI may still come to.
+_unfinished: set["Exchange"] = set()
 
 
 class Exchange:
-    """Adds up a slice of the rows of this rank's host, and then between the hosts.
+    """Adds up slices of the rows of this rank's host, and then between the hosts.
 
     comm: an mpi4py communicator.  kind: MPI's type of the numbers.  peers: the ranks of this rank's place,
     by host; host: which of them this rank is.  rows: (ranks of the host, n), what they add; total: (n,),
-    where the sum is made.  whole: the slice.  is_lost: asked every LOOK seconds of waiting, whether a rank will
+    where the sum is made.  mine: the slices, in the order in which they are written.  is_lost: asked every LOOK seconds of waiting, whether a rank will
     never come.
     """
 
@@ -47,7 +47,7 @@ class Exchange:
         host: int,
         rows: np.ndarray,
         total: np.ndarray,
-        whole: slice,
+        mine: Sequence[slice],
         is_lost: Callable[[], bool],
     ) -> None:
         self._comm, self._kind, self._peers = comm, kind, peers
@@ -55,6 +55,7 @@ class Exchange:
         most = MESSAGE // total.itemsize
         self._rounds = [
             (part, slices.stages(host, len(peers), part))
+            for whole in mine
             for part in slices.rounds(whole, len(peers), most)
             if part.stop > part.start
         ]
@@ -63,48 +64,56 @@ class Exchange:
         )
         widest = max(slices.directions(len(peers)), default=1)
         self._arrived = np.empty((_UNDER_WAY, widest - 1, longest), total.dtype)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing of the next sum is made yet."""
+        self._next, self._free = 0, list(range(_UNDER_WAY))
+        self._under_way: list[tuple[int, Iterator[list[Any]], list[Any]]] = []
         self._requests: list[Any] = []
 
-    def add_up(self) -> None:
-        """total's slice becomes the sum over all hosts, once every rank of the host has written its row.
+    def go_on(self, end: int) -> bool:
+        """Does what needs no waiting, where every rank of the host has written its row up to `end`; whether that was anything.
+
+        Raises an exception of MPI where a rank is lost.
+        """
+        _unfinished.add(self)
+        gone_on = False
+        while self._free and self._next < len(self._rounds):
+            part, made = self._rounds[self._next]
+            if part.stop > end:
+                break
+            place = self._free.pop()
+            steps = self._round(self._next, part, made, self._arrived[place])
+            self._next += 1
+            self._under_way.append((place, steps, next(steps)))
+            gone_on = True
+        for one in list(self._under_way):
+            place, steps, requests = one
+            if not requests[0].Testall(requests):
+                continue
+            gone_on = True
+            self._under_way.remove(one)
+            more = next(steps, None)
+            if more is None:
+                self._free.append(place)
+            else:
+                self._under_way.append((place, steps, more))
+        return gone_on
+
+    def finish(self) -> None:
+        """total's slices become the sum over all hosts, once every rank of the host has written its row.
 
         Raises GivenUp or an exception of MPI where a rank is lost.
         """
-        try:
-            self._add_up()
-        except BaseException:
-            _failed.append((self, self._requests))
-            raise
-
-    def _add_up(self) -> None:
-        waiting = list(enumerate(self._rounds))[::-1]
-        free = list(range(_UNDER_WAY))
-        under_way: list[tuple[int, Iterator[list[Any]], list[Any]]] = []
-        self._requests = []
         since = looked = time.monotonic()
-        while waiting or under_way:
-            gone_on = False
-            if waiting and free:
-                number, (part, made) = waiting.pop()
-                place = free.pop()
-                steps = self._round(number, part, made, self._arrived[place])
-                under_way.append((place, steps, next(steps)))
-                gone_on = True
-            for one in list(under_way):
-                place, steps, requests = one
-                if not requests[0].Testall(requests):
-                    continue
-                gone_on = True
-                under_way.remove(one)
-                more = next(steps, None)
-                if more is None:
-                    free.append(place)
-                else:
-                    under_way.append((place, steps, more))
-            if gone_on:
+        while self._under_way or self._next < len(self._rounds):
+            if self.go_on(len(self._total)):
                 since = looked = time.monotonic()
             else:
                 looked = self._wait_a_little(since, looked)
+        self._begin()
+        _unfinished.discard(self)
 
     def _wait_a_little(self, since: float, looked: float) -> float:
         """Lets others have the core after a while without news; returns when it was last asked who is lost."""

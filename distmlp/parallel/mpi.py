@@ -13,10 +13,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from distmlp.parallel import hostmemory, openmpi, slices
+from distmlp.parallel import addends, hostmemory, openmpi, slices
+from distmlp.parallel.addends import Addends, AddendsOfHosts, SharedAddends
 from distmlp.parallel.channel import Channel
 from distmlp.parallel.communicator import RanksLost, Shelf
-from distmlp.parallel.hostmemory import Addends, AddendsOfHosts, HostMemory, SharedAddends
+from distmlp.parallel.hostmemory import HostMemory
 from distmlp.parallel.meeting import GivenUp, Meeting
 
 P = ParamSpec("P")
@@ -145,10 +146,10 @@ class MpiCommunicator:
     @_on_all_or_none
     def addends(self, n: int, dtype: DTypeLike) -> Addends:
         if self.size == 1:
-            return hostmemory.unshared(n, dtype)
+            return addends.unshared(n, dtype)
         hosts, kind = slices.ranks_by_host(self.hosts), self._types[np.dtype(dtype)]
         is_lost = functools.partial(openmpi.is_one_lost, self._MPI, self._comm, self.resilient)
-        found, able = hostmemory.addends(self._comm, kind, hosts, n, dtype, is_lost)
+        found, able = addends.of(self._comm, kind, hosts, n, dtype, is_lost)
         self.apart = [self.hosts[ranks[0]] for ranks in hosts if ranks not in able]
         if isinstance(found, SharedAddends | AddendsOfHosts):
             self._meeting = self._meeting or found.meeting

@@ -17,6 +17,11 @@ WHOLE = 32
 _WIDEST = 8
 
 
+#: Bytes of a message that travel by themselves at least, and the most pieces of one.
+PIECE = 2**19
+MOST_PIECES = 16
+
+
 @dataclass(frozen=True)
 class Stage:
     """One host's part in a stage.
@@ -71,6 +76,11 @@ def stages(host: int, hosts: int, whole: slice) -> list[Stage]:
         found.append(Stage(peers, tuple(parts[other] for other in others), parts[place]))
         whole, stride = parts[place], stride * wide
     return found
+
+
+def pieces(n: int, itemsize: int) -> list[slice]:
+    """A message of n entries in pieces that travel one after another, while what follows is still being computed."""
+    return cut(slice(0, n), max(1, min(MOST_PIECES, n * itemsize // PIECE)))
 
 
 def rounds(whole: slice, hosts: int, most: int) -> list[slice]:

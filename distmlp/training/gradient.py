@@ -13,6 +13,7 @@ from distmlp.mathematics.metrics import count_hits
 from distmlp.mathematics.network import Network, Pass, Workspace, accumulate, backward, forward
 from distmlp.mathematics.shards import deal
 from distmlp.parallel import progress
+from distmlp.parallel.addends import Addends
 
 #: Bytes of activations and errors that one pass makes, which then stay in a cache that cores share.
 PASS_BYTES = 8 * 2**20
@@ -54,24 +55,35 @@ class Seen:
 class _Counts:
     """What the gradients of a rank's micro-batches are added to: the message itself, or a few at a time before that.
 
-    kept: the entries of the message that this rank itself reads next.
+    addends: what the ranks add up, which has the message.
     """
 
-    def __init__(self, network: Network, counting: exact.Counting, kept: slice) -> None:
-        self._network, self._kept, self._together = network, kept, counting.together
+    def __init__(self, network: Network, counting: exact.Counting, addends: Addends) -> None:
+        self._network, self._addends, self._together = network, addends, counting.together
         self._few = np.empty(network.layout.size if self._together else 0, counting.counted)
+        self._whole = network.layout.blocks(network.layout.size)
+        self._blocks = network.layout.blocks(addends.piece) if addends.piece else self._whole
         self.micro_batches = 0
 
-    def begin(self, message: exact.Message) -> None:
-        """What is added from now on makes a new sum in this message."""
-        self._message, self.micro_batches = message, 0
+    def begin(self, message: exact.Message, is_sent: bool) -> None:
+        """What is added from now on makes a new sum in this message.  is_sent: whether the ranks add it up then."""
+        self._message, self._is_sent, self.micro_batches = message, is_sent, 0
 
     def add(self, p: Pass, scales: list[float] | None, largest: np.ndarray, ends: bool) -> None:
         """Adds the gradients of a pass.  ends: whether none comes after it; the others as for `network.accumulate`."""
         if not self._together:
-            first, total = self.micro_batches == 0, self._message.gradient
+            travels = ends and self._is_sent and self._addends.piece > 0
             accumulate(
-                self._network, p, scales, total, largest, first=first, last=ends, kept=self._kept
+                self._network,
+                p,
+                scales,
+                self._message.gradient,
+                largest,
+                first=self.micro_batches == 0,
+                last=ends,
+                kept=self._addends.kept,
+                blocks=self._blocks if travels else self._whole,
+                written=self._addends.written if travels else None,
             )
             self.micro_batches += len(p.z)
             return
@@ -89,6 +101,7 @@ class _Counts:
                 first=before == 0,
                 last=False,
                 kept=everything,
+                blocks=self._whole,
             )
             self.micro_batches += stop - start
             start = stop
@@ -110,7 +123,7 @@ class _Counts:
 class GradientSum:
     """Adds up the gradients of stacks of micro-batches, a pass over as many as fit PASS_BYTES at a time.
 
-    counting: how they are counted.  kept: the entries of the message that this rank itself reads next.
+    counting: how they are counted.  addends: what the ranks add up, which has the message.
     """
 
     def __init__(
@@ -118,12 +131,12 @@ class GradientSum:
         network: Network,
         dtype: DTypeLike,
         counting: exact.Counting,
-        kept: slice,
+        addends: Addends,
         dropout: Dropout | None = None,
     ) -> None:
         self._network = network
         self._drawn = Drawn(dropout, network.layers) if dropout else None
-        self._counts = _Counts(network, counting, kept)
+        self._counts = _Counts(network, counting, addends)
         sample_bytes = 2 * sum(network.layers[1:]) * np.dtype(dtype).itemsize
         self._samples_a_pass = max(1, PASS_BYTES // sample_bytes)
         dropped = self._drawn.layers if self._drawn else ()
@@ -137,14 +150,16 @@ class GradientSum:
         grid: exact.Grid | None,
         message: exact.Message,
         step: int = 0,
+        is_sent: bool = False,
     ) -> Seen:
         """message.gradient = Σ ∇C_i over the micro-batches, in the grid's units; as plain floats without a grid.
 
-        The message's units are filled in as well.  step: of the training, from which follows what is dropped.
+        The message's units are filled in as well.  step: of the training, from which follows what is dropped.  is_sent:
+        whether the ranks add up the message next; then what is finished of it may travel while the rest is computed.
         """
         seen, counts = Seen([]), self._counts
         scales, tensors = grid.scales if grid else None, 2 * self._network.layout.N
-        counts.begin(message)
+        counts.begin(message, is_sent)
         for batch in self._passes(batches):
             first = counts.micro_batches == 0
             p = self._errors(w, b, batch, step)

@@ -71,7 +71,7 @@ class Step:
         self._addends = comm.addends(entries, self.counting.carrier)
         self.message = exact.Message(layout, self._addends.mine, self.counting)
         self.total = exact.Message(layout, self._addends.total, self.counting)
-        self._gradient = GradientSum(network, dtype, self.counting, self._addends.kept, dropout)
+        self._gradient = GradientSum(network, dtype, self.counting, self._addends, dropout)
         self._log2_in_one = self.counting.log2_in_one(micro_batches)
         self._floats = np.empty(layout.size if self.counting.many else 0, self.dtype)
         self._ends = np.array([part.stop for part in layout.slices], np.int64)
@@ -97,7 +97,9 @@ class Step:
             grid = self._fitting_grid(ones, seen)
         again = False
         while True:
-            seen = self._gradient.add_up(w, b, batches, grid, self.message, state.step)
+            seen = self._gradient.add_up(
+                w, b, batches, grid, self.message, state.step, is_sent=True
+            )
             self._fill_header(seen, stop, save)
             self.comm.add_up(self._addends)
             if self.total.alarms[0] and grid is not None and not again and grid.is_fine:

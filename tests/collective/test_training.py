@@ -9,7 +9,8 @@ from mpi4py import MPI
 import distmlp
 from distmlp.config.reading import from_tables
 from distmlp.errors import Diverged, InputError
-from distmlp.parallel import launchers
+from distmlp.parallel import launchers, slices
+from distmlp.parallel.addends import AddendsOfHosts
 from distmlp.training.holding import shelve
 
 pytestmark = pytest.mark.mpi
@@ -45,6 +46,21 @@ def test_every_rank_has_the_v_of_one_alone(shared, dtype):
         WORLD.Barrier()  # rank 0 of the communicator has closed its log
         assert log(shared / name)[-1]["ranks"] == WORLD.size
         assert lawful(shared / name) == lawful(shared / f"alone-{WORLD.rank}")
+
+
+@pytest.mark.parametrize("hosts", ["each alone", "in turn"])
+def test_pieces_that_travel_while_others_are_computed_change_no_bit(shared, hosts, monkeypatch):
+    expected = alone(shared)
+    host = WORLD.rank if hosts == "each alone" else WORLD.rank % 2
+    monkeypatch.setattr(MPI, "Get_processor_name", lambda: f"host{host}")
+    monkeypatch.setattr(slices, "PIECE", 128)
+    told, written = [], AddendsOfHosts.written
+    monkeypatch.setattr(
+        AddendsOfHosts, "written", lambda self, end: [told.append(end), written(self, end)]
+    )
+    found = distmlp.train(config(shared, hosts), WORLD)
+    assert np.array_equal(found.v, expected.v)
+    assert (len(set(told)) > 2) == (WORLD.size > 1)
 
 
 def test_a_part_of_the_ranks_trains(shared):

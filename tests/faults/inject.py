@@ -278,7 +278,7 @@ def install(faults: Faults) -> None:
     """Wraps the package's functions; numpy is imported from here on."""
     from distmlp import files
     from distmlp.data import feed
-    from distmlp.parallel import communicator, exchange, hostmemory, launchers, mpi
+    from distmlp.parallel import addends, communicator, exchange, launchers, mpi
     from distmlp.runs import checkpoint
     from distmlp.runs import directory as rundirectory
     from distmlp.training import (
@@ -375,13 +375,13 @@ def install(faults: Faults) -> None:
     wrap(mpi.MpiCommunicator, "_add_up_in_shared_memory", around=summed)
     wrap(mpi.MpiCommunicator, "_add_up_over_hosts", around=summed)
     wrap(
-        hostmemory.SharedAddends,
+        addends.SharedAddends,
         "add",
         lambda *_: faults.at("given the sum"),
         lambda *_: faults.at("added"),
     )
     wrap(exchange.Exchange, "_send", after=sent)
-    wrap(exchange.Exchange, "add_up", after=lambda *_: faults.at("exchanged"))
+    wrap(exchange.Exchange, "finish", after=lambda *_: faults.at("exchanged"))
     wrap(mpi.MpiCommunicator, "_meet", around=meet)
     wrap(step.Step, "gradient", around=gradient)
     wrap(step.Step, "_fill_header", before=accumulated)

@@ -7,7 +7,7 @@ import sys
 
 import example
 import pytest
-from widths import each_width, running
+from widths import _kernels, compiled, each_width, running
 
 from distmlp.errors import InputError
 from distmlp.kernels import choice, known_answers
@@ -31,6 +31,12 @@ def test_every_width_has_the_known_answers(width, monkeypatch):
     with running(width) as kernels:
         monkeypatch.setattr(choice, "compiled", kernels)
         assert known_answers.check() is False
+
+
+@compiled
+def test_a_build_of_another_time_is_not_called(monkeypatch):
+    monkeypatch.setattr(_kernels, "INTERFACE", choice.INTERFACE - 1)
+    assert choice._compiled() == (None, choice.OF_ANOTHER_TIME)
 
 
 @pytest.mark.parametrize("name", known_answers.ANSWERS)

@@ -42,8 +42,13 @@ def products(kernels, real, S, n, m, seed=0, activation=Activation.IDENTITY, spe
     return z, a, delta
 
 
-def gradients(kernels, real, s, M, n, m, seed=0, exact=True, special=False, finite_scale=2.0**10):
-    """Totals and largest entries of s micro-batches' gradients: stored, and added with a part past the caches."""
+def gradients(
+    kernels, real, s, M, n, m, seed=0, exact=True, special=False, finite_scale=2.0**10, cut=0
+):
+    """Totals and largest entries of s micro-batches' gradients: stored, and added with a part past the caches.
+
+    cut: those of the neurons before this one are made first, and then the others'.
+    """
     random = np.random.default_rng(seed)
     delta, a = drawn(random, real, s * M, n, special=special), drawn(random, real, s * M, m)
     carrier = WHOLE[real] if exact else real
@@ -54,9 +59,9 @@ def gradients(kernels, real, s, M, n, m, seed=0, exact=True, special=False, fini
     ):
         w, b = (random.integers(-1000, 1000, k).astype(carrier) for k in (n * m, n))
         T_w, T_b = np.zeros(s, real), np.full(s, 3, real)
-        kernels.gradient(
-            delta, a, M, finite_scale, 64.0, w, b, T_w, T_b, first, last, kept.start, kept.stop
-        )
+        for neurons in ((0, cut), (cut, n)):
+            given = delta, a, M, finite_scale, 64.0, w, b, T_w, T_b
+            kernels.gradient(*given, first, last, kept.start, kept.stop, *neurons)
         made += [T_w, T_b]
         # What a number that is not finite counts as is nobody's business: the T_i tell.
         made += [] if special and exact else [w, b]
@@ -314,8 +319,9 @@ def test_fma(real, width):
         lambda k, w, b, x, a: k.forward(w, b, x, a.astype("i4"), None, 0),
         lambda k, w, b, x, a: k.forward(w, b, x, a, None),
         lambda k, w, b, x, a: k.backward(w, a, x[1:], x, 0),
-        lambda k, w, b, x, a: k.gradient(a, x, 2, 1.0, 1.0, w, b, b, b, 1, 1, 0, 0),
-        lambda k, w, b, x, a: k.gradient(a, x, 0, 1.0, 1.0, w, b, b[:5], b[:5], 1, 1, 0, 0),
+        lambda k, w, b, x, a: k.gradient(a, x, 2, 1.0, 1.0, w, b, b, b, 1, 1, 0, 0, 0, 7),
+        lambda k, w, b, x, a: k.gradient(a, x, 5, 1.0, 1.0, w, b, b[:1], b[:1], 1, 1, 0, 0, 3, 8),
+        lambda k, w, b, x, a: k.gradient(a, x, 0, 1.0, 1.0, w, b, b[:5], b[:5], 1, 1, 0, 0, 0, 7),
         lambda k, w, b, x, a: k.fma(b, b, b[1:], b),
     ],
 )
@@ -323,6 +329,17 @@ def test_arrays_that_do_not_fit_are_refused(call):
     w, b, x, a = (np.zeros(shape, "f4") for shape in ((7, 3), (7,), (5, 3), (5, 7)))
     with pytest.raises(ValueError, match=r"forward\(|backward\(|gradient\(|fma\("):
         call(_kernels, w, b, x, a)
+
+
+@each_width
+@each_real
+@pytest.mark.parametrize("exact", [True, False])
+def test_some_neurons_at_a_time_are_all_of_them(real, exact, width):
+    for n, m, cut in [(1, 5, 1), (2, 40, 1), (33, 70, 8), (70, 129, 13), (40, 7, 39)]:
+        for s, M in ((3, 5), (1, 300)):
+            with running(width) as kernels:
+                whole = gradients(kernels, real, s, M, n, m, exact=exact)
+                assert_same(gradients(kernels, real, s, M, n, m, exact=exact, cut=cut), whole)
 
 
 @compiled

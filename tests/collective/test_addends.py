@@ -2,13 +2,15 @@
 
 import gc
 import os
+import time
 
 import numpy as np
 import pytest
 from mpi4py import MPI
 
 from distmlp.parallel import launchers
-from distmlp.parallel.hostmemory import AddendsOfHosts, SharedAddends
+from distmlp.parallel.addends import AddendsOfHosts, SharedAddends
+from distmlp.parallel.exchange import Exchange
 
 pytestmark = pytest.mark.mpi
 
@@ -112,6 +114,42 @@ def test_sums_over_several_hosts(comm, n, dtype, places):
     addends = comm.addends(n, dtype)
     assert isinstance(addends, AddendsOfHosts) == (comm.size > 1)
     check_sums(comm, addends, n, dtype)
+
+
+@pytest.mark.parametrize("places", PLACES)
+def test_pieces_travel_while_the_rest_is_written(comm, places):
+    """Ranks write at their own pace, one tells of nothing, and no rank has a piece before all of its host wrote it."""
+    comm.hosts = [f"host{PLACES[places](rank, comm.size)}" for rank in range(comm.size)]
+    n = 700_003
+    addends, entries = comm.addends(n, np.int32), np.arange(n) % 89
+    assert (addends.piece > 0) == (comm.size > 1)
+    for again in range(6):
+        for end in range(50_000, n + 50_000, 50_000):
+            here = slice(end - 50_000, min(end, n))
+            addends.mine[here] = entries[here] + 10 * again + comm.rank
+            if comm.rank != again:
+                time.sleep(0.002 * ((comm.rank + again) % 3 == 0))
+                addends.written(here.stop)
+        comm.add_up(addends)
+        expected = comm.size * (entries + 10 * again) + comm.size * (comm.size - 1) // 2
+        assert np.array_equal(addends.total, expected)
+
+
+def test_a_fault_while_pieces_travel_is_raised_by_the_sum(comm, monkeypatch):
+    if comm.size == 1:
+        pytest.skip("one rank sends nothing")
+    comm.hosts = [f"host{rank}" for rank in range(comm.size)]
+    addends = comm.addends(700_003, np.int32)
+
+    def fail(*_):
+        raise OSError("the wire is cut")
+
+    monkeypatch.setattr(Exchange, "go_on", fail)
+    addends.written(600_000)
+    addends.written(700_000)
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="the wire is cut"):
+        comm.add_up(addends)
 
 
 def test_ranks_that_cannot_share_count_as_hosts(comm, monkeypatch):

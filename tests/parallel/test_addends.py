@@ -1,11 +1,11 @@
-"""hostmemory.py without ranks; tests/collective/test_hostmemory.py has it on real ones."""
+"""addends.py without ranks; tests/collective/test_addends.py has it on real ones."""
 
 import numpy as np
 import pytest
 
 from distmlp.kernels import choice, numpy_messages
-from distmlp.parallel import hostmemory
-from distmlp.parallel.hostmemory import SharedAddends
+from distmlp.parallel import addends as sums
+from distmlp.parallel.addends import SharedAddends
 
 pytestmark = pytest.mark.skipif(choice.compiled is None, reason="nothing compiled is there")
 
@@ -14,7 +14,7 @@ DTYPES = ["int32", "int64", "float32", "float64"]
 
 def ranks_of(n, dtype, size):
     """All ranks' addends, in one process."""
-    memory = bytearray(hostmemory.bytes_of(n, dtype, size))
+    memory = bytearray(sums.bytes_of(n, dtype, size))
     return [SharedAddends(memory, n, dtype, rank, size) for rank in range(size)]
 
 
@@ -26,7 +26,7 @@ def test_ranks_that_take_turns(size, n, dtype, monkeypatch):
     random = np.random.default_rng(size)
     ranks = ranks_of(n, dtype, size)
     for kernels in (choice, numpy_messages):
-        monkeypatch.setattr(hostmemory, "kernels", kernels)
+        monkeypatch.setattr(sums, "kernels", kernels)
         added = random.integers(-1000, 1000, (size, n)).astype(dtype)
         for ours, mine in zip(ranks, added, strict=True):
             ours.mine[:] = mine
