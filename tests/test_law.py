@@ -85,6 +85,7 @@ def test_the_comparison_can_fail(train, alone):
     assert len(found) == 6
 
 
+@pytest.mark.slow
 def test_the_runs_learn(alone):
     """Equal nonsense would be equal too."""
     for kind in KINDS:

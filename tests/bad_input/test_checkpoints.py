@@ -102,6 +102,7 @@ def test_resume_auto_takes_the_newest_good_one_and_says_so(ranks, copied, traine
     assert distmlp("inspect", checkpoint(copied / "run", 42)).status == 0
 
 
+@pytest.mark.slow
 def test_resume_auto_never_begins_anew_where_all_are_damaged(copied):
     for step in (21, 42):
         flipped(checkpoint(copied / "run", step), 3000)

@@ -40,6 +40,7 @@ def test_evaluate_json(home, place, mpich):
     assert distmlp("evaluate", place, "--json", cwd=home, mpi=mpich, ranks=3).out == alone.out
 
 
+@pytest.mark.slow
 def test_evaluate_of_another_set(home):
     done = distmlp("evaluate", "run", "--data", "set.h5:/train", cwd=home)
     assert done.status == 0, done.err

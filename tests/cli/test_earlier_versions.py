@@ -34,6 +34,7 @@ def test_it_evaluates_predicts_exports_and_is_inspected(place):
     assert json.loads(done.out)["v_sha256"] == SHA256
 
 
+@pytest.mark.slow
 def test_training_does_not_go_on_from_it(place):
     done = distmlp("train", "config.toml", "--resume", EARLIER, cwd=place)
     assert done.status == 2, done.err

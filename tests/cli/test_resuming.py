@@ -35,6 +35,7 @@ def test_checkpoint_every(every, due, config, tmp_path):
     assert (some[0] == due and len(some) > 1) if due < last else not some
 
 
+@pytest.mark.slow
 def test_checkpoint_every_part_of_a_minute(config, tmp_path):
     path = config(
         {"run.checkpoint_every": "0.002 minutes", "training.epochs": 10**6, "run.keep": 100}
@@ -101,6 +102,7 @@ def test_resume_never_sets_the_earlier_run_aside(config, tmp_path, home):
     assert lawful(run) == lawful(run / "earlier-1") == lawful(home / "run")
 
 
+@pytest.mark.slow
 def test_resume_from_a_named_checkpoint(config, tmp_path, home):
     """Into another run directory, from the middle of another run."""
     done = distmlp("train", config(), "--resume", checkpoint(home / "run", STEPS))
@@ -152,6 +154,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", ENDS)
 def test_why_a_run_ended_is_said_and_logged(reason, config, tmp_path):
     changes, status, event, words = ENDS[reason]

@@ -52,6 +52,7 @@ def test_a_signal_asks_for_a_stop(name):
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_a_second_sigint_ends_all_ranks():
     done = python(TWICE.format(pause=1.0))
     assert (done.returncode, done.stdout) == (130, "abort 130\n"), done.stderr
@@ -63,6 +64,7 @@ def test_two_at_once_are_one():
     assert (done.returncode, done.stdout) == (0, "goes on\n"), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", ["60.0", "float('inf')"])
 def test_what_is_in_time_goes_on(bound):
     done = python(BOUNDED.format(bound=bound))

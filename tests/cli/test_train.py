@@ -42,6 +42,7 @@ def test_v_sha256_is_that_of_the_bytes_of_v(home):
     assert log(home / "run")[1]["v_sha256"] in (home / "out").read_text()
 
 
+@pytest.mark.slow
 def test_without_a_validation_set_the_accuracy_is_the_training_sets(config, tmp_path):
     assert distmlp("train", config({"data.validation": None})).status == 0
     for record in log(tmp_path / "run"):
@@ -49,6 +50,7 @@ def test_without_a_validation_set_the_accuracy_is_the_training_sets(config, tmp_
         assert record["accuracy"] == record["training_accuracy"] > 0.3
 
 
+@pytest.mark.slow
 def test_numbers_as_targets_have_no_accuracy(config, tmp_path):
     x, classes = rows(100)
     write_set(tmp_path / "numbers.h5", train=(x, np.eye(CLASSES)[classes] * 0.5))
@@ -65,6 +67,7 @@ def test_numbers_as_targets_have_no_accuracy(config, tmp_path):
 # Divergence; signals and other disturbances are in tests/faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, ranks", [("alone", 1), ("openmpi", 3), ("mpich", 2)])
 def test_divergence(name, ranks, config, tmp_path, launcher):
     """Exit 3 on every rank, one sentence, and the last good checkpoint kept."""

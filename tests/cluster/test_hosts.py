@@ -35,6 +35,7 @@ def agent(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_hosts_that_answer(agent):
     hosts = hosts_of("up:1,down:1,slow:1,localhost:1", 4)
     assert reachable(hosts, str(agent), seconds=1.0) == (Host("up", 1), Host("localhost", 1))

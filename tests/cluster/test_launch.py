@@ -120,6 +120,7 @@ def test_the_mark_of_a_run_counts_and_not_what_mpirun_returns(place):
     assert place.launch("--restarts", 1, place.config)[0] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [2, 3, 75])
 def test_an_end_of_its_own_is_not_started_again(status, place):
     said = f"events.append(run, events.failed(0, 'why', None, {status}))"
@@ -259,12 +260,14 @@ def test_a_second_interrupt_ends_it_at_once(place):
     assert place.launch(place.config, signals=[signal.SIGINT, signal.SIGINT])[0] == 130
 
 
+@pytest.mark.slow
 def test_a_crash_after_it_was_told_to_stop_is_not_started_again(place):
     place.starts(STOPS.replace("events.append(run, events.stopped(3))", "pass").replace("75", "9"))
     assert place.launch(place.config, signals=[signal.SIGTERM])[0] == 75
     assert len(place.commands) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -65,6 +65,7 @@ def test_a_directory_that_no_job_can_name(name, tmp_path):
         submission.script(Job(1, 1, "1:00:00"), tmp_path / name)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.text(st.sampled_from(list("ab1-:,. \0\n$'")), max_size=12), st.integers(1, 64))
 def test_hosts_are_names_and_counts(text, ranks):
@@ -150,6 +151,7 @@ def test_nobody_has_to_listen(tmp_path):
         assert steps(tmp_path / f"run-{number}")[-1] == 42
 
 
+@pytest.mark.slow
 def test_a_terminal_that_closes_leaves_a_checkpoint(tmp_path):
     write_set(tmp_path / "set.h5")
     config = write_config(tmp_path / "config.toml", {"training.epochs": 10**6})

@@ -88,6 +88,7 @@ def test_an_ensemble_on_groups_of_ranks_is_that_of_single_runs(home, openmpi, mp
     assert said[2].endswith("  (cross-entropy)")
 
 
+@pytest.mark.slow
 def test_draws_train_as_the_configs_that_are_kept(home):
     words = ["many", "config.toml", "--random", 3, "--draw", "optimizer.learning_rate=log:0.01:1"]
     words += ["--draw", "network.layers=[[20,5],[20,9,5]]", "--at-once", 2]

@@ -176,6 +176,7 @@ def test_a_run_without_epochs_is_refused(tmp_path):
         plots.plot([tmp_path])
 
 
+@pytest.mark.slow
 def test_the_page_has_all_of_it_and_asks_for_nothing(classes, page):
     page = page.read_text()
     record = plots.courses_of([classes])[0].records[-1]
@@ -188,6 +189,7 @@ def test_the_page_has_all_of_it_and_asks_for_nothing(classes, page):
     assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
 
 
+@pytest.mark.slow
 def test_every_row_of_a_table_is_as_wide_as_its_head(page):
     for table in re.findall(r"<table><thead>.*?</table>", page.read_text()):
         head, *others = re.findall(r"<tr>(.*?)</tr>", table)
@@ -196,6 +198,7 @@ def test_every_row_of_a_table_is_as_wide_as_its_head(page):
             assert sum(int(span or 1) for span in spans) == head.count("<th>")
 
 
+@pytest.mark.slow
 def test_letters_are_as_large_in_every_figure(page):
     page = page.read_text()
     found = re.findall(

@@ -127,6 +127,7 @@ def test_predict_and_export_take_it_and_say_so(place, whole, capsys):
     assert found["best"][0] != found["last"][0] and found["best"][1:] != found["last"][1:]
 
 
+@pytest.mark.slow
 def test_it_is_kept_where_writing_is_slow_and_seldom(place, whole, monkeypatch):
     write = checkpoint.write
 

@@ -58,6 +58,7 @@ def test_metrics_are_those_of_all_rows_at_once(place, alone):
     assert alone.cost == pytest.approx(mean, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_predictions_come_once_for_each_row_and_in_pieces(size, place):
     found = []

@@ -75,6 +75,7 @@ def test_ranks_change_no_bit(streamed, tmp_path):
     assert trained(1) == trained(3) == trained(4)
 
 
+@pytest.mark.slow
 def test_answers_are_in_the_targets_own_units(tmp_path):
     changes = {**FILLED, "training.epochs": 40, "data.validation": f"{tmp_path}/run.h5:/set"}
     train(config_in(tmp_path, changes, HOLES), SingleProcess())

@@ -27,6 +27,7 @@ def trained(place, changes={}, **how):
     return train(config_in(place, {"training.epochs": 2, **changes}), SingleProcess(), **how)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, STREAMED], ids=["held", "streamed"])
 @pytest.mark.parametrize("scan", [True, False])
 def test_a_resume_on_other_rows_is_refused(changes, scan, tmp_path):
