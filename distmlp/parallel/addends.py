@@ -25,10 +25,12 @@ class Addends:
     mine: (n,), what this rank adds.  total: (n,), the ranks' sum, once `Communicator.add_up` has made it
     and until any rank's next one; the same memory as mine where ranks share none.  kept: the part of mine
     that this rank itself reads when they are added up; what is not is best stored past its caches.  piece: entries of
-    mine that are worth telling `written` of; 0 where nothing travels before all are written.
+    mine that travel at a time.  early: whether pieces travel as soon as `written` is told of them.
     """
 
-    def __init__(self, mine: np.ndarray, total: np.ndarray, kept: slice, piece: int = 0):
+    early = False
+
+    def __init__(self, mine: np.ndarray, total: np.ndarray, kept: slice, piece: int):
         self.mine, self.total, self.kept, self.piece = mine, total, kept, piece
 
     def written(self, end: int) -> None:
@@ -38,7 +40,7 @@ class Addends:
 def unshared(n: int, dtype: DTypeLike) -> Addends:
     """Addends in this rank's memory alone, which become their sum in place."""
     buffer = np.zeros(n, dtype)
-    return Addends(buffer, buffer, slice(0, n))
+    return Addends(buffer, buffer, slice(0, n), n)
 
 
 class SharedAddends(Addends):
@@ -59,7 +61,7 @@ class SharedAddends(Addends):
     ) -> None:
         numbers = _numbers(memory, n, dtype, size)
         kept = slices.cut(slice(0, n), size)[rank]
-        super().__init__(numbers[rank, :n], numbers[size, :n], kept)
+        super().__init__(numbers[rank, :n], numbers[size, :n], kept, n)
         self._added = numbers[:size], kept.start, self.total[kept]
         words = np.frombuffer(memory, np.uint32, WORDS)
         self.meeting = Meeting(words, size, is_lost)
@@ -76,15 +78,23 @@ class SharedAddends(Addends):
             self.meeting.meet()
 
 
+#: Sums after which it is decided whether pieces travel early.
+TRIALS = 8
+
+
 class AddendsOfHosts(Addends):
     """Addends of ranks of several hosts, in memory that those of each host share.
 
-    pieces: of the message, in which it travels.  exchange: adds up this rank's slices of them, where it has some.
-    meeting: of this host's ranks, None where there is one; meetings: one more for each piece.
+    comm: an mpi4py communicator.  pieces: of the message, in which it travels.  exchange: adds up this rank's slices of
+    them, where it has some.  meeting: of this host's ranks, None where there is one; meetings: one more for each piece.
+
+    Pieces travel early where that pays: where ranks wait for the network longer than they work for it.  The first sums
+    tell, and all ranks decide together.
     """
 
     def __init__(
         self,
+        comm: Any,
         mine: np.ndarray,
         total: np.ndarray,
         pieces: Sequence[slice],
@@ -93,9 +103,11 @@ class AddendsOfHosts(Addends):
         meetings: Sequence[Meeting],
     ) -> None:
         several = len(pieces) > 1
+        self._comm, self._trials = comm, TRIALS if several else 0
+        self._waiting = 0.0
         # Every rank of a host reads a part of each piece, so nothing stays in one rank's caches; a lone one reads all.
         kept = slice(0, 0 if meeting else len(mine))
-        super().__init__(mine, total, kept, pieces[0].stop if several else 0)
+        super().__init__(mine, total, kept, pieces[0].stop)
         self._ends, self._exchange = [piece.stop for piece in pieces], exchange
         self.meeting, self._meetings = meeting, meetings if several else []
         self._fault: Exception | None = None
@@ -121,7 +133,19 @@ class AddendsOfHosts(Addends):
                 self._exchange.finish()
             if self.meeting:
                 self.meeting.meet()
+            if self._trials:
+                self._try()
         self._here = self._all = 0
+
+    def _try(self) -> None:
+        """Adds what the last sum tells of the network; the last of TRIALS sums decides whether pieces travel early."""
+        self._trials -= 1
+        if (
+            self._exchange and self._trials < TRIALS - 1
+        ):  # the first one connects those who will talk
+            self._waiting += self._exchange.waited - self._exchange.worked
+        if not self._trials:
+            self.early = self._comm.allreduce(self._waiting) > 0
 
     def _come(self, end: int) -> None:
         """Tells the host's other ranks of the pieces that this one has written; `_here` counts them."""
@@ -219,5 +243,5 @@ def _of_hosts(
         peers = [ranks[place] for ranks in hosts]
         exchange = Exchange(comm, kind, peers, host, numbers[:-1], numbers[-1, :n], mine, is_lost)
     return AddendsOfHosts(
-        numbers[place, :n], numbers[-1, :n], pieces, exchange, meeting, meetings[1:]
+        comm, numbers[place, :n], numbers[-1, :n], pieces, exchange, meeting, meetings[1:]
     )

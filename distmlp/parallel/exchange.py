@@ -35,8 +35,8 @@ class Exchange:
 
     comm: an mpi4py communicator.  kind: MPI's type of the numbers.  peers: the ranks of this rank's place,
     by host; host: which of them this rank is.  rows: (ranks of the host, n), what they add; total: (n,),
-    where the sum is made.  mine: the slices, in the order in which they are written.  is_lost: asked every LOOK seconds of waiting, whether a rank will
-    never come.
+    where the sum is made.  mine: the slices, in the order in which they are written.  is_lost: asked every LOOK seconds
+    of waiting, whether a rank will never come.
     """
 
     def __init__(
@@ -64,6 +64,8 @@ class Exchange:
         )
         widest = max(slices.directions(len(peers)), default=1)
         self._arrived = np.empty((_UNDER_WAY, widest - 1, longest), total.dtype)
+        #: Seconds of the last `finish` in which this rank could only wait, and in which it had something to do.
+        self.waited = self.worked = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -106,12 +108,17 @@ class Exchange:
 
         Raises GivenUp or an exception of MPI where a rank is lost.
         """
-        since = looked = time.monotonic()
+        self.waited, now = 0.0, time.monotonic()
+        began = since = looked = now
         while self._under_way or self._next < len(self._rounds):
+            before = now
             if self.go_on(len(self._total)):
-                since = looked = time.monotonic()
+                now = since = looked = time.monotonic()
             else:
                 looked = self._wait_a_little(since, looked)
+                now = time.monotonic()
+                self.waited += now - before
+        self.worked = now - began - self.waited
         self._begin()
         _unfinished.discard(self)
 

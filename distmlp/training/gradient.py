@@ -62,7 +62,7 @@ class _Counts:
         self._network, self._addends, self._together = network, addends, counting.together
         self._few = np.empty(network.layout.size if self._together else 0, counting.counted)
         self._whole = network.layout.blocks(network.layout.size)
-        self._blocks = network.layout.blocks(addends.piece) if addends.piece else self._whole
+        self._blocks = network.layout.blocks(addends.piece)
         self.micro_batches = 0
 
     def begin(self, message: exact.Message, is_sent: bool) -> None:
@@ -72,7 +72,7 @@ class _Counts:
     def add(self, p: Pass, scales: list[float] | None, largest: np.ndarray, ends: bool) -> None:
         """Adds the gradients of a pass.  ends: whether none comes after it; the others as for `network.accumulate`."""
         if not self._together:
-            travels = ends and self._is_sent and self._addends.piece > 0
+            travels = ends and self._is_sent and self._addends.early
             accumulate(
                 self._network,
                 p,

@@ -9,7 +9,7 @@ import pytest
 from mpi4py import MPI
 
 from distmlp.parallel import launchers
-from distmlp.parallel.addends import AddendsOfHosts, SharedAddends
+from distmlp.parallel.addends import TRIALS, AddendsOfHosts, SharedAddends
 from distmlp.parallel.exchange import Exchange
 
 pytestmark = pytest.mark.mpi
@@ -122,7 +122,7 @@ def test_pieces_travel_while_the_rest_is_written(comm, places):
     comm.hosts = [f"host{PLACES[places](rank, comm.size)}" for rank in range(comm.size)]
     n = 700_003
     addends, entries = comm.addends(n, np.int32), np.arange(n) % 89
-    assert (addends.piece > 0) == (comm.size > 1)
+    assert (addends.piece < n) == (comm.size > 1)
     for again in range(6):
         for end in range(50_000, n + 50_000, 50_000):
             here = slice(end - 50_000, min(end, n))
@@ -133,6 +133,25 @@ def test_pieces_travel_while_the_rest_is_written(comm, places):
         comm.add_up(addends)
         expected = comm.size * (entries + 10 * again) + comm.size * (comm.size - 1) // 2
         assert np.array_equal(addends.total, expected)
+
+
+@pytest.mark.parametrize("longer", ["waited", "worked"])
+def test_pieces_travel_early_where_ranks_wait_longer_than_they_work(comm, longer, monkeypatch):
+    """All ranks decide alike, by what the sums after the first one tell; one host has nothing to decide."""
+    comm.hosts = [f"host{rank % 2}" for rank in range(comm.size)]
+    addends = comm.addends(700_003, np.int32)
+    finish = Exchange.finish
+
+    def timed(self):
+        finish(self)
+        self.waited = self.worked = 1.0
+        setattr(self, longer, 1.5 if comm.rank == 0 else 1.0)
+
+    monkeypatch.setattr(Exchange, "finish", timed)
+    for _ in range(TRIALS):
+        assert not addends.early
+        comm.add_up(addends)
+    assert addends.early == (comm.size > 1 and longer == "waited")
 
 
 def test_a_fault_while_pieces_travel_is_raised_by_the_sum(comm, monkeypatch):
