@@ -21,7 +21,7 @@ Kept are events whose lepton and jets have pT > 20 GeV and |eta| < 2.5.
     y (n,)        0 background, 1 signal; as many of each are made, and a little less of the signal is kept
 
 /train and /test are two streams of PCG64.  Numbers are rounded to 1/1024, so that the last bits of a machine's logarithm
-do not matter.
+hardly matter.
 """
 
 import argparse

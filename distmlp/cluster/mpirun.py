@@ -64,7 +64,10 @@ def starting(python: str) -> list[str]:
     A checkout does, whose sources are not compiled: its kernels would run in numpy.  Where it is this distmlp that
     lies in the current directory, the python may have no other.
     """
-    here = Path(__file__).resolve().parents[2] == Path.cwd()
+    try:
+        here = Path(__file__).resolve().parents[2] == Path.cwd()
+    except FileNotFoundError:  # the current directory was removed
+        here = False
     return [python, *([] if here else ["-P"]), "-m", "distmlp"]
 
 

@@ -36,8 +36,8 @@ NOT_COMPILED = (
     else "nothing is compiled here: install distmlp again, with a C compiler and Python's headers"
 )
 NOT_WANTED = "DISTMLP_COMPILED is 0"
-OF_ANOTHER_TIME = (
-    "the compiled kernels are of another distmlp than its Python files: install it again"
+OF_OTHER_SOURCES = (
+    "the compiled kernels are of other sources than the Python files: install distmlp again"
 )
 
 #: What _kernels.c says too: one more whenever a compiled function is called differently from then on.
@@ -53,7 +53,7 @@ def _compiled() -> tuple[ModuleType | None, str]:
     except ImportError:
         return None, NOT_COMPILED
     if getattr(_kernels, "INTERFACE", 0) != INTERFACE:
-        return None, OF_ANOTHER_TIME
+        return None, OF_OTHER_SOURCES
     return _kernels, ""
 
 

@@ -78,7 +78,7 @@ static PyObject *gradient(PyObject *module, PyObject *const *given, Py_ssize_t c
                      delta[8].size == s && total_w->floats == total_b->floats && m > 0 && n > 0 && g.neuron >= 0 && g.neuron <= g.neuron_end && g.neuron_end <= n;
     int made = 1;
     if (fits) {
-        const struct run run = begin_run((double)S * n * m);
+        const struct run run = begin_run((double)S * (g.neuron_end - g.neuron) * m);
         made = kernels_for(call.itemsize)->gradient(&g);
         end_run(run);
     }

@@ -97,6 +97,7 @@ class AddendsOfHosts(Addends):
         comm: Any,
         mine: np.ndarray,
         total: np.ndarray,
+        kept: slice,
         pieces: Sequence[slice],
         exchange: Exchange | None,
         meeting: Meeting | None,
@@ -105,8 +106,6 @@ class AddendsOfHosts(Addends):
         several = len(pieces) > 1
         self._comm, self._trials = comm, TRIALS if several else 0
         self._waiting = 0.0
-        # Every rank of a host reads a part of each piece, so nothing stays in one rank's caches; a lone one reads all.
-        kept = slice(0, 0 if meeting else len(mine))
         super().__init__(mine, total, kept, pieces[0].stop)
         self._ends, self._exchange = [piece.stop for piece in pieces], exchange
         self.meeting, self._meetings = meeting, meetings if several else []
@@ -120,7 +119,7 @@ class AddendsOfHosts(Addends):
                 self._come(end)
                 if self._exchange:
                     self._exchange.go_on(self._written_by_all())
-            except Exception as fault:
+            except RuntimeError as fault:  # MPI's, of a loss
                 self._fault = fault  # raised by add_up, where the others are told
 
     def add_up(self) -> None:
@@ -237,11 +236,13 @@ def _of_hosts(
     meetings = [Meeting(row, size, is_lost) for row in words] if size > 1 else []
     meeting = meetings[0] if meetings else None
     parts = min(map(len, hosts))
-    exchange = None
+    exchange, kept = None, slice(0, 0)
     if place < parts:
         mine = [slices.cut(piece, parts)[place] for piece in pieces]
         peers = [ranks[place] for ranks in hosts]
         exchange = Exchange(comm, kind, peers, host, numbers[:-1], numbers[-1, :n], mine, is_lost)
+        if size == 1 or len(pieces) == 1:  # of more pieces every rank of the host reads a part
+            kept = slice(mine[0].start, mine[-1].stop)
     return AddendsOfHosts(
-        comm, numbers[place, :n], numbers[-1, :n], pieces, exchange, meeting, meetings[1:]
+        comm, numbers[place, :n], numbers[-1, :n], kept, pieces, exchange, meeting, meetings[1:]
     )

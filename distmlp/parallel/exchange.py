@@ -64,7 +64,7 @@ class Exchange:
         )
         widest = max(slices.directions(len(peers)), default=1)
         self._arrived = np.empty((_UNDER_WAY, widest - 1, longest), total.dtype)
-        #: Seconds of the last `finish` in which this rank could only wait, and in which it had something to do.
+        #: Seconds of the last `finish` in which this rank slept or looked at the clock, and in which it did something.
         self.waited = self.worked = 0.0
         self._begin()
 
@@ -108,17 +108,16 @@ class Exchange:
 
         Raises GivenUp or an exception of MPI where a rank is lost.
         """
-        self.waited, now = 0.0, time.monotonic()
-        began = since = looked = now
+        self.waited = 0.0
+        began = since = looked = time.monotonic()
         while self._under_way or self._next < len(self._rounds):
-            before = now
             if self.go_on(len(self._total)):
-                now = since = looked = time.monotonic()
+                since = looked = time.monotonic()
             else:
+                before = time.monotonic()
                 looked = self._wait_a_little(since, looked)
-                now = time.monotonic()
-                self.waited += now - before
-        self.worked = now - began - self.waited
+                self.waited += time.monotonic() - before
+        self.worked = time.monotonic() - began - self.waited
         self._begin()
         _unfinished.discard(self)
 

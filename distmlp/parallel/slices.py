@@ -16,9 +16,10 @@ WHOLE = 32
 #: The most hosts of a stage where their number can be divided so: each sends every other one a message.
 _WIDEST = 8
 
-
-#: Bytes of a message that travel by themselves at least, and the most pieces of one.
+#: Bytes of a message that travel by themselves at least.
 PIECE = 2**19
+
+#: The most pieces of a message.
 MOST_PIECES = 16
 
 

@@ -8,6 +8,7 @@ The package has no hooks for this: its functions are wrapped from outside.  A pl
              another thread.  recovery: strikes in that recovery (1, 2, …) only.
     events   a file that gets a line of JSON for every fault and every recovery, with its time
     trace    true: for every step of every rank too
+    early    false: pieces of a message travel early only where that pays, and not always
     once     true: what has struck a rank does not strike it in a later start
     slow_write       seconds after which distmlp is to call a disk slow
 
@@ -52,6 +53,7 @@ MOMENTS = {
     "added": "where memory is shared: its part is added, the others do not know",
     "between hosts": "several hosts: this rank's first message of a sum is on its way",
     "answering": "several hosts: one of its peers is sent what this rank has added up, the next one not",
+    "deciding": "several hosts: before all ranks decide whether pieces travel early",
     "exchanged": "several hosts: its slice is added up, the others do not know",
     "after the sum": "the sum has arrived, v is not updated",
     "updated": "v is updated",
@@ -90,6 +92,7 @@ class Faults:
         self.mine = [dict(fault) for fault in plan["faults"] if fault["rank"] in (RANK, "all")]
         self._events = plan.get("events")
         self.trace = plan.get("trace", False)
+        self.early = plan.get("early", True)
         self.step = -1
         self.recovery = 0
         self.going_on = False
@@ -380,9 +383,10 @@ def install(faults: Faults) -> None:
         lambda *_: faults.at("given the sum"),
         lambda *_: faults.at("added"),
     )
-    # Where ranks die in a sum, its pieces travel while others are computed, as over a slow network.
-    addends.AddendsOfHosts.early = True
-    addends.AddendsOfHosts._try = lambda self: None
+    if faults.early:
+        addends.AddendsOfHosts.early = True
+        addends.AddendsOfHosts._try = lambda self: None
+    wrap(addends.AddendsOfHosts, "_try", before=lambda *_: faults.at("deciding"))
     wrap(exchange.Exchange, "_send", after=sent)
     wrap(exchange.Exchange, "finish", after=lambda *_: faults.at("exchanged"))
     wrap(mpi.MpiCommunicator, "_meet", around=meet)

@@ -23,9 +23,9 @@ CHAINS = {"first": (0, 1, 2, 3, 4), "middle": (2, 1, 4, 0, 5), "last": (5, 4, 3,
 STEPS = (4, 11, 18, 25, 32)
 
 
-def dies(bench, mpi, hosts, faults, left):
+def dies(bench, mpi, hosts, faults, left, **more):
     """Runs it, puts its recoveries into the table, and holds that the survivors came to the undisturbed end."""
-    with job(bench, mpi, hosts, faults=faults, changes=LARGE, step=0) as a:
+    with job(bench, mpi, hosts, faults=faults, changes=LARGE, step=0, **more) as a:
         outcome = a.end(150)
     same = outcome.is_complete and outcome.log == bench.undisturbed(LARGE)
     survivors = tell_deaths(outcome, 6, same, slowest=10, where=", 3 hosts")
@@ -51,6 +51,13 @@ def test_inside_a_sum(moment, which, bench, openmpi, hosts):
 def test_around_a_sum(moment, which, bench, openmpi, hosts):
     steps = STEPS if moment != "evaluating" else (0, 0, 0, 22, 22)  # of which there are two
     dies(bench, openmpi, hosts, chain(moment, CHAINS[which], steps), 1)
+
+
+@pytest.mark.parametrize("victim", [0, 5])
+def test_as_all_decide_whether_pieces_travel_early(victim, bench, openmpi, hosts):
+    """In one of the sums that tell, and in the one that decides; the survivors try the network anew."""
+    for step in (5, 7):
+        dies(bench, openmpi, hosts, [kill(victim, "deciding", step)], 5, early=False)
 
 
 @pytest.mark.parametrize("victims", [(0, 1, 5), (3, 4, 2)])

@@ -45,6 +45,7 @@ def test_every_number_of_rows(width):
             with running(width) as kernels:
                 found = kernels.hash_rows(x, y, keys, None, 5)
             assert found == numpy_hashes.hash_rows(x, y, keys, None, 5)
+            assert (found == 0) == (rows == 0)
 
 
 @compiled

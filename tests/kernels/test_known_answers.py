@@ -34,9 +34,9 @@ def test_every_width_has_the_known_answers(width, monkeypatch):
 
 
 @compiled
-def test_a_build_of_another_time_is_not_called(monkeypatch):
+def test_a_build_of_other_sources_is_not_called(monkeypatch):
     monkeypatch.setattr(_kernels, "INTERFACE", choice.INTERFACE - 1)
-    assert choice._compiled() == (None, choice.OF_ANOTHER_TIME)
+    assert choice._compiled() == (None, choice.OF_OTHER_SOURCES)
 
 
 @pytest.mark.parametrize("name", known_answers.ANSWERS)
