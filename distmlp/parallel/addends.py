@@ -139,9 +139,8 @@ class AddendsOfHosts(Addends):
     def _try(self) -> None:
         """Adds what the last sum tells of the network; the last of TRIALS sums decides whether pieces travel early."""
         self._trials -= 1
-        if (
-            self._exchange and self._trials < TRIALS - 1
-        ):  # the first one connects those who will talk
+        # The first one connects those who will talk.
+        if self._exchange and self._trials < TRIALS - 1:
             self._waiting += self._exchange.waited - self._exchange.worked
         if not self._trials:
             self.early = self._comm.allreduce(self._waiting) > 0
@@ -182,7 +181,7 @@ def _row(n: int, dtype: DTypeLike) -> int:
 
 
 def bytes_of(n: int, dtype: DTypeLike, size: int) -> int:
-    """Of the memory of so many ranks: a meeting, what each rank adds, and the total."""
+    """Of the memory of so many ranks: the meetings, what each rank adds, and the total."""
     return _BEGIN + (size + 1) * _row(n, dtype) * np.dtype(dtype).itemsize
 
 
@@ -225,7 +224,7 @@ def _of_hosts(
     dtype: DTypeLike,
     is_lost: Callable[[], bool],
 ) -> AddendsOfHosts:
-    """memory: what the ranks of this rank's host share, None where it has no such; the rest as for `addends`."""
+    """memory: what the ranks of this rank's host share, None where it has no such; the rest as for `of`."""
     me = comm.Get_rank()
     here, host = next((ranks, i) for i, ranks in enumerate(hosts) if me in ranks)
     place, size = here.index(me), len(here)

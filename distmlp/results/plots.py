@@ -93,8 +93,8 @@ def courses_of(runs: list[Path]) -> list[Course]:
     common = os.path.commonpath([os.path.dirname(path) for path in whole])
     courses = []
     for run, path in zip(runs, whole, strict=True):
-        records = read_records(run / "log.jsonl")
         expect_directory(run)
+        records = read_records(run / "log.jsonl")
         if not records:
             raise InputError(f"{run}: no epoch has ended in this run; expected its log.jsonl")
         courses.append(Course(os.path.relpath(path, common), records, _best_epoch(run, records)))

@@ -40,8 +40,8 @@ def verify(run: Path, comm: Communicator, whole: bool = False) -> Verdict:
     """
 
     def prepare() -> tuple[Checkpoint, Checkpoint, str]:
-        found = [checkpoint.read(path) for path in checkpoint.listed(run / "checkpoints")]
         expect_directory(run)
+        found = [checkpoint.read(path) for path in checkpoint.listed(run / "checkpoints")]
         if not found or (len(found) == 1 and not whole):
             raise InputError(
                 f"{run}: {len(found)} checkpoints in checkpoints/, but expected "

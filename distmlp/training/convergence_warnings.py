@@ -5,6 +5,7 @@ Nothing of it changes v.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -198,18 +199,15 @@ def unfit_inputs(run: Prepared, v: np.ndarray, x: np.ndarray) -> str | None:
     """What is wrong with the scale of inputs x, (rows, inputs), as the first layer of a new network sees it, and the key that
     mends it; None where nothing is."""
     network, keys = run.network, run.config.data
-    wide = x.astype(np.float64)
-    size, largest = math.sqrt(np.mean(wide * wide)), float(np.abs(wide).max())
+    squares = sum(float(np.square(some, dtype=np.float64).sum()) for some in _blocks(x))
+    size, largest = math.sqrt(squares / x.size), max(float(x.max()), -float(x.min()))
     if size == 0.0:
         return "all inputs that were looked at are 0"
     mends = f'data.scale = {keys.scale / size:.2g} or data.scale_inputs = "standardise" mends it'
     seen = f"the inputs' root mean square is {size:.3g}, the largest {largest:.3g}"
     first = network.activation if network.layout.N > 1 else ""
     if first in ("sigmoid", "tanh"):
-        p = Workspace(network.layers, v.dtype).view(1, len(x), x[None])
-        forward(network, *network.layout.views(v), p)
-        a = p.a[1].astype(np.float64)
-        part = float(np.mean(np.abs(2 * a - 1 if first == "sigmoid" else a) > _SATURATED))
+        part = _saturated(network, v, x)
         if part > 0.5:
             return (
                 f"{100 * part:.0f} % of the first layer's outputs are saturated before training, too far from 0 for "
@@ -220,3 +218,23 @@ def unfit_inputs(run: Prepared, v: np.ndarray, x: np.ndarray) -> str | None:
     if size < 1e-3:
         return f"{seen}: too small for the first layer to tell rows apart, so learning is slow; {mends}"
     return None
+
+
+def _saturated(network: Network, v: np.ndarray, x: np.ndarray) -> float:
+    """The part of the first layer's outputs, sigmoid's or tanh's, that is too far from 0 to learn."""
+    first = Network(network.layers[:2], output=network.activation)
+    w, b = network.layout.views(v)
+    workspace, saturated = Workspace(first.layers, v.dtype), 0
+    for some in _blocks(x):
+        p = workspace.view(1, len(some), some[None])
+        forward(first, w, b, p)
+        a = p.a[1].astype(np.float64)
+        size = np.abs(2 * a - 1 if network.activation == "sigmoid" else a)
+        saturated += int(np.count_nonzero(size > _SATURATED))
+    return saturated / (len(x) * network.layers[1])
+
+
+def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Inputs, some rows at a time: all at once would be the most memory that a run ever has."""
+    for start in range(0, len(x), _PIECE):
+        yield x[start : start + _PIECE]

@@ -85,12 +85,10 @@ def _one(table: Table, option: str, word: str) -> int:
         near = difflib.get_close_matches(word, names, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"the columns are {shown(names)}"
         why = f"no column has that name; {hint}"
-    else:
+    elif option.startswith("--"):
         why = f"the file has no header, so expected an index from {-width} to {width - 1}"
-        if not option.startswith(
-            "--"
-        ):  # a trained network's column, which is found by its name alone
-            why = "the file has no header; give it a first line with the names of its columns"
+    else:  # a trained network's column, which is found by its name alone
+        why = "the file has no header; give it a first line with the names of its columns"
     raise NoColumn(f"{table.name}: {option} {word}: {why}", option, word, why)
 
 
