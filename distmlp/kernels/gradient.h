@@ -5,8 +5,8 @@
    nothing is counted, and nothing looked at. */
 
 /* Samples of the micro-batches that are taken at a time, and bytes of their activations that are packed at a time, for
-   which there is room on the stack.  A micro-batch longer than a chain brings its own room: with few columns at a time, δ
-   would be read from far away again and again. */
+   which there is room on the stack.  More samples than a chain's links bring their own room: with few columns at a time,
+   δ would be read from far away again and again. */
 #define GROUP 512
 #define PACKED_BYTES (128 * 1024)
 #define LONG_PACKED_BYTES (512 * 1024)
@@ -158,10 +158,10 @@ static int make_gradient(const struct gradient_call *c)
     g.packed_size = PACKED_BYTES / (ptrdiff_t)size;
     g.end = (const real *)c->delta + c->s * c->M * c->n;
     void *room = NULL;
-    if (c->M > CHAIN) {
-        const ptrdiff_t fitting = LONG_PACKED_BYTES / (ptrdiff_t)size;
+    if (c->s * c->M > CHAIN) {
+        const ptrdiff_t fitting = LONG_PACKED_BYTES / (ptrdiff_t)size, samples = c->M > GROUP ? c->M : GROUP;
         g.packed_size = fitting < c->M * PANEL ? c->M * PANEL : fitting;
-        room = malloc((size_t)(g.packed_size + c->M * TILE_ROWS + PANEL) * size);
+        room = malloc((size_t)(g.packed_size + samples * TILE_ROWS + PANEL) * size);
         if (!room)
             return 0;
         g.packed = room;

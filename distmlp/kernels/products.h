@@ -8,15 +8,23 @@
        backward   δ = (wᵀ δ) ⊙ σ'(z)            chains over the layer above
        gradient   G = Σ δ aᵀ, counted on a grid    chains over the samples of a micro-batch
 
-   How it is made.  A tile of TILE_ROWS × 2 vectors of chains lies in registers.  Each link takes one number for each
+   How it is made.  A tile of FAR_ROWS × 2 vectors of chains lies in registers.  Each link takes one number for each
    row of the tile, and one vector for each of its columns from a panel: columns of the right factor, link after link,
    packed so that they lie in the first cache.  Rows are read where they are. */
 
 /* Bytes of the rows that are read again for each panel, and columns of the block that they make: both stay in the second
-   cache. */
-#define ROWS_BYTES (192 * 1024)
+   cache, which has a MB or more where registers have 512 bits. */
+#undef ROWS_BYTES
+#define ROWS_BYTES ((WIDTH == 64 ? 384 : 192) * 1024)
 #undef COLUMNS
 #define COLUMNS (8 * PANEL)
+
+/* Rows of a tile of two vectors, and of a thin one.  They are read where they are, far apart: of lines that lie a whole page
+   apart, as those of 1024 columns do, a first cache holds eight. */
+#undef FAR_ROWS
+#undef FAR_THIN_ROWS
+#define FAR_ROWS (WIDTH == 64 ? 7 : TILE_ROWS)
+#define FAR_THIN_ROWS (WIDTH == 64 ? 8 : THIN_ROWS)
 
 #define product NAME(product)
 #define chains_of_block NAME(chains_of_block)
@@ -50,7 +58,7 @@ static void chains_of_block(const struct product *p, ptrdiff_t k, ptrdiff_t firs
             v_store(start + v * LANES, p->start && k == 0 ? load_part(p->start + j, v, t.columns) : v_all(0));
         if (p->transposed)
             pack_transposed(p->right + j * p->K + k, p->K, t.columns, links, panel);
-        const ptrdiff_t most = t.columns > LANES ? TILE_ROWS : THIN_ROWS;
+        const ptrdiff_t most = t.columns > LANES ? FAR_ROWS : FAR_THIN_ROWS;
         for (ptrdiff_t i = first, R; i < last; i += R) {
             R = rows_of_next_tile(last - i, most);
             t.rows = p->rows + i * p->K + k;
@@ -73,7 +81,7 @@ INLINE ptrdiff_t rows_at_a_time(ptrdiff_t R, ptrdiff_t K)
 {
     const ptrdiff_t links = K < CHAIN ? K : CHAIN, most = ROWS_BYTES / (ptrdiff_t)sizeof(real) / links;
     const ptrdiff_t shares = (R + most - 1) / most;
-    return shares < 2 ? R : (R / shares + TILE_ROWS) / TILE_ROWS * TILE_ROWS;
+    return shares < 2 ? R : (R / shares + FAR_ROWS) / FAR_ROWS * FAR_ROWS;
 }
 
 /* z = w a + b and a = σ(z) for S samples.  w: (n, m).  b: (n,).  below: (S, m), the activations of the layer below.
