@@ -62,7 +62,7 @@ class Conversion:
         if not len(chosen):
             return
         x, y = made.x[: len(chosen)], window.y.take(chosen, axis=0)
-        self._transform.take(window.x, chosen, x)
+        doubtful = not self._transform.take(window.x, chosen, x) and self._looks
         desired = self._transform.desired(self._data, y, self._outputs, self._dtype)
         made.y[: len(chosen)] = desired
         if self._smoothing:
@@ -71,8 +71,6 @@ class Conversion:
             made.y[: len(chosen)] += shift
         if made.labels is not None:
             made.labels[: len(chosen)] = y
-        # A sum has the NaN or the infinity of whatever was added; where it has one of its own, every row is looked at.
-        doubtful = self._looks and not np.isfinite(np.add.reduce(x, axis=None))
         if self._weighting is None and not doubtful:
             return
         rows = _by_steps(window.rows[shards, columns], size)

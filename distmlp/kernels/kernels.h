@@ -65,7 +65,7 @@ struct kernels {
     int (*gradient)(const struct gradient_call *call);
     int (*units)(const void *T, double unit, double most, void *out, ptrdiff_t tensors, ptrdiff_t s, int floats);
     void (*add_rows)(const void *rows, ptrdiff_t count, ptrdiff_t step, ptrdiff_t n, void *out, int floats);
-    void (*take_rows)(const void *rows, char letter, const int64_t *order, ptrdiff_t count, ptrdiff_t n, double scale, void *out);
+    int (*take_rows)(const void *rows, char letter, const int64_t *order, ptrdiff_t count, ptrdiff_t n, double scale, void *out);
     /* Of the table for doubles only. */
     void (*cost_values)(int cost, const void *z, const void *a, const void *y, ptrdiff_t s, ptrdiff_t M, ptrdiff_t n, int floats, double *values);
     void (*normals)(const uint64_t *words, double *out, ptrdiff_t n);

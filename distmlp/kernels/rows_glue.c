@@ -14,12 +14,17 @@ static PyObject *take_rows(PyObject *module, PyObject *const *given, Py_ssize_t 
     int fits = out->rows == order->size && out->columns == rows->columns;
     for (Py_ssize_t i = 0; fits && i < order->size; i++)
         fits = numbers[i] >= 0 && numbers[i] < rows->rows;
+    int finite = 1;
     if (fits) {
         const struct run run = begin_run((double)out->size);
-        kernels_for(call.itemsize)->take_rows(rows->data, rows->letter, numbers, order->size, out->columns, rows[2].number, out->data);
+        finite = kernels_for(call.itemsize)->take_rows(rows->data, rows->letter, numbers, order->size, out->columns, rows[2].number, out->data);
         end_run(run);
     }
-    return finish_call(&call, fits, usage);
+    PyObject *const done = finish_call(&call, fits, usage);
+    if (!done)
+        return NULL;
+    Py_DECREF(done);
+    return PyBool_FromLong(finite);
 }
 
 static PyObject *hash_rows(PyObject *module, PyObject *const *given, Py_ssize_t count)
@@ -55,7 +60,7 @@ static PyObject *hash_rows(PyObject *module, PyObject *const *given, Py_ssize_t 
 
 PyMethodDef row_functions[] = {
     {"take_rows", (PyCFunction)(void (*)(void))take_rows, METH_FASTCALL,
-     "take_rows(rows, order, scale, out): out is the rows in an order, as numbers of its type, times the scale."},
+     "take_rows(rows, order, scale, out): out is the rows in an order, as numbers of its type, times the scale; whether all is finite."},
     {"hash_rows", (PyCFunction)(void (*)(void))hash_rows, METH_FASTCALL,
      "hash_rows(x, y, keys, numbers, first): the sum of the rows' hashes, mod 2^64."},
     {NULL, NULL, 0, NULL},

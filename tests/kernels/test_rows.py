@@ -39,6 +39,26 @@ def test_take_rows(width, letter, dtype, n):
         assert found.tobytes() == expected.tobytes() == plain.tobytes()
 
 
+@each_width
+@pytest.mark.parametrize("n", [1, 8, 200, 3000])
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, 3e38])
+def test_take_rows_tells_what_is_not_finite(width, bad, n):
+    """Wherever it stands; 3e38 becomes an infinity by the scale, and 1e300 by the dtype."""
+    rows, order = np.ones((40, n)), np.arange(39, 0, -1)
+    for kernels in (numpy_rows, None):
+        for place in (39, 20, 1):
+            for dtype, scale in (("float32", 2.0), ("float64", 1e300)):
+                x = rows.astype(dtype)
+                out = np.empty((39, n), dtype)
+                with running(width) as compiled_kernels:
+                    take = (kernels or compiled_kernels).take_rows
+                    assert take(x, order, scale, out) is True
+                    x[place, n // 2] = bad if dtype == "float32" or bad != 3e38 else 1e300
+                    assert take(x, order, scale, out) is False
+                    x[place], x[0, 0] = 1, bad  # a row that is not taken
+                    assert take(x, order, scale, out) is True
+
+
 @compiled
 def test_rows_beyond_the_set_and_other_types_are_refused():
     rows, out = np.zeros((3, 8), np.uint8), np.zeros((2, 8), np.float32)
