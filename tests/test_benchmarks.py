@@ -99,6 +99,14 @@ def test_memory():
     assert all(float(row["of the highest"].split()[0]) > 10 for row in found)
 
 
+def test_precision():
+    (found,) = tables("precision", "--quick")
+    errors = {(row["dtype"], row["S"]): (float(row["exact"]), float(row["plain"])) for row in found}
+    assert list(errors) == [(d, S) for d in ("float32", "float64") for S in ("2", "4")]
+    for (dtype, _), (exact, plain) in errors.items():
+        assert exact < (1e-6 if dtype == "float32" else 1e-14) and plain < 1e-6
+
+
 def test_gemm():
     of_float32, of_float64, in_all = tables(
         "gemm", "--layers", "12x5", "130x110", "--samples", "8", "--rounds", "1", "--quick"

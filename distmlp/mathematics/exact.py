@@ -224,6 +224,7 @@ class Message:
 
     gradient         Σ of the micro-batches' gradients, laid out like v; where an entry has two numbers, the lower bits
                      of all come first
+    parts            the gradient's, tensor by tensor, where an entry has one number
     units            how large the T_i are: `Grid.units`, (gauges · 2N,)
     alarms           micro-batches that are not finite; ranks that ask to stop, or for a checkpoint, after this step
     totals           samples; hits; the cost's limbs
@@ -237,6 +238,7 @@ class Message:
         k, gauges = _sizes(layout, counting)
         self.buffer = buffer
         self.gradient = buffer[:k]  # notes: grad C = (dC/dv_1 ... dC/dv_k)
+        self.parts = layout.parts(self.gradient)
         self.header = buffer[k:]
         self.units = self.header[:gauges]
         self.alarms = self.header[gauges : gauges + 3]

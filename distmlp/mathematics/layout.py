@@ -71,13 +71,17 @@ class Layout:
         """
         return [deal(n, min(n, max(1, round(n * m / entries)))) for m, n in pairwise(self.layers)]
 
+    def parts(self, v: np.ndarray) -> list[np.ndarray]:
+        """Each tensor's part of v, (k,), in v's order: flat views."""
+        return [v[part] for part in self.slices]
+
     def views(self, v: np.ndarray) -> tuple[list, list]:
         """w and b as lists of views of v, indexed as in the notes: w[l], b[l], l = 1 … N (w[0] and b[0] are None).
 
         v: (k,) or anything laid out like it, such as ∇C.
         """
         tensors = [
-            v[part].reshape(shape) for part, shape in zip(self.slices, self.shapes, strict=True)
+            part.reshape(shape) for part, shape in zip(self.parts(v), self.shapes, strict=True)
         ]
         return [None, *tensors[: self.N]], [None, *tensors[self.N :]]
 

@@ -206,7 +206,7 @@ def accumulate(
     network: Network,
     p: Pass,
     scales: list[float] | None,
-    total: np.ndarray,
+    totals: Sequence[np.ndarray],
     largest: np.ndarray,
     *,
     first: bool,
@@ -215,34 +215,36 @@ def accumulate(
     blocks: Sequence[Sequence[range]],
     written: Callable[[int], None] | None = None,
 ) -> None:
-    """total += Σ ∇C over the pass's micro-batches, or total = Σ ∇C where it is the first pass.
+    """totals += Σ ∇C over the pass's micro-batches, or totals = Σ ∇C where it is the first pass.
 
-    scales: how many units of the grid 1.0 is, tensor by tensor in v's order; total, (k,), then counts whole units and
-    largest, (2N, s), becomes each micro-batch's largest |entry|, in units.  Without scales, total is plain floats and
-    nothing is looked at.  last: nothing is added after this pass; kept: the entries that this rank reads next.
+    totals: of each tensor in v's order, flat (`Layout.parts`).  scales: how many units of the grid 1.0 is, tensor by tensor;
+    totals then count whole units and largest, (2N, s), becomes each micro-batch's largest |entry|, in units.  Without
+    scales, totals are plain floats and nothing is looked at.  last: nothing is added after this pass; kept: the entries that this rank reads next.
     blocks: the neurons of each layer whose gradients are made at a time (`Layout.blocks`).  written: told after each block
     how many entries, from the first one on, this pass is done with.
     """
-    N, M, slices = network.layout.N, p.z.shape[1], network.layout.slices
+    N, M = network.layout.N, p.z.shape[1]
+    raised = list(largest)
     for l in range(1, N + 1):
-        w, b = slices[l - 1], slices[N + l - 1]
+        w, b = l - 1, N + l - 1
+        start = network.layout.slices[w].start
         for neurons in blocks[l - 1]:
             kernels.gradient(
                 p.delta[l],  # notes: dC/db(L) = delta(L)
                 p.below[l - 1],  # notes: dC/dw(L) = delta(L) a(L-1)^T
                 M,
-                1.0 if scales is None else scales[l - 1],
-                1.0 if scales is None else scales[N + l - 1],
-                total[w],
-                total[b],
-                largest[l - 1],
-                largest[N + l - 1],
+                1.0 if scales is None else scales[w],
+                1.0 if scales is None else scales[b],
+                totals[w],
+                totals[b],
+                raised[w],
+                raised[b],
                 first,
                 last,
-                kept.start - w.start,
-                kept.stop - w.start,
+                kept.start - start,
+                kept.stop - start,
                 neurons.start,
                 neurons.stop,
             )
             if written is not None:
-                written(w.start + neurons.stop * network.layers[l - 1])
+                written(start + neurons.stop * network.layers[l - 1])

@@ -61,6 +61,7 @@ class _Counts:
     def __init__(self, network: Network, counting: exact.Counting, addends: Addends) -> None:
         self._network, self._addends, self._together = network, addends, counting.together
         self._few = np.empty(network.layout.size if self._together else 0, counting.counted)
+        self._parts_of_few = network.layout.parts(self._few)
         self._whole = network.layout.blocks(network.layout.size)
         self._blocks = network.layout.blocks(addends.piece)
         self.micro_batches = 0
@@ -77,7 +78,7 @@ class _Counts:
                 self._network,
                 p,
                 scales,
-                self._message.gradient,
+                self._message.parts,
                 largest,
                 first=self.micro_batches == 0,
                 last=ends,
@@ -96,7 +97,7 @@ class _Counts:
                 self._network,
                 part,
                 scales,
-                self._few,
+                self._parts_of_few,
                 of_part,
                 first=before == 0,
                 last=False,
