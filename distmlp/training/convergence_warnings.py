@@ -182,7 +182,10 @@ def constant_cost(
     w = np.ones(len(desired)) if weights is None else weights
     if not w.any():
         return None
-    for constant in (np.average(desired, axis=0, weights=w), np.median(desired, axis=0)):
+    middle = len(desired) // 2
+    # numpy's median would load numpy.ma, for longer than all else here takes.
+    median = np.partition(desired, middle, axis=0)[middle]
+    for constant in (np.average(desired, axis=0, weights=w), median):
         if network.cost == "cross-entropy":
             p = np.clip(constant, 1e-12, 1 - 1e-12)
             z = np.log(p) if network.output == "softmax" else np.log(p / (1 - p))
