@@ -34,10 +34,11 @@ def pytest_collection_modifyitems(items):
         marks = set()
         for folder in item.path.parts:
             marks.update(OF_FOLDERS.get(folder, ()))
-        for fixture in item.fixturenames:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        # A test's own parameter may have a fixture's name.
+        for fixture in set(item.fixturenames).difference(params):
             marks.update(OF_FIXTURES.get(fixture, ()))
-        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        names = {value for value in params if isinstance(value, str)}
+        names = {value for value in params.values() if isinstance(value, str)}
         if "alone" in names and not names & {"openmpi", "mpich"}:
             marks.discard("mpi")  # one process, without a launcher
         for mark in sorted(marks):
