@@ -17,6 +17,8 @@ from distmlp.cli import (
     seeing,
     train,
 )
+from distmlp.config.hints import key_of_option
+from distmlp.config.reading import known_keys
 from distmlp.errors import InputError
 from distmlp.parallel import launchers
 
@@ -27,6 +29,10 @@ class _Parser(argparse.ArgumentParser):
     """argparse that raises InputError and lets one rank print."""
 
     def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0]
+        key = key_of_option(unknown, known_keys()) if unknown.startswith("--") else None
+        if key is not None:
+            message += f"; distmlp train takes this key of the config as --set {key}=VALUE"
         raise InputError(
             f"{message} (distmlp {self.prog.partition(' ')[2]} --help tells how)".replace("  ", " ")
         )

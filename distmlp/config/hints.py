@@ -27,3 +27,10 @@ def nearest(name: str, keys: Sequence[str]) -> str:
     if last in _ELSEWHERE:
         return f"; did you mean {_ELSEWHERE[last]}?"
     return f"; the keys are {', '.join(here or keys)}"
+
+
+def key_of_option(option: str, keys: Sequence[str]) -> str | None:
+    """The key that an option is named after, as --epochs and --batch-size are: so some give it; None where there is none."""
+    name = option.lstrip("-").partition("=")[0].replace("-", "_")
+    named = [key for key in keys if name in (key, key.rpartition(".")[2])]
+    return named[0] if len(named) == 1 else _ELSEWHERE.get(name)
