@@ -60,13 +60,16 @@ def _begin(
     from distmlp.data import opening, proposing
     from distmlp.data.conversion.convert import convert
     from distmlp.data.conversion.kinds import tables_in
-    from distmlp.data.describing import describe
+    from distmlp.data.describing import check_there, describe
 
     if len(specs) > 2:
         raise InputError(
             f"{' '.join(specs)}: expected one set, or one to train and one to validate"
         )
     tables = [bool(tables_in(spec)) for spec in specs]
+    for spec, table in zip(specs, tables, strict=True):
+        if not table:
+            check_there(spec)
     path = Path(specs[0]) if tables[0] else opening.parted(specs[0])[0]
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
     stem = re.sub(r"[-_.]*[*?\[\]][-_.]*", "", stem) or "set"  # of a pattern for several files

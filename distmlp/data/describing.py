@@ -25,6 +25,15 @@ MOST_DISTINCT = 1000
 _LARGEST = 2.0**480
 
 
+def check_there(spec: str) -> None:
+    """Raises InputError where a spec names neither a file, nor a group or files of a pattern, which opening them finds."""
+    path, expected = Path(spec), "expected FILE.h5:/group, FILE.h5 or a table"
+    if path.is_dir():
+        raise InputError(f"{spec}: is a directory; {expected}")
+    if ":" not in spec and not path.is_file():
+        raise InputError(f"{spec}: no such file; {expected}")
+
+
 def describe(
     spec: str, inputs: str = "x", targets: str = "y", options: TableOptions | None = None
 ) -> dict[str, Any]:
@@ -42,8 +51,7 @@ def describe(
         return {"file": [], "sets": [_table(spec, table_of(path, options or TableOptions()))]}
     group, names = None, [spec]
     if not path.is_file():
-        if ":" not in spec:
-            raise InputError(f"{spec}: no such file; expected FILE.h5:/group, FILE.h5 or a table")
+        check_there(spec)
         names = several_files.named(spec)
         path, group = opening.parted(names[0])
     with opening.opened(path, spec) as file:

@@ -193,6 +193,17 @@ def test_what_is_refused(tmp_path, capsys):
         assert not (tmp_path / "c.toml").exists()
 
 
+def test_what_is_no_set_is_named_before_the_config_of_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/water").mkdir(parents=True)
+    for name in ("water.toml", "gone.toml"):
+        (tmp_path / name).touch()
+    assert begin("runs/water") == 2
+    assert "runs/water: is a directory; expected FILE.h5:/group" in capsys.readouterr().err
+    assert begin("gone.csv") == 2
+    assert "gone.csv: no such file" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_predictions_in_the_words_of_the_table(put, tmp_path, monkeypatch, capsys):
     """Columns in a different order, one more of them, and no target: predictions are the same, by name."""
