@@ -61,11 +61,15 @@ def train(
     """
     from distmlp.config import reading
     from distmlp.config.sections import Config
+    from distmlp.errors import InputError
     from distmlp.kernels import choice
     from distmlp.parallel import launchers
     from distmlp.training import loop as training
     from distmlp.training import reporting
 
+    if isinstance(report, type):
+        name = report.__name__  # type: ignore[unreachable]  # for those who have no type checker
+        raise InputError(f"report is the class {name}, but expected an object of it: {name}()")
     if isinstance(config, dict):
         config = reading.from_tables(config)
     elif not isinstance(config, Config):

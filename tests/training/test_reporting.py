@@ -3,6 +3,7 @@
 import re
 from types import SimpleNamespace
 
+import pytest
 from example import log
 from launching import ROOT
 from preparing import Heard, config_in
@@ -95,3 +96,11 @@ def test_lines_for_people(tmp_path, capsys):
         "epoch 30/30  cost 0.250000  12,346 samples/s",
     ]
     assert err.splitlines() == ["distmlp: a warning", "distmlp: a note"]
+
+
+def test_a_report_is_an_object_and_not_its_class(tmp_path):
+    with pytest.raises(
+        distmlp.InputError, match=r"is the class Report, .* object of it: Report\(\)"
+    ):
+        distmlp.train(config_in(tmp_path, {}), report=Report)
+    assert not (tmp_path / "run").exists()
