@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse that raises InputError and lets one rank print."""
 
     def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split()[0]
+        unknown = message.removeprefix("unrecognized arguments: ").partition(" ")[0]
         key = key_of_option(unknown, known_keys()) if unknown.startswith("--") else None
         if key is not None:
             message += f"; distmlp train takes this key of the config as --set {key}=VALUE"

@@ -62,7 +62,7 @@ class Conversion:
         if not len(chosen):
             return
         x, y = made.x[: len(chosen)], window.y.take(chosen, axis=0)
-        doubtful = not self._transform.take(window.x, chosen, x) and self._looks
+        doubtful = not self._transform.take(window.x, chosen, x, self._looks)
         desired = self._transform.desired(self._data, y, self._outputs, self._dtype)
         made.y[: len(chosen)] = desired
         if self._smoothing:

@@ -26,7 +26,10 @@ _LARGEST = 2.0**480
 
 
 def check_there(spec: str) -> None:
-    """Raises InputError where a spec names neither a file, nor a group or files of a pattern, which opening them finds."""
+    """Raises InputError where a spec is a directory, or no file's name and without a colon.
+
+    Groups, and the files of a pattern, are looked for when they are opened.
+    """
     path, expected = Path(spec), "expected FILE.h5:/group, FILE.h5 or a table"
     if path.is_dir():
         raise InputError(f"{spec}: is a directory; {expected}")

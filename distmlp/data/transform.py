@@ -77,16 +77,16 @@ class Transform:
             return made
         return np.hstack([made, missing[:, self.indicators].astype(dtype)])
 
-    def take(self, x: np.ndarray, order: np.ndarray, out: np.ndarray) -> bool:
+    def take(self, x: np.ndarray, order: np.ndarray, out: np.ndarray, looks: bool) -> bool:
         """out, (k, width), = a^(0) of the rows of x, (rows, columns), in an order, (k,) int64.
 
-        Returns whether all that comes from floats is finite.
+        looks: whether somebody wants to know if all is finite, which is returned; True where nobody does.
         """
         plain = self.is_plain and x.flags.c_contiguous and x.dtype.isnative
         if plain and x.dtype.char in _TAKEN:
-            return bool(choice.take_rows(x, order, self.scale, out))
+            return choice.take_rows(x, order, self.scale, out) or not looks
         out[:] = self.applied(x.take(order, axis=0), out.dtype)
-        return bool(np.isfinite(out).all())
+        return not looks or bool(np.isfinite(out).all())
 
     def factor(self, dtype: DTypeLike) -> Any:
         """The scale as a number of the network's dtype."""

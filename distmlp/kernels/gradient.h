@@ -4,9 +4,9 @@
    are added in any order.  The largest |entry| of each G is kept, a NaN or an infinity too.  With plain floats as totals
    nothing is counted, and nothing looked at. */
 
-/* Samples of the micro-batches that are taken at a time, and bytes of their activations that are packed at a time, for
-   which there is room on the stack.  More samples than a chain's links bring their own room: with few columns at a time,
-   δ would be read from far away again and again. */
+/* Samples of the micro-batches that are taken at a time, and bytes of their activations that are packed at a time.  For no
+   more samples than a chain has links there is room on the stack.  More of them bring their own: with few columns at a
+   time, δ would be read from far away again and again. */
 #define GROUP 512
 #define PACKED_BYTES (128 * 1024)
 #define LONG_PACKED_BYTES (512 * 1024)
@@ -151,7 +151,7 @@ static void raise_largest(real *T, const ivec *largest, ptrdiff_t batches)
 static int make_gradient(const struct gradient_call *c)
 {
     const size_t size = sizeof(real);
-    real packed[PACKED_BYTES / sizeof(real)] __attribute__((aligned(64))), scaled[GROUP * TILE_ROWS + PANEL];
+    real packed[PACKED_BYTES / sizeof(real)] __attribute__((aligned(64))), scaled[CHAIN * TILE_ROWS + PANEL];
     ivec largest[GROUP];
     const ptrdiff_t at_a_time = c->M < GROUP ? GROUP / c->M : 1;
     struct job g = {.M = c->M, .n = c->n, .m = c->m, .neuron = c->neuron, .neuron_end = c->neuron_end, .exact = c->exact, .packed = packed, .scaled = scaled, .largest = largest};
@@ -161,10 +161,11 @@ static int make_gradient(const struct gradient_call *c)
     if (c->s * c->M > CHAIN) {
         const ptrdiff_t fitting = LONG_PACKED_BYTES / (ptrdiff_t)size, samples = c->M > GROUP ? c->M : GROUP;
         g.packed_size = fitting < c->M * PANEL ? c->M * PANEL : fitting;
-        room = malloc((size_t)(g.packed_size + samples * TILE_ROWS + PANEL) * size);
+        const size_t needed = (size_t)(g.packed_size + samples * TILE_ROWS + PANEL) * size, line = 64;
+        room = malloc(needed + line);
         if (!room)
             return 0;
-        g.packed = room;
+        g.packed = (real *)(((uintptr_t)room + line - 1) / line * line);
         g.scaled = g.packed + g.packed_size;
     }
     for (ptrdiff_t i = 0; i < c->s; i += at_a_time) {

@@ -8,19 +8,19 @@
        backward   δ = (wᵀ δ) ⊙ σ'(z)            chains over the layer above
        gradient   G = Σ δ aᵀ, counted on a grid    chains over the samples of a micro-batch
 
-   How it is made.  A tile of FAR_ROWS × 2 vectors of chains lies in registers.  Each link takes one number for each
+   How the first two are made.  A tile of FAR_ROWS × 2 vectors of chains lies in registers.  Each link takes one number for each
    row of the tile, and one vector for each of its columns from a panel: columns of the right factor, link after link,
    packed so that they lie in the first cache.  Rows are read where they are. */
 
-/* Bytes of the rows that are read again for each panel, and columns of the block that they make: both stay in the second
-   cache, which has a MB or more where registers have 512 bits. */
+/* Bytes of the rows that are read again for each panel, or of the block that they make where that is more, and the block's
+   columns: both are to stay in the second cache, which mostly has a MB where registers have 512 bits. */
 #undef ROWS_BYTES
 #define ROWS_BYTES ((WIDTH == 64 ? 384 : 192) * 1024)
 #undef COLUMNS
 #define COLUMNS (8 * PANEL)
 
-/* Rows of a tile of two vectors, and of a thin one.  They are read where they are, far apart: of lines that lie a whole page
-   apart, as those of 1024 columns do, a first cache holds eight. */
+/* Rows of a tile of two vectors, and of a thin one.  They are read where they are, far apart: of lines that lie a multiple
+   of 4096 bytes apart, as those of 1024 floats do, a first cache holds eight, or a few more. */
 #undef FAR_ROWS
 #undef FAR_THIN_ROWS
 #define FAR_ROWS (WIDTH == 64 ? 7 : TILE_ROWS)
@@ -77,9 +77,10 @@ static void block_of_product(const struct product *p, ptrdiff_t first, ptrdiff_t
 }
 
 /* As many rows at a time as stay in the second cache, in equal shares. */
-INLINE ptrdiff_t rows_at_a_time(ptrdiff_t R, ptrdiff_t K)
+INLINE ptrdiff_t rows_at_a_time(ptrdiff_t R, ptrdiff_t K, ptrdiff_t N)
 {
-    const ptrdiff_t links = K < CHAIN ? K : CHAIN, most = ROWS_BYTES / (ptrdiff_t)sizeof(real) / links;
+    const ptrdiff_t links = K < CHAIN ? K : CHAIN, columns = N < COLUMNS ? N : COLUMNS;
+    const ptrdiff_t most = ROWS_BYTES / (ptrdiff_t)sizeof(real) / (links > columns ? links : columns);
     const ptrdiff_t shares = (R + most - 1) / most;
     return shares < 2 ? R : (R / shares + FAR_ROWS) / FAR_ROWS * FAR_ROWS;
 }
@@ -89,7 +90,7 @@ INLINE ptrdiff_t rows_at_a_time(ptrdiff_t R, ptrdiff_t K)
 static void make_forward(const void *w, const void *b, const void *below, void *a, void *z, ptrdiff_t S, ptrdiff_t n, ptrdiff_t m, int activation)
 {
     const struct product p = {.rows = below, .right = w, .start = b, .K = m, .N = n, .transposed = 1, .out = a};
-    const ptrdiff_t share = rows_at_a_time(S, m), wide = activation == SOFTMAX ? n : COLUMNS;
+    const ptrdiff_t share = rows_at_a_time(S, m, n), wide = activation == SOFTMAX ? n : COLUMNS;
     for (ptrdiff_t s = 0; s < S; s += share)
         for (ptrdiff_t j = 0; j < n; j += wide) {
             const ptrdiff_t rows = S - s < share ? S - s : share, columns = n - j < wide ? n - j : wide;
@@ -105,7 +106,7 @@ static void make_forward(const void *w, const void *b, const void *below, void *
 static void make_backward(const void *w, const void *above, const void *a, void *delta, ptrdiff_t S, ptrdiff_t n, ptrdiff_t m, int activation)
 {
     const struct product p = {.rows = above, .right = w, .K = n, .N = m, .out = delta};
-    const ptrdiff_t share = rows_at_a_time(S, n), wide = activation == SOFTMAX ? m : COLUMNS;
+    const ptrdiff_t share = rows_at_a_time(S, n, m), wide = activation == SOFTMAX ? m : COLUMNS;
     for (ptrdiff_t s = 0; s < S; s += share)
         for (ptrdiff_t k = 0; k < m; k += wide) {
             const ptrdiff_t rows = S - s < share ? S - s : share, columns = m - k < wide ? m - k : wide;

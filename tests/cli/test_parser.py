@@ -53,6 +53,7 @@ def test_a_config_may_be_changed_more_than_once():
         (["trian"], ["trian", "train"]),
         (["train"], ["CONFIG.toml", "distmlp train --help tells how"]),
         (["train", "c.toml", "--resum"], ["--resum"]),
+        (["train", "c.toml", ""], ["unrecognized arguments"]),
         (["train", "c.toml", "--epochs", "5"], ["--epochs 5", "--set training.epochs=VALUE"]),
         (["train", "c.toml", "--batch-size=5"], ["--set training.batch_size=VALUE"]),
         (["train", "c.toml", "--lr", "1"], ["--set optimizer.learning_rate=VALUE"]),

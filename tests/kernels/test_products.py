@@ -104,6 +104,8 @@ def test_products_of_long_chains_and_many_samples(real, width):
     for S, n, m in [
         *shapes(6, [1, 7, 20], [3, 33], LONG, seed=3),
         (200, 9, 260),
+        (400, 9, 260),  # more rows than stay in a cache
+        (400, 300, 3),
         (5, 290, 40),
         (3, 513, 7),
     ]:
@@ -134,7 +136,7 @@ def test_gradients_of_small_shapes(real, exact, width):
 @pytest.mark.parametrize("exact", [True, False])
 def test_gradients_of_long_micro_batches_and_many_of_them(real, exact, width):
     cases = [(1, M, 3, 17) for M in LONG] + [(700, 1, 7, 9), (40, 30, 13, 5), (3, 200, 2, 20)]
-    cases += [(1, 2300, 2, 18), (2, 4, 3, 700)]
+    cases += [(1, 2300, 2, 18), (2, 4, 3, 700), (300, 2, 3, 1100), (2, 260, 20, 530)]
     for s, M, n, m in cases:
         with running("plain") as kernels:
             expected = gradients(kernels, real, s, M, n, m, exact=exact)

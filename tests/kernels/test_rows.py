@@ -41,22 +41,28 @@ def test_take_rows(width, letter, dtype, n):
 
 @each_width
 @pytest.mark.parametrize("n", [1, 8, 200, 3000])
-@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, 3e38])
-def test_take_rows_tells_what_is_not_finite(width, bad, n):
-    """Wherever it stands; 3e38 becomes an infinity by the scale, and 1e300 by the dtype."""
-    rows, order = np.ones((40, n)), np.arange(39, 0, -1)
-    for kernels in (numpy_rows, None):
-        for place in (39, 20, 1):
-            for dtype, scale in (("float32", 2.0), ("float64", 1e300)):
-                x = rows.astype(dtype)
-                out = np.empty((39, n), dtype)
-                with running(width) as compiled_kernels:
-                    take = (kernels or compiled_kernels).take_rows
-                    assert take(x, order, scale, out) is True
-                    x[place, n // 2] = bad if dtype == "float32" or bad != 3e38 else 1e300
-                    assert take(x, order, scale, out) is False
-                    x[place], x[0, 0] = 1, bad  # a row that is not taken
-                    assert take(x, order, scale, out) is True
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, "scaled", "rounded"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_take_rows_tells_what_is_not_finite(width, bad, n, dtype):
+    """Wherever it stands; also what becomes infinite by the scale, or as a float32."""
+    order, most = np.arange(39, 0, -1), float(np.finfo(dtype).max)
+    x, out = np.ones((40, n)), np.empty((39, n), dtype)
+    if bad == "scaled":
+        bad = most
+    elif bad == "rounded":
+        bad = 1e300 if dtype == "float32" else np.inf
+    with running(width) as kernels:
+        for take in (numpy_rows.take_rows, kernels.take_rows):
+            assert take(x, order, 2.0, out) is True
+            for place in (39, 20, 1):
+                x[place, n // 2] = bad
+                assert take(x, order, 2.0, out) is False
+                x[place] = 1
+            x[0, 0] = bad  # a row that is not taken
+            assert take(x, order, 2.0, out) is True
+            x[0, 0] = 1
+            whole = np.full((40, n), 2**62)
+            assert take(whole, order, 1e300, out) is True  # of whole numbers nothing is told
 
 
 @compiled
