@@ -16,7 +16,7 @@ INLINE void fetch_ahead(const char *rows, const int64_t *order, ptrdiff_t r, ptr
 {
     const ptrdiff_t coming = r + 1 + AHEAD / (bytes + 1), fetched = bytes < AHEAD ? bytes : AHEAD;
     for (ptrdiff_t i = 0; coming < count && i < fetched; i += 64)
-        __builtin_prefetch(rows + order[coming] * bytes + i, 0, 1);
+        __builtin_prefetch(rows + order[coming] * bytes + i, 0, 2);
 }
 
 /* Whether none of n numbers is a NaN or an infinity. */

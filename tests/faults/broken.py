@@ -80,17 +80,22 @@ class Outcome:
         """From the first fault to the end of the job."""
         return self.ended - next(event["time"] for event in self.events if "moment" in event)
 
-    def recoveries(self) -> list[tuple[list[dict], float, int]]:
-        """Each recovery's (faults, seconds from the last of them to the first step after, ranks that went on)."""
+    def recoveries(self, ranks: int) -> list[tuple[list[dict], float, int]]:
+        """Each recovery's (faults, seconds from the last of them to the first step after, ranks that went on).
+
+        ranks: with which the run began.  Whoever is killed as a recovery ends, and was counted in it, is a fault of the next.
+        """
         faults = [event for event in self.events if "moment" in event]
-        ends, found, used = {}, [], 0.0
+        ends, found = {}, []
         for event in self.of("goes on"):
             ends.setdefault(event["ranks"], event["time"])
-        for ranks, end in sorted(ends.items(), key=lambda item: item[1]):
-            causes = [fault for fault in faults if used < fault["time"] < end]
+        for left, end in sorted(ends.items(), key=lambda item: item[1]):
+            causes = [fault for fault in faults if fault["time"] < end]
+            while sum(fault["what"] == "kill" for fault in causes) > ranks - left:
+                causes.pop()
             if causes:
-                found.append((causes, end - causes[-1]["time"], ranks))
-                used = end
+                found.append((causes, end - causes[-1]["time"], left))
+                faults, ranks = faults[len(causes) :], left
         return found
 
     def explain(self) -> str:
@@ -167,7 +172,7 @@ def tell_deaths(outcome: Outcome, ranks: int, same: bool, slowest: float, where:
     Fails the test where one took longer than `slowest` seconds, or others than those who died did not go on.
     """
     living = list(range(ranks))
-    for causes, seconds, after in outcome.recoveries():
+    for causes, seconds, after in outcome.recoveries(ranks):
         before, victims, moments = len(living), [], []
         for cause in causes:
             moments.append(cause["moment"])

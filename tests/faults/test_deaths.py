@@ -251,7 +251,7 @@ def test_a_hundred_at_random(bench, ulfm):
         ]
         outcome = bench.run(ulfm, ranks, faults, SOAK)
         kills += len(outcome.of("kill"))
-        seconds += [passed for _, passed, _ in outcome.recoveries()]
+        seconds += [passed for _, passed, _ in outcome.recoveries(5)]
         if not outcome.is_complete and "ompi_comm_revoke_local" in outcome.done.err:
             crashed += 1
             assert crashed <= 2, outcome.explain()

@@ -120,7 +120,7 @@ def test_a_hundred_at_random(bench, openmpi, hosts):
         with job(bench, openmpi, hosts, faults=faults, changes=LARGE, once=True) as a:
             outcome = a.end(150)
         kills += len(outcome.of("kill"))
-        seconds += [passed for _, passed, _ in outcome.recoveries()]
+        seconds += [passed for _, passed, _ in outcome.recoveries(6)]
         again += "starting again" in outcome.done.err
         same = same and outcome.is_complete and outcome.log == undisturbed
         assert outcome.done.status == 0 and same, f"run {number}: {outcome.explain()}"
