@@ -95,6 +95,10 @@ def _work(work, task: dict) -> None:
             Path(task["answer"]).write_text(json.dumps(answer))
         if task.get("package", "distmlp") != "distmlp":
             os._exit(0)  # threads that a peer leaves behind can abort a normal exit, as gloo's do
+        if "mpi4py.MPI" in sys.modules:
+            from distmlp.parallel import launchers
+
+            launchers.world().leave(0)  # MPI_Finalize may wait for ever for a failure detector
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
