@@ -63,7 +63,7 @@ def run_as_processes(
             for name, (member, process) in list(at_work.items()):
                 if process.poll() is not None:
                     del at_work[name]
-                    found[name] = _outcome(process.returncode, config, member)
+                    found[name] = _outcome(process.returncode, config, member, told)
                     say(sentence(member, found[name]))
             time.sleep(0.05)
     finally:
@@ -92,9 +92,15 @@ def _start(config: Config) -> "subprocess.Popen[bytes]":
         )
 
 
-def _outcome(status: int, config: Config, member: Member) -> Outcome:
-    """How a member ended whose process had this exit status, or died of a signal (negative)."""
+def _outcome(status: int, config: Config, member: Member, told: bool) -> Outcome:
+    """How a member ended whose process had this exit status, or died of a signal (negative).
+
+    told: whether it was asked to stop.
+    """
     state = _STATES.get(status, FAILED)
+    if told and status == -signal.SIGTERM:
+        # It was told before it listened, or when it had done.
+        state = COMPLETE if is_complete(config, member) else STOPPED
     if state in (COMPLETE, STOPPED):
         return Outcome(state)
     path = Path(config.run.directory) / member.name / OUTPUT

@@ -154,6 +154,18 @@ def test_a_network_that_dies_ends_alone_and_the_same_command_goes_on(home):
 
 
 @pytest.mark.slow
+def test_networks_that_are_told_to_stop_before_they_listen_have_not_failed(home):
+    words = ["-m", "distmlp", "many", "config.toml", "--seeds", 3, "--at-once", 2]
+    with started(None, 1, words, cwd=home) as running:
+        running.until((home / "many" / "2" / "output.txt").exists)
+        running.process.send_signal(signal.SIGTERM)
+        done = running.wait(30)
+    assert done.status == 75, done.out + done.err
+    assert "failed" not in done.out + done.err
+    assert distmlp(*words[2:], cwd=home).status == 0
+
+
+@pytest.mark.slow
 def test_where_many_is_killed_its_networks_stop_and_the_same_command_goes_on(home):
     words = ["-m", "distmlp", "many", "config.toml", "--seeds", 2, "--at-once", 2]
     words += ["--set", "training.epochs=300"]
