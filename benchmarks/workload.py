@@ -53,7 +53,7 @@ def config(case: Case, file, directory, **changes) -> Config:
     for name, value in changes.items():
         section, _, key = name.partition("_")
         if key:
-            tables[section][key] = value
+            tables.setdefault(section, {})[key] = value
         else:
             tables[section] = value
     return from_tables(tables)

@@ -99,6 +99,16 @@ def test_memory():
     assert all(float(row["of the highest"].split()[0]) > 10 for row in found)
 
 
+def test_keys():
+    contenders = ["data.scale=1,data.scale_inputs=standardise", "regularization.l2=1e-4"]
+    (found,) = tables("keys", *SMALLEST, "--ranks", "1", "2", "--with", *contenders)
+    assert [(row["P"], row["keys"]) for row in found] == [
+        (ranks, keys) for ranks in "12" for keys in ["plain", *contenders]
+    ]
+    assert all(re.fullmatch(NUMBERS, row["µs/step"]) for row in found)
+    assert [bool(row["time / plain"]) for row in found] == 2 * [False, True, True]
+
+
 def test_precision():
     (found,) = tables("precision", "--quick")
     errors = {(row["dtype"], row["S"]): (float(row["exact"]), float(row["plain"])) for row in found}

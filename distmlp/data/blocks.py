@@ -97,4 +97,6 @@ def _by_steps(order: np.ndarray, size: int) -> np.ndarray:
     s, rows = order.shape
     whole = rows // size * size
     steps = order[:, :whole].reshape(s, -1, size).swapaxes(0, 1)
+    if whole == rows:
+        return steps.ravel()
     return np.concatenate([steps.ravel(), order[:, whole:].ravel()])

@@ -238,12 +238,14 @@ def targets_as(data: DataSet, y: np.ndarray, outputs: int, dtype: DTypeLike) -> 
         return _padded(y.reshape(len(y), -1).astype(dtype), outputs)
     if outputs == 1:
         return y.reshape(-1, 1).astype(dtype)
-    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
+    classes = y.astype(np.intp)
+    # a negative one is a large unsigned one
+    if len(y) and classes.view(np.uintp).max() >= outputs:
         raise InputError(
             f"{data.spec}: a class is not in 0 … {outputs - 1}; data.scan = true finds it before training"
         )
     made = np.zeros((len(y), outputs), dtype)
-    made[np.arange(len(y)), y.astype(np.intp)] = 1
+    made[np.arange(len(y)), classes] = 1
     return made
 
 

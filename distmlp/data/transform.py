@@ -14,9 +14,9 @@ from numpy.typing import DTypeLike
 from distmlp.config.sections import DataConfig
 from distmlp.data.dataset import DataSet, targets_as
 from distmlp.errors import InputError
-from distmlp.kernels import choice
+from distmlp.kernels import choice, numpy_rows
 
-#: The types of rows that the kernels take in one pass; float16 is not among them.
+#: The types of rows that the compiled kernels take; float16 is not among them.
 _TAKEN = "?bBhHiIlLqQfd"
 
 
@@ -61,32 +61,21 @@ class Transform:
         return columns + (0 if self.indicators is None else len(self.indicators))
 
     def applied(self, x: np.ndarray, dtype: DTypeLike) -> np.ndarray:
-        """a^(0) of inputs x, in rows as x has them: a new array of the dtype."""
-        if self.is_plain:
-            return np.multiply(x, self.factor(dtype), dtype=dtype, casting="unsafe", order="C")
-        a, missing = x.astype(np.float64), None
-        if self.fill is not None:
-            missing = np.isnan(a)
-            a = np.where(missing, self.fill, a)
-        if self.inputs is not None:
-            a = self.inputs.applied(a)
-        made = np.ascontiguousarray(a, dtype)
-        if self.scale != 1:
-            made *= self.factor(dtype)
-        if self.indicators is None or missing is None:
-            return made
-        return np.hstack([made, missing[:, self.indicators].astype(dtype)])
+        """a^(0), (rows, width), of inputs x, (rows, columns): a new array of the dtype."""
+        made = np.empty((len(x), self.width(x.shape[1])), dtype)
+        self.take(x, np.arange(len(x)), made, looks=False)
+        return made
 
     def take(self, x: np.ndarray, order: np.ndarray, out: np.ndarray, looks: bool) -> bool:
         """out, (k, width), = a^(0) of the rows of x, (rows, columns), in an order, (k,) int64.
 
         looks: whether somebody wants to know if all is finite, which is returned; True where nobody does.
         """
-        plain = self.is_plain and x.flags.c_contiguous and x.dtype.isnative
-        if plain and x.dtype.char in _TAKEN:
-            return choice.take_rows(x, order, self.scale, out) or not looks
-        out[:] = self.applied(x.take(order, axis=0), out.dtype)
-        return not looks or bool(np.isfinite(out).all())
+        in_place = x.flags.c_contiguous and x.dtype.isnative and x.dtype.char in _TAKEN
+        take_rows = choice.take_rows if in_place else numpy_rows.take_rows
+        shift, divisor = (self.inputs.shift, self.inputs.divisor) if self.inputs else (None, None)
+        finite = take_rows(x, order, self.scale, shift, divisor, self.fill, self.indicators, out)
+        return finite or not looks
 
     def factor(self, dtype: DTypeLike) -> Any:
         """The scale as a number of the network's dtype."""
@@ -133,7 +122,7 @@ def transform_of(config: DataConfig, arrays: Mapping[str, np.ndarray] | None = N
         affine("inputs", config.scales_inputs),
         affine("targets", config.scales_targets),
         _taken(arrays, "fill") if config.fills else None,
-        None if indicators is None else indicators.astype(np.intp),
+        None if indicators is None else indicators.astype(np.int64),
     )
 
 

@@ -54,7 +54,7 @@ static PyMethodDef functions[] = {
 };
 
 /* How Python calls these functions; choice.py says the same, so that an old build is not called in a new way. */
-enum { INTERFACE = 3 };
+enum { INTERFACE = 4 };
 
 static int fill(PyObject *module)
 {

@@ -41,7 +41,7 @@ OF_OTHER_SOURCES = (
 )
 
 #: What _kernels.c says too: one more whenever a compiled function is called differently from then on.
-INTERFACE = 3
+INTERFACE = 4
 
 
 def _compiled() -> tuple[ModuleType | None, str]:

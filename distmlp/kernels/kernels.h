@@ -49,6 +49,20 @@ struct rows {
     int64_t first;
 };
 
+/* Rows of a set that become the network's inputs, and what is done to them on the way: see rows.h. */
+struct taking {
+    const void *rows;
+    char letter;                   /* the type of what is stored, as the struct module writes it */
+    const int64_t *order;          /* (count,), the rows that are taken */
+    ptrdiff_t count, n;            /* rows of n columns */
+    double scale;
+    const double *shift, *divisor; /* (n,), or NULL */
+    const double *fill;            /* (n,), or NULL */
+    const int64_t *indicators;     /* (indicated,), columns */
+    ptrdiff_t indicated;
+    void *out;                     /* (count, n + indicated) */
+};
+
 struct kernels {
     int lanes;
     void (*function)(int function, void *x, ptrdiff_t n);
@@ -65,7 +79,7 @@ struct kernels {
     int (*gradient)(const struct gradient_call *call);
     int (*units)(const void *T, double unit, double most, void *out, ptrdiff_t tensors, ptrdiff_t s, int floats);
     void (*add_rows)(const void *rows, ptrdiff_t count, ptrdiff_t step, ptrdiff_t n, void *out, int floats);
-    int (*take_rows)(const void *rows, char letter, const int64_t *order, ptrdiff_t count, ptrdiff_t n, double scale, void *out);
+    int (*take_rows)(const struct taking *t);
     /* Of the table for doubles only. */
     void (*cost_values)(int cost, const void *z, const void *a, const void *y, ptrdiff_t s, ptrdiff_t M, ptrdiff_t n, int floats, double *values);
     void (*normals)(const uint64_t *words, double *out, ptrdiff_t n);

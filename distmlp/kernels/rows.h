@@ -3,6 +3,7 @@
 #define rows_taken NAME(rows_taken)
 #define all_finite NAME(all_finite)
 #define fetch_ahead NAME(fetch_ahead)
+#define finish_columns NAME(finish_columns)
 
 /* Bytes of coming rows that are fetched ahead: rows in a random order lie where no hardware looks for them. */
 #define AHEAD 4096
@@ -34,30 +35,61 @@ INLINE int all_finite(const real *x, ptrdiff_t n)
     return most < limit;
 }
 
-/* count rows of n entries of a type, those that `order` names; each entry is converted, rounded once, then scaled.  Whole
-   numbers need no look; others are looked at some rows at a time, while they are near. */
+/* Columns of a row that are doubles at a time. */
+#define WIDE 512
+
+/* `length` columns of a row from `from` on, which are doubles: what is missing is filled in, then all are shifted, divided,
+   rounded once and scaled. */
+INLINE void finish_columns(const struct taking *t, ptrdiff_t from, ptrdiff_t length, double *wide, real *out)
+{
+    const real factor = (real)t->scale;
+    for (ptrdiff_t i = 0; t->fill && i < length; i++)
+        wide[i] = wide[i] == wide[i] ? wide[i] : t->fill[from + i];
+    for (ptrdiff_t i = 0; t->shift && i < length; i++)
+        wide[i] = (wide[i] - t->shift[from + i]) / t->divisor[from + i];
+    for (ptrdiff_t i = 0; i < length; i++)
+        out[i] = (real)wide[i] * factor;
+}
+
+/* The rows that `order` names, of a type.  Where each entry is only converted, rounded once and scaled, whole numbers need
+   no look; others are looked at some rows at a time, while they are near. */
 #undef TAKE
 #define TAKE(type, look)                                                       \
-    for (ptrdiff_t r = 0, seen = 0; r < count; r++) {                          \
-        fetch_ahead(rows, order, r, count, n * (ptrdiff_t)sizeof(type));       \
-        const type *const row = (const type *)rows + order[r] * n;             \
-        for (ptrdiff_t i = 0; i < n; i++)                                      \
-            taken[r * n + i] = (real)row[i] * factor;                          \
-        if (look && ((r + 1 - seen) * n >= NEAR || r + 1 == count)) {          \
-            finite &= all_finite(taken + seen * n, (r + 1 - seen) * n);        \
+    for (ptrdiff_t r = 0, seen = 0; r < t->count; r++) {                       \
+        fetch_ahead(t->rows, t->order, r, t->count, n * (ptrdiff_t)sizeof(type)); \
+        const type *const row = (const type *)t->rows + t->order[r] * n;       \
+        real *restrict const taken = (real *)t->out + r * width;               \
+        for (ptrdiff_t i = 0; plain && i < n; i++)                             \
+            taken[i] = (real)row[i] * factor;                                  \
+        for (ptrdiff_t from = 0; !plain && from < n; from += WIDE) {           \
+            const ptrdiff_t length = n - from < WIDE ? n - from : WIDE;        \
+            for (ptrdiff_t i = 0; i < length; i++)                             \
+                wide[i] = (double)row[from + i];                               \
+            finish_columns(t, from, length, wide, taken + from);               \
+        }                                                                      \
+        for (ptrdiff_t i = 0; i < t->indicated; i++) {                         \
+            const double x = (double)row[t->indicators[i]];                    \
+            taken[n + i] = (real)(x != x);                                     \
+        }                                                                      \
+        if ((look || !plain) && ((r + 1 - seen) * width >= NEAR || r + 1 == t->count)) { \
+            finite &= all_finite((const real *)t->out + seen * width, (r + 1 - seen) * width); \
             seen = r + 1;                                                      \
         }                                                                      \
     }                                                                          \
     break
 
-/* out (count, n) = the rows, times scale; letter: the type of what is stored, as the struct module writes it.  Returns
-   whether all that come from floats are finite. */
-static int rows_taken(const void *rows, char letter, const int64_t *order, ptrdiff_t count, ptrdiff_t n, double scale, void *out)
+/* out = the rows in an order as the network's numbers: each entry x becomes (x − shift) / divisor, where these are given, in
+   double, after fill has taken the place of a NaN; then it is rounded and multiplied by the scale.  Behind the columns stand
+   the indicators, 1 where that column of the row was a NaN.  Returns whether all are finite; of whole numbers that are
+   only scaled nothing is told. */
+static int rows_taken(const struct taking *t)
 {
-    const real factor = (real)scale;
-    real *restrict const taken = out;
+    const int plain = !t->shift && !t->fill;
+    const ptrdiff_t n = t->n, width = n + t->indicated;
+    const real factor = (real)t->scale;
+    double wide[WIDE];
     int finite = 1;
-    switch (letter) {
+    switch (t->letter) {
     case 'b': TAKE(int8_t, 0);
     case '?':
     case 'B': TAKE(uint8_t, 0);

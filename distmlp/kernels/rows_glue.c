@@ -4,20 +4,31 @@
 
 static PyObject *take_rows(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {
-    static const char usage[] = "take_rows(rows, order, scale, out): numbers (R, n), 64-bit numbers from 0 to R - 1 (k,), a number, floats (k, n)";
+    static const char usage[] =
+        "take_rows(rows, order, scale, shift, divisor, fill, indicators, out): numbers (R, n), 64-bit numbers from 0 to R - 1 (k,), a number, "
+        "doubles (n,) twice or None twice, doubles (n,) or None, 64-bit numbers from 0 to n - 1 (i,) or None, floats (k, n + i)";
     struct call call;
     (void)module;
-    if (!take_arguments(&call, given, count, "xqdF", usage))
+    if (!take_arguments(&call, given, count, "xqd?e?e?e?qF", usage))
         return NULL;
-    const struct argument *rows = call.arguments, *order = rows + 1, *out = rows + 3;
-    const int64_t *const numbers = (const int64_t *)order->data;
-    int fits = out->rows == order->size && out->columns == rows->columns;
-    for (Py_ssize_t i = 0; fits && i < order->size; i++)
-        fits = numbers[i] >= 0 && numbers[i] < rows->rows;
+    const struct argument *rows = call.arguments, *order = rows + 1, *shift = rows + 3, *divisor = rows + 4, *fill = rows + 5;
+    const struct argument *indicators = rows + 6, *out = rows + 7;
+    const struct taking t = {
+        .rows = rows->data, .letter = rows->letter, .order = (const int64_t *)order->data, .count = order->size, .n = rows->columns,
+        .scale = rows[2].number, .shift = (const double *)shift->data, .divisor = (const double *)divisor->data,
+        .fill = (const double *)fill->data, .indicators = (const int64_t *)indicators->data, .indicated = indicators->size, .out = out->data,
+    };
+    int fits = out->rows == t.count && out->columns == t.n + t.indicated && !t.shift == !t.divisor;
+    for (int i = 3; i < 6; i++)
+        fits = fits && (!rows[i].data || rows[i].size == t.n);
+    for (Py_ssize_t i = 0; fits && i < t.count; i++)
+        fits = t.order[i] >= 0 && t.order[i] < rows->rows;
+    for (Py_ssize_t i = 0; fits && i < t.indicated; i++)
+        fits = t.indicators[i] >= 0 && t.indicators[i] < t.n;
     int finite = 1;
     if (fits) {
         const struct run run = begin_run((double)out->size);
-        finite = kernels_for(call.itemsize)->take_rows(rows->data, rows->letter, numbers, order->size, out->columns, rows[2].number, out->data);
+        finite = kernels_for(call.itemsize)->take_rows(&t);
         end_run(run);
     }
     PyObject *const done = finish_call(&call, fits, usage);
@@ -60,7 +71,7 @@ static PyObject *hash_rows(PyObject *module, PyObject *const *given, Py_ssize_t 
 
 PyMethodDef row_functions[] = {
     {"take_rows", (PyCFunction)(void (*)(void))take_rows, METH_FASTCALL,
-     "take_rows(rows, order, scale, out): out is the rows in an order, as numbers of its type, times the scale; whether all that come from floats are finite."},
+     "take_rows(rows, order, scale, shift, divisor, fill, indicators, out): out is the rows in an order, transformed; whether all that come from floats are finite."},
     {"hash_rows", (PyCFunction)(void (*)(void))hash_rows, METH_FASTCALL,
      "hash_rows(x, y, keys, numbers, first): the sum of the rows' hashes, mod 2^64."},
     {NULL, NULL, 0, NULL},

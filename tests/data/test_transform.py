@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distmlp.config.sections import DataConfig
-from distmlp.data.transform import Transform, transform_of
+from distmlp.data.transform import Affine, Transform, transform_of
 
 STORED = {
     "uint8": np.arange(256, dtype=np.uint8).reshape(16, 16),
@@ -28,6 +28,31 @@ def test_all_rows_and_those_taken_in_an_order_have_the_same_bits(stored, scale, 
     taken = np.full((4, x.shape[1]), 7, dtype)
     assert transform.take(x, order, taken, looks=True) == bool(np.isfinite(taken).all())
     assert taken.tobytes() == new[order].tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("stored", STORED)
+def test_columns_that_are_scaled_have_the_same_bits_however_they_are_stored(stored, dtype):
+    x = STORED[stored]
+    shift, divisor = np.linspace(-3, 5, x.shape[1]), np.linspace(0.1, 7, x.shape[1])
+    transform = Transform(inputs=Affine(shift, divisor))
+    new = transform.applied(x, dtype)
+    assert new.tobytes() == ((x.astype(np.float64) - shift) / divisor).astype(dtype).tobytes()
+    order, taken = np.array([len(x) - 1, 0]), np.full((2, x.shape[1]), 7, dtype)
+    assert transform.take(x, order, taken, looks=True)
+    assert taken.tobytes() == new[order].tobytes()
+
+
+def test_what_is_missing_is_filled_in_before_it_is_scaled_and_told_by_an_indicator_that_is_not():
+    x = np.array([[np.nan, 4.0], [6.0, np.nan]])
+    transform = Transform(
+        inputs=Affine(np.array([1.0, 2.0]), np.array([2.0, 4.0])),
+        fill=np.array([5.0, 10.0]),
+        indicators=np.array([1]),
+    )
+    assert transform.applied(x, np.float32).tolist() == [[2.0, 0.5, 0.0], [2.5, 2.0, 1.0]]
+    halved = Transform(0.5, fill=np.array([5.0, 10.0]), indicators=np.array([1]))
+    assert halved.applied(x, np.float64).tolist() == [[2.5, 2.0, 0.0], [3.0, 5.0, 1.0]]
 
 
 def test_stored_rows_stay_as_they_are():
