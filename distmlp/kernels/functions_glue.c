@@ -289,17 +289,21 @@ static void philox_words(const uint64_t key[2], const uint64_t counter[4], uint6
 
 static PyObject *random_words(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {
-    static const char usage[] = "random_words(key, counter, out): 64-bit numbers (2,), (4,), (n,); the first of the counter has room for n / 4 more";
+    static const char usage[] =
+        "random_words(key, counter, out): 64-bit numbers (2,), (4,), (s, n); the counter's first has room for n / 4 more, its last for s more";
     struct call call;
     (void)module;
     if (!take_arguments(&call, given, count, "qqQ", usage))
         return NULL;
     const struct argument *key = call.arguments, *counter = key + 1, *out = key + 2;
-    const int fits = key->size == 2 && counter->size == 4 &&
-                     *(const uint64_t *)counter->data < UINT64_MAX - (uint64_t)out->size / 4 - 1;
+    uint64_t place[4] = {UINT64_MAX};
+    if (key->size == 2 && counter->size == 4)
+        memcpy(place, counter->data, sizeof place);
+    const int fits = place[0] < UINT64_MAX - (uint64_t)out->columns / 4 - 1 && place[3] <= UINT64_MAX - (uint64_t)out->rows;
     if (fits) {
         const struct run run = begin_run(5.0 * (double)out->size);
-        philox_words((const uint64_t *)key->data, (const uint64_t *)counter->data, (uint64_t *)out->data, out->size);
+        for (Py_ssize_t row = 0; row < out->rows; row++, place[3]++)
+            philox_words((const uint64_t *)key->data, place, (uint64_t *)out->data + row * out->columns, out->columns);
         end_run(run);
     }
     return finish_call(&call, fits, usage);
@@ -319,6 +323,6 @@ PyMethodDef function_functions[] = {
     ENTRY(drop, "drop(x, words, keep, scale, out): entries that are chosen by random words become 0, the others are scaled."),
     ENTRY(normals, "normals(words, out): two words become two normal numbers."),
     ENTRY(shuffle, "shuffle(order, words, left): as many steps of a shuffle as there are words."),
-    ENTRY(random_words, "random_words(key, counter, out): the words of Philox4x64-10 after a counter."),
+    ENTRY(random_words, "random_words(key, counter, out): rows of the words of Philox4x64-10 after a counter, whose last number grows by one a row."),
     {NULL, NULL, 0, NULL},
 };

@@ -35,8 +35,14 @@ COSINE = tuple(
 
 
 def random_words(key: np.ndarray, counter: np.ndarray, out: np.ndarray) -> None:
-    """out, (n,) uint64: the words of Philox4x64-10 with a key, (2,), after a counter, (4,), whose first number counts blocks."""
-    out[...] = np.random.Philox(key=key, counter=counter).random_raw(len(out))
+    """out, (s, n) or (n,) uint64: each row the words of Philox4x64-10 with a key, (2,), after a counter, (4,).
+
+    The counter's first number counts blocks; its last one grows by one a row.
+    """
+    counter = counter.copy()
+    for row in np.atleast_2d(out):
+        row[:] = np.random.Philox(key=key, counter=counter).random_raw(len(row))
+        counter[3] += np.uint64(1)
 
 
 def fraction_of_word(words: np.ndarray) -> np.ndarray:

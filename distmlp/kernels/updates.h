@@ -53,8 +53,9 @@ INLINE void update_vec(const struct update_call *c, const int rule, vec g, struc
     state->v = state->v - g * alpha;
 }
 
-INLINE void update_run(const struct update_call *c, const int rule, const int floats, const int shaped)
+INLINE void update_run(const struct update_call *call, const int rule, const int floats, const int shaped)
 {
+    const struct update_call here = *call, *const c = &here; /* which no store to v changes */
     const int has_first = rule != SGD, has_second = rule == ADAM || rule == NADAM;
     real *v = c->v, *first = c->first, *second = c->second;
     const vec factor = v_all((real)c->factor);

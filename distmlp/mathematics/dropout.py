@@ -6,6 +6,7 @@ on; an entry stays where its draw is below 65536 times that part, rounded.
 """
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise, starmap
 
 import numpy as np
 
@@ -56,19 +57,22 @@ class Drawn:
         self.layers = dropout.layers(len(neurons) - 1)
         self._rates = {l: rate(dropout.hidden if l else dropout.inputs) for l in self.layers}
         self._memory = np.empty(0, np.uint64)
+        self._parts_of: dict[int, dict[int, slice]] = {}
         self._words: np.ndarray
         self._parts: dict[int, slice]
 
     def draw(self, step: int, shard: int, s: int, M: int) -> None:
         """Draws for s micro-batches of M samples.  step: of the training.  shard: the number of the first micro-batch."""
-        counts = {l: -(-M * self._neurons[l] // 4) for l in self.layers}
-        ends = np.cumsum([0, *counts.values()]).tolist()
-        self._parts = {l: slice(a, b) for l, a, b in zip(counts, ends, ends[1:], strict=False)}
-        if self._memory.size < s * ends[-1]:
-            self._memory = np.empty(s * ends[-1], np.uint64)
-        self._words = self._memory[: s * ends[-1]].reshape(s, ends[-1])
-        for i, words in enumerate(self._words):
-            draw(self._seed, Purpose.DROPOUT, (step, shard + i), words)
+        if M not in self._parts_of:
+            counts = [-(-M * self._neurons[l] // 4) for l in self.layers]
+            places = pairwise(accumulate(counts, initial=0))
+            self._parts_of[M] = dict(zip(self.layers, starmap(slice, places), strict=True))
+        self._parts = self._parts_of[M]
+        words = self._parts[self.layers[-1]].stop
+        if self._memory.size < s * words:
+            self._memory = np.empty(s * words, np.uint64)
+        self._words = self._memory[: s * words].reshape(s, words)
+        draw(self._seed, Purpose.DROPOUT, (step, shard), self._words)
 
     def drop(self, l: int, x: np.ndarray, out: np.ndarray) -> None:
         """out = x, (s, M, neurons of l), with the dropped entries 0 and the others scaled; x may be out."""

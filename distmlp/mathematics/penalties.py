@@ -5,6 +5,7 @@ the penalties are added, λ₂ w and λ₁ sign w; at last w loses α λ w, besi
 kernels/updates.h does it in the optimizer's one pass over v.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -19,8 +20,9 @@ def norm(mean: Mean) -> float:
     """|∇C|: of each part Σ x² in float64, in a fixed order, so the same bits wherever the sum is."""
     squares = np.empty(len(mean.ends))
     choice.squares(mean.total, mean.ends, squares)
-    of_parts = np.sqrt(squares) * np.abs(mean.factors)
-    return math.sqrt(sum((of_parts * of_parts).tolist()))
+    parts = zip(squares.tolist(), mean.factors.tolist(), strict=True)
+    of_parts = [math.sqrt(square) * abs(factor) for square, factor in parts]
+    return math.sqrt(sum(length * length for length in of_parts))
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,26 @@ class Shaping:
 
     def shaped(self, mean: Mean, layout: Layout, alpha: float) -> Mean:
         """The same mean, as the optimizer is to have it in a step with the rate α."""
-        N, factors = layout.N, mean.factors.copy()
-        still = [tensor for l in self.frozen for tensor in (l - 1, N + l - 1)]
-        factors[still] = 0.0
-        mean = mean._replace(factors=factors)
+        factors, clip = mean.factors, self.clip_value or math.inf
+        if self.frozen:
+            factors = factors.copy()
+            factors[self.still(layout.N)] = 0.0
         if self.clip_norm:
-            length = norm(mean)
+            length = norm(mean._replace(factors=factors))
             if length > self.clip_norm:
-                factors *= self.clip_norm / length
-        penalties = np.zeros((len(mean.ends), 3))
-        penalties[:N] = self.l2, self.l1, alpha * self.weight_decay
-        penalties[still] = 0.0
-        return mean._replace(
-            penalties=penalties if penalties.any() else None,
-            clip=self.clip_value or math.inf,
-        )
+                factors = factors * (self.clip_norm / length)
+        penalties = _penalties(self, layout.N, alpha * self.weight_decay)
+        return mean._replace(factors=factors, penalties=penalties, clip=clip)
+
+    def still(self, N: int) -> list[int]:
+        """The tensors of the frozen layers."""
+        return [tensor for l in self.frozen for tensor in (l - 1, N + l - 1)]
+
+
+@functools.lru_cache(maxsize=8)
+def _penalties(shaping: Shaping, N: int, decay: float) -> np.ndarray | None:
+    """λ₂, λ₁ and αλ of each tensor, (2N, 3); None where all are 0."""
+    penalties = np.zeros((2 * N, 3))
+    penalties[:N] = shaping.l2, shaping.l1, decay
+    penalties[shaping.still(N)] = 0.0
+    return penalties if penalties.any() else None

@@ -41,7 +41,7 @@ def stream(seed: int, purpose: Purpose, *place: int) -> np.random.Philox:
 
 
 def draw(seed: int, purpose: Purpose, place: Sequence[int], out: np.ndarray) -> None:
-    """out, (n,) uint64: the first words of `stream`, in less than two thirds of its time."""
+    """out, (n,) or (s, n) uint64: the first words of `stream`, row i those of the place whose last number is i more."""
     choice.random_words(*_key_and_counter(seed, purpose, place), out)
 
 

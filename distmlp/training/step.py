@@ -74,6 +74,8 @@ class Step:
         self._gradient = GradientSum(network, dtype, self.counting, self._addends, dropout)
         self._log2_in_one = self.counting.log2_in_one(micro_batches)
         self._floats = np.empty(layout.size if self.counting.many else 0, self.dtype)
+        self._parts_of_average = np.array([average, 1.0 - average], self.dtype)
+        self._added = np.empty(layout.size if average else 0, self.dtype)
         self._ends = np.array([part.stop for part in layout.slices], np.int64)
         self._viewed: np.ndarray | None = None
         self.audited = False
@@ -147,12 +149,12 @@ class Step:
     def _take_into_average(self, state: State) -> None:
         """average' = d average + (1 − d) v; after the first step it is v."""
         average = state.arrays[AVERAGE]
-        d, rest = np.array([self._average, 1.0 - self._average], self.dtype)
         if state.step == 0:
             np.copyto(average, state.v)
             return
+        d, rest = self._parts_of_average
         average *= d
-        average += state.v * rest
+        average += np.multiply(state.v, rest, out=self._added)
 
     def _views(self, v: np.ndarray) -> tuple[list, list]:
         """w and b of v, made anew only for another v."""

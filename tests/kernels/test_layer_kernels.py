@@ -197,14 +197,23 @@ def test_random_words(width):
     for first in (0, 2**32 - 1, 2**64 - 40):
         counter = np.array([first, 2**64 - 1, 2**63, 11], np.uint64)
         for n in (0, 1, 4, 5, 8, 12, 13, 97):
-            found, expected = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
+            found, expected = np.zeros((2, 3, n), np.uint64)
             with running(width) as kernels:
                 kernels.random_words(key, counter, found)
             numpy_random.random_words(key, counter, expected)
             assert found.tolist() == expected.tolist()
-    for wrong in ((key[:1], counter, 8), (key, counter[:3], 8), (key, counter, 160)):
+    last = np.array([0, 0, 0, 2**64 - 3], np.uint64)
+    with running(width) as kernels:
+        kernels.random_words(key, last, np.zeros((2, 8), np.uint64))
+    # the last two run over
+    for *wrong, shape in (
+        (key[:1], counter, (1, 8)),
+        (key, counter[:3], (1, 8)),
+        (key, counter, (1, 160)),
+        (key, last, (3, 8)),
+    ):
         with running(width) as kernels, pytest.raises(ValueError, match="random_words"):
-            kernels.random_words(*wrong[:2], np.zeros(wrong[2], np.uint64))  # the last runs over
+            kernels.random_words(*wrong, np.zeros(shape, np.uint64))
 
 
 @each_width

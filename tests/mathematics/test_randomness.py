@@ -56,6 +56,11 @@ def test_words_that_are_drawn_at_once_are_those_of_the_stream(seed):
             draw(seed, Purpose.DROPOUT, place, out)
             expected = stream(seed, Purpose.DROPOUT, *place).random_raw(count)
             np.testing.assert_array_equal(out, expected)
+    rows = np.empty((3, 13), np.uint64)
+    draw(seed, Purpose.DROPOUT, (7, 2**40), rows)
+    for i, row in enumerate(rows):
+        expected = stream(seed, Purpose.DROPOUT, 7, 2**40 + i).random_raw(13)
+        np.testing.assert_array_equal(row, expected)
 
 
 @pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1, 2**63 + 1, 2**64 - 1])
