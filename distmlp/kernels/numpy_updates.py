@@ -42,6 +42,7 @@ def update(
             u = first[part]
             u *= numbers[0]
             u += g
+            _drop_subnormal(u)
             g = g + u * numbers[0] if rule == Rule.NESTEROV else u
         elif rule in (Rule.RMSPROP, Rule.ADAGRAD):
             assert first is not None
@@ -49,6 +50,7 @@ def update(
             if rule == Rule.RMSPROP:
                 square *= numbers[0]
                 square += g * g * numbers[1]
+                _drop_subnormal(square)
             else:
                 square += g * g
             g = g / (np.sqrt(square) + numbers[5])
@@ -60,10 +62,17 @@ def update(
             mean += g * rest1
             square *= beta2
             square += g * g * rest2
+            _drop_subnormal(mean)
+            _drop_subnormal(square)
             step = g * of_g + mean * of_mean if rule == Rule.NADAM else mean
             g = step / (np.sqrt(square / unbias2) + epsilon)
         v[part] -= g * alpha
         start = end
+
+
+def _drop_subnormal(x: np.ndarray) -> None:
+    """x, with 0 for what is subnormal."""
+    x[np.abs(x) < np.finfo(x.dtype).smallest_normal] = 0
 
 
 def _shaped(g: np.ndarray, v: np.ndarray, penalty: np.ndarray, clip: float) -> np.ndarray:

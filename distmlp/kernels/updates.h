@@ -8,6 +8,14 @@
 #define update_state NAME(update_state)
 #define update_part NAME(update_part)
 #define shaped_gradient NAME(shaped_gradient)
+#define not_subnormal NAME(not_subnormal)
+
+#undef LEAST_NORMAL
+#if BITS == 32
+#define LEAST_NORMAL 0x1p-126f
+#else
+#define LEAST_NORMAL 0x1p-1022
+#endif
 
 /* v and the optimizer's arrays, a vector of each. */
 struct update_state {
@@ -22,19 +30,26 @@ INLINE vec shaped_gradient(const struct update_call *c, vec g, vec v)
     return g + v * v_all((real)c->l2) + v_select(v > 0, l1, v_select(v < 0, -l1, v_all(0)));
 }
 
+/* x, or 0 where it is subnormal.  What an entry whose gradient is 0 remembers of its gradients gets smaller and smaller: it
+   would be subnormal for ever, and CPUs are slow with such numbers. */
+INLINE vec not_subnormal(vec x)
+{
+    return v_select(v_abs(x) < v_all(LEAST_NORMAL), v_all(0), x);
+}
+
 /* notes: v' = v - alpha grad C; mathematics/optimizers.py has the recurrences of the others. */
 INLINE void update_vec(const struct update_call *c, const int rule, vec g, struct update_state *state)
 {
     const vec alpha = v_all((real)c->alpha);
     if (rule == MOMENTUM || rule == NESTEROV) {
         const vec mu = v_all((real)c->constants[0]);
-        state->first = state->first * mu + g;
+        state->first = not_subnormal(state->first * mu + g);
         g = rule == NESTEROV ? g + state->first * mu : state->first;
     }
     if (rule == RMSPROP || rule == ADAGRAD) {
         const vec square = g * g;
         if (rule == RMSPROP)
-            state->first = state->first * v_all((real)c->constants[0]) + square * v_all((real)c->constants[1]);
+            state->first = not_subnormal(state->first * v_all((real)c->constants[0]) + square * v_all((real)c->constants[1]));
         else
             state->first = state->first + square;
         g = g / (v_sqrt(state->first) + v_all((real)c->constants[5]));
@@ -42,8 +57,8 @@ INLINE void update_vec(const struct update_call *c, const int rule, vec g, struc
     if (rule == ADAM || rule == NADAM) {
         const vec beta1 = v_all((real)c->constants[0]), rest1 = v_all((real)c->constants[1]);
         const vec beta2 = v_all((real)c->constants[2]), rest2 = v_all((real)c->constants[3]);
-        state->first = state->first * beta1 + g * rest1;
-        state->second = state->second * beta2 + g * g * rest2;
+        state->first = not_subnormal(state->first * beta1 + g * rest1);
+        state->second = not_subnormal(state->second * beta2 + g * g * rest2);
         const vec root = v_sqrt(state->second / v_all((real)c->constants[4])) + v_all((real)c->constants[5]);
         if (rule == NADAM)
             g = (g * v_all((real)c->constants[6]) + state->first * v_all((real)c->constants[7])) / root;

@@ -40,12 +40,12 @@ def cosine_of_half_turns(x: float) -> float:
     if quarter <= 1.0:
         return _cosine(quarter)
     if quarter < 3.0:
-        f = np.array([2.0 - quarter])
-        return float((f * polynomial(f * f, SINE))[0])
+        f = np.array(2.0 - quarter)
+        return float(f * polynomial(f * f, SINE))
     return -_cosine(4.0 - quarter)
 
 
 def _cosine(f: float) -> float:
     """cos(f π/4), for f from 0 to 1."""
-    square = np.array([f * f])
-    return float((1.0 + square * polynomial(square, COSINE))[0])
+    square = np.array(f * f)
+    return float(1.0 + square * polynomial(square, COSINE))

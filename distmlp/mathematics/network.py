@@ -8,7 +8,7 @@ Each line that is an equation of the notes' summary carries it as a tag, `# note
 the tags against docs/notes-to-code.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -181,8 +181,9 @@ def backward(
     y: np.ndarray,
     drawn: Drawn | None = None,
     weights: np.ndarray | None = None,
+    lowest: int = 1,
 ) -> None:
-    """delta[N] … delta[1] from a and the desired output y, (s, M, outputs) (notes, section 3.3).
+    """delta[N] … delta[lowest] from a and the desired output y, (s, M, outputs) (notes, section 3.3).
 
     drawn: as for `forward`.  weights: of the samples, (s, M), by which their costs are multiplied, and so is delta[N].
     """
@@ -195,7 +196,7 @@ def backward(
         network.sigma[N].chain(p.z if network.sigma[N].of_z else p.a[N], p.delta[N])
     if weights is not None:
         np.multiply(p.delta[N], weights[..., None], out=p.delta[N])
-    for l in range(N - 1, 0, -1):
+    for l in range(N - 1, lowest - 1, -1):
         # notes: delta(L) = (w(L+1)^T delta(L+1)) * sigma'(z(L))
         kernels.backward(w[l + 1], p.delta[l + 1], p.slopes[l], p.delta[l], network.sigma[l].number)
         if drawn is not None and l in drawn.layers:
@@ -214,6 +215,7 @@ def accumulate(
     kept: slice,
     blocks: Sequence[Sequence[range]],
     written: Callable[[int], None] | None = None,
+    frozen: Collection[int] = (),
 ) -> None:
     """totals += Σ ∇C over the pass's micro-batches, or totals = Σ ∇C where it is the first pass.
 
@@ -221,13 +223,18 @@ def accumulate(
     totals then count whole units and largest, (2N, s), becomes each micro-batch's largest |entry|, in units.  Without
     scales, totals are plain floats and nothing is looked at.  last: nothing is added after this pass; kept: the entries that
     this rank reads next.  blocks: the neurons of each layer whose gradients are made at a time (`Layout.blocks`).  written: told after each block
-    how many entries, from the first one on, this pass is done with.
+    how many entries, from the first one on, this pass is done with.  frozen: layers whose gradient nobody asks for, and is 0.
     """
     N, M = network.layout.N, p.z.shape[1]
     raised = list(largest)
     for l in range(1, N + 1):
         w, b = l - 1, N + l - 1
         start = network.layout.slices[w].start
+        if l in frozen:
+            if first:
+                totals[w].fill(0)
+                totals[b].fill(0)
+            continue
         for neurons in blocks[l - 1]:
             kernels.gradient(
                 p.delta[l],  # notes: dC/db(L) = delta(L)

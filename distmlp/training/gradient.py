@@ -1,6 +1,6 @@
 """Σ ∇C_i over this rank's micro-batches: forward pass, backward pass and gradient, added to a message."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,11 +55,18 @@ class Seen:
 class _Counts:
     """What the gradients of a rank's micro-batches are added to: the message itself, or a few at a time before that.
 
-    addends: what the ranks add up, which has the message.
+    addends: what the ranks add up, which has the message.  frozen: the layers whose gradients are not made.
     """
 
-    def __init__(self, network: Network, counting: exact.Counting, addends: Addends) -> None:
+    def __init__(
+        self,
+        network: Network,
+        counting: exact.Counting,
+        addends: Addends,
+        frozen: Collection[int],
+    ) -> None:
         self._network, self._addends, self._together = network, addends, counting.together
+        self._frozen = frozen
         self._few = np.empty(network.layout.size if self._together else 0, counting.counted)
         self._parts_of_few = network.layout.parts(self._few)
         self._whole = network.layout.blocks(network.layout.size)
@@ -85,6 +92,7 @@ class _Counts:
                 kept=self._addends.kept,
                 blocks=self._blocks if travels else self._whole,
                 written=self._addends.written if travels else None,
+                frozen=self._frozen,
             )
             self.micro_batches += len(p.z)
             return
@@ -103,6 +111,7 @@ class _Counts:
                 last=False,
                 kept=everything,
                 blocks=self._whole,
+                frozen=self._frozen,
             )
             self.micro_batches += stop - start
             start = stop
@@ -124,7 +133,8 @@ class _Counts:
 class GradientSum:
     """Adds up the gradients of stacks of micro-batches, a pass over as many as fit PASS_BYTES at a time.
 
-    counting: how they are counted.  addends: what the ranks add up, which has the message.
+    counting: how they are counted.  addends: what the ranks add up, which has the message.  frozen: the layers that stay
+    as they are, whose gradients are left out as 0.
     """
 
     def __init__(
@@ -134,10 +144,12 @@ class GradientSum:
         counting: exact.Counting,
         addends: Addends,
         dropout: Dropout | None = None,
+        frozen: Collection[int] = (),
     ) -> None:
         self._network = network
         self._drawn = Drawn(dropout, network.layers) if dropout else None
-        self._counts = _Counts(network, counting, addends)
+        self._counts = _Counts(network, counting, addends, frozen)
+        self._lowest = min(set(range(1, network.layout.N + 1)).difference(frozen))
         sample_bytes = 2 * sum(network.layers[1:]) * np.dtype(dtype).itemsize
         self._samples_a_pass = max(1, PASS_BYTES // sample_bytes)
         dropped = self._drawn.layers if self._drawn else ()
@@ -190,7 +202,9 @@ class GradientSum:
         if drawn is not None:
             drawn.draw(step, batch.shard, s, M)
         forward(self._network, w, b, p, drawn)  # 1. forward pass
-        backward(self._network, w, p, batch.y, drawn, batch.weights)  # 2. backward pass
+        backward(  # 2. backward pass
+            self._network, w, p, batch.y, drawn, batch.weights, self._lowest
+        )
         return p
 
     def _passes(self, batches: Iterable[MicroBatches]) -> Iterator[MicroBatches]:

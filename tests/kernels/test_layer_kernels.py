@@ -101,6 +101,7 @@ def test_update(rule, dtype, floats, width):
         if rule in (Rule.RMSPROP, Rule.ADAGRAD):
             first = np.abs(first)
         arrays = (v, first if rule else None, second if rule in (Rule.ADAM, Rule.NADAM) else None)
+        total[::5], first[::5] = 0, first[::5] * np.finfo(dtype).smallest_normal
         ends = np.array([*sorted(random.integers(0, k, 2)), k], np.int64)
         factors = random.random(3) * 1e-6
         penalties = np.array([[0.1, 0.0, 0.0], [0.0, 0.02, 0.01], [0.0, 0.0, 0.0]])
@@ -113,6 +114,25 @@ def test_update(rule, dtype, floats, width):
         for one, other in zip(arrays, expected, strict=True):
             if one is not None:
                 assert_same_bits(one, other)
+
+
+@each_width
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_an_optimizer_remembers_is_never_subnormal(dtype, width):
+    """Entries whose gradient is 0: the least normal number stays, what is smaller becomes 0, a NaN stays one."""
+    least = np.finfo(dtype).smallest_normal
+    before = np.array([2.0 * least, least, 1.5 * least, -1.5 * least, np.nan, np.inf], dtype)
+    half = [2.0 * least / 2, 0.0, 0.0, 0.0, np.nan, np.inf]
+    ends, factors = np.array([6], np.int64), np.ones(1)
+    with running(width) as kernels:
+        for update in (kernels.update, numpy_updates.update):
+            for rule in (Rule.MOMENTUM, Rule.NESTEROV, Rule.RMSPROP, Rule.ADAM, Rule.NADAM):
+                arrays = [before.copy(), before.copy() if rule in (Rule.ADAM, Rule.NADAM) else None]
+                halved = (0.5, 0.0, 0.5, 0.0, 1.0, 1e-8, 0.0, 1.0)
+                v, zero = np.ones(6, dtype), np.zeros(6, dtype)
+                update(rule, zero, v, *arrays, 0.1, factors, ends, None, np.inf, *halved)
+                for found in filter(lambda x: x is not None, arrays):
+                    np.testing.assert_array_equal(found, np.array(half, dtype))
 
 
 @each_width

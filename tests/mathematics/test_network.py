@@ -9,7 +9,7 @@ from simulated import gradients, one_pass
 
 from distmlp.mathematics.activations import ACTIVATIONS
 from distmlp.mathematics.costs import COSTS, MATCHED
-from distmlp.mathematics.network import Network, Workspace, backward, forward
+from distmlp.mathematics.network import Network, Workspace, accumulate, backward, forward
 
 PAIRS = sorted(COSTS)
 
@@ -309,6 +309,45 @@ def test_bits_of_a_micro_batch_do_not_depend_on_its_neighbours_or_its_place(
         forward(network, w, b, p)
         backward(network, w, p, desired)
         assert [numbers(p, i, desired) for i in range(stop - start)] == expected[start:stop]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("frozen", [(1,), (2,), (1, 2), (3,), (1, 3)])
+def test_frozen_layers_have_no_gradients_and_the_others_theirs(frozen, first):
+    """δ is made down to the lowest layer that learns, and all other gradients are what they are without frozen layers."""
+    layers, s, M = (4, 6, 5, 3), 2, 7
+    network = Network(layers)
+    layout = network.layout
+    random = np.random.default_rng(1)
+    v = random.normal(size=layout.size)
+    x, y = random.normal(size=(s, M, 4)), random.uniform(size=(s, M, 3))
+    expected = gradients(network, one_pass(network, v, x, y)).sum(axis=0)
+    lowest = min({1, 2, 3}.difference(frozen))
+    w, b = layout.views(v)
+    p = Workspace(layers, np.float64).view(s, M, x)
+    for delta in p.delta[1:]:
+        delta.fill(np.nan)
+    forward(network, w, b, p)
+    backward(network, w, p, y, lowest=lowest)
+    assert all(np.isnan(delta).all() for delta in p.delta[1:lowest])
+    found = np.full(layout.size, np.nan) if first else np.zeros(layout.size)
+    accumulate(
+        network,
+        p,
+        None,
+        layout.parts(found),
+        np.zeros((6, s)),
+        first=first,
+        last=True,
+        kept=slice(0, layout.size),
+        blocks=layout.blocks(layout.size),
+        frozen=frozen,
+    )
+    for tensor, part in enumerate(layout.slices):
+        if tensor % 3 + 1 in frozen:
+            assert (found[part] == 0).all()
+        else:
+            np.testing.assert_allclose(found[part], expected[part], rtol=1e-12)
 
 
 def test_arrays_of_one_pass_do_not_share_memory():
