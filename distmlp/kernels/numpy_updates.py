@@ -40,17 +40,13 @@ def update(
         if rule in (Rule.MOMENTUM, Rule.NESTEROV):
             assert first is not None
             u = first[part]
-            u *= numbers[0]
-            u += g
-            _drop_subnormal(u)
+            _decay(u, numbers[0], g)
             g = g + u * numbers[0] if rule == Rule.NESTEROV else u
         elif rule in (Rule.RMSPROP, Rule.ADAGRAD):
             assert first is not None
             square = first[part]
             if rule == Rule.RMSPROP:
-                square *= numbers[0]
-                square += g * g * numbers[1]
-                _drop_subnormal(square)
+                _decay(square, numbers[0], g * g * numbers[1])
             else:
                 square += g * g
             g = g / (np.sqrt(square) + numbers[5])
@@ -58,20 +54,18 @@ def update(
             beta1, rest1, beta2, rest2, unbias2, epsilon, of_g, of_mean = numbers
             assert first is not None and second is not None
             mean, square = first[part], second[part]
-            mean *= beta1
-            mean += g * rest1
-            square *= beta2
-            square += g * g * rest2
-            _drop_subnormal(mean)
-            _drop_subnormal(square)
+            _decay(mean, beta1, g * rest1)
+            _decay(square, beta2, g * g * rest2)
             step = g * of_g + mean * of_mean if rule == Rule.NADAM else mean
             g = step / (np.sqrt(square / unbias2) + epsilon)
         v[part] -= g * alpha
         start = end
 
 
-def _drop_subnormal(x: np.ndarray) -> None:
-    """x, with 0 for what is subnormal."""
+def _decay(x: np.ndarray, factor: np.floating, added: np.ndarray) -> None:
+    """x becomes x factor + added, and 0 where that is subnormal."""
+    x *= factor
+    x += added
     x[np.abs(x) < np.finfo(x.dtype).smallest_normal] = 0
 
 

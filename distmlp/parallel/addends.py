@@ -17,6 +17,7 @@ from distmlp.kernels import choice as kernels
 from distmlp.parallel import hostmemory, slices
 from distmlp.parallel.exchange import Exchange
 from distmlp.parallel.meeting import WORDS, Meeting
+from distmlp.parallel.quickest import Trial
 
 
 class Addends:
@@ -24,7 +25,7 @@ class Addends:
 
     mine: (n,), what this rank adds.  total: (n,), the ranks' sum, once `Communicator.add_up` has made it
     and until any rank's next one; the same memory as mine where ranks share none.  kept: the part of mine
-    that this rank itself reads when they are added up; what is not is best stored past its caches.  piece: entries of
+    that is best stored in this rank's caches, the rest past them; a sum may change it.  piece: entries of
     mine that travel at a time.  early: whether pieces travel as soon as `written` is told of them.
     """
 
@@ -65,6 +66,8 @@ class SharedAddends(Addends):
         self._added = numbers[:size], kept.start, self.total[kept]
         words = np.frombuffer(memory, np.uint32, WORDS)
         self.meeting = Meeting(words, size, is_lost)
+        # Stores past the caches pay where the cores share none, and cost where they do: a virtual machine may not tell.
+        self._trial: Trial[slice] | None = Trial([kept, slice(0, n)]) if size > 1 else None
 
     def add(self) -> None:
         """Makes this rank's part of total, once all have written to their mine; none may be reading it."""
@@ -76,6 +79,9 @@ class SharedAddends(Addends):
             self.meeting.meet()  # all have written, and none reads the sum before any more
             self.add()
             self.meeting.meet()
+        if self._trial:
+            self.kept, stays = self._trial.next()
+            self._trial = None if stays else self._trial
 
 
 #: Sums after which it is decided whether pieces travel early.
