@@ -5,6 +5,7 @@ import os
 import coefficients
 import numpy as np
 import pytest
+from launching import ROOT
 from mpmath import mp, mpf
 
 from distmlp.kernels import choice, numpy_functions, numpy_random
@@ -158,3 +159,15 @@ def test_coefficients_are_those_that_the_script_derives():
         assert constants.log2e == derived["LOG2E"][place]
     assert list(numpy_random.SINE) == derived["SIN_64"]
     assert list(numpy_random.COSINE) == derived["COS_64"]
+
+
+def test_the_page_lists_the_coefficients():
+    """docs/arithmetic.md, from which somebody else is to compute the same bits."""
+    page = (ROOT / "docs" / "arithmetic.md").read_text(encoding="utf-8")
+    listed = page.partition("## Coefficients")[2].split("```")[1]
+    numbers = [float.fromhex(word) for word in listed.split() if "0x" in word]
+    expected = []
+    for C in numpy_functions.CONSTANTS.values():
+        expected += [C.log2e, C.ln2, C.ln2_rest, *C.exp, *C.log]
+        assert hex(C.sqrt_half) in page
+    assert numbers == [*expected, *numpy_random.SINE, *numpy_random.COSINE]
