@@ -165,7 +165,7 @@ class MpiCommunicator:
             self._add_up_in_shared_memory(addends)
         elif isinstance(addends, AddendsOfHosts):
             self._add_up_over_hosts(addends)
-        else:
+        elif self.size > 1:  # what one rank has is the sum
             self.sum(addends.mine)
 
     def _add_up_in_shared_memory(self, addends: SharedAddends) -> None:
