@@ -1,4 +1,4 @@
-"""Training as docs/arithmetic.md, exactness.md, design.md and config.md define it, with nothing of distmlp.
+"""Training as docs/arithmetic.md and the pages that it names define it, with nothing of distmlp.
 
 It was written from these pages, to find whether they say enough for the same bits.  Beside each step stands the page, and
 the section of it, that says the step.  What is here is what the small runs of small_runs.py ask for, and no more.  Their
@@ -39,10 +39,10 @@ CHUNK_ROWS = 256
 # arithmetic.md, Random numbers: the purpose is the second part of the key.
 INITIALIZE, ORDER_CHUNKS, ORDER_ROWS = (SEED, 1), (SEED, 2), (SEED, 3)
 
-#: exactness.md, From a gradient to whole numbers, and The grid: the bits of a sum, and the largest e.
+#: arithmetic.md, The sum and its grid: the bits of a sum, and the largest e.
 GRIDS = {"float32": (31, 60), "float64": (63, 200)}
 
-#: exactness.md, The grid: the bits to spare, and those of Σ Tᵢ in the header.
+#: arithmetic.md, The sum and its grid: the bits to spare, and those of Σ Tᵢ in the header.
 SPARE, ROOM = 3, 17
 
 #: config.md, network.initializer
@@ -80,14 +80,14 @@ def tensors(layers, v):
 
 def epoch_order(rows, batch, S, epoch):
     """The steps of an epoch, each the rows of its S micro-batches."""
-    # design.md, Order and memory: chunks in random order, end to end.
+    # arithmetic.md, Order of samples: chunks in random order, end to end.
     chunks = np.split(np.arange(rows), range(CHUNK_ROWS, rows, CHUNK_ROWS))
     drawn = permutation(ORDER_CHUNKS, (0, 0, epoch), len(chunks))
     stream = np.concatenate([chunks[c] for c in drawn])
-    # exactness.md, From a gradient to whole numbers: sizes that differ by one at most, the larger ones first.
+    # arithmetic.md, Order of samples: sizes that differ by one at most, the larger ones first.
     batches = [min(batch, rows - i) for i in range(0, rows, batch)]
     sizes = np.array([[t // S + (s < t % S) for s in range(S)] for t in batches])
-    # design.md, Order and memory: a run for each shard, shuffled inside its window, here all of the run.
+    # arithmetic.md, Order of samples: a run for each shard, shuffled inside its window, here all of the run.
     runs = np.split(stream, np.cumsum(sizes.sum(axis=0))[:-1])
     shards = []
     for s, run in enumerate(runs):
@@ -104,7 +104,7 @@ def passed(network, w, b, x, y):
     for l in range(1, N + 1):
         z = product(a[l - 1], w[l], b[l])
         a.append(ACTIVATIONS[network["output" if l == N else "activation"]](z))
-    # arithmetic.md, Products: the slope of a cross-entropy cancels that of its output.
+    # arithmetic.md, Costs: the slope of a cross-entropy cancels that of its output.
     delta = [None] * N + [a[N] - y]
     if network["cost"] == "mse":
         delta[N] = SLOPES[network["output"]](delta[N], a[N])
@@ -123,7 +123,7 @@ def cost(network, z, a, y):
     else:
         z = z - np.max(z, axis=1, keepdims=True)
         C = reduce(add, lanes(y * (log(lanes(exp(z))) - z))[:, 0])
-    return Fraction(math.floor(Fraction(C) * 2**128), 2**128)
+    return Fraction(math.trunc(Fraction(C) * 2**128), 2**128)
 
 
 def counted(passes, e):
@@ -146,22 +146,22 @@ def gradient(passes, e, samples):
     """∇C of a step of so many samples, and the next step's e; e is None in the first step."""
     N, dtype = len(passes[0][0]) - 1, passes[0][0][0].dtype
     bits, finest = GRIDS[dtype.name]
-    # exactness.md, The grid: Σ Tᵢ is in whole units, to which each Tᵢ is rounded up by itself.
+    # arithmetic.md, The sum and its grid: Σ Tᵢ is in whole units, to which each Tᵢ is rounded up by itself.
     unit = 2.0 ** (bits - ROOM)
     used = e or [0] * (2 * N)
     G = counted(passes, used)
     units = [sum(math.ceil(largest(g) / unit) for g in part) for part in G]
     if e is None or max(units) >= 2**ROOM:
-        # exactness.md, The grid: all micro-batches may be as large as the largest, which is below 2^x units.
+        # arithmetic.md, The sum and its grid: all micro-batches may be as large as the largest, which is below 2^x units.
         at_most = bits - SPARE - (len(passes) - 1).bit_length()
         x = [math.frexp(max(map(largest, part)))[1] for part in G]
         used = [min(at_most + k - x, finest) for k, x in zip(used, x, strict=True)]
         G = counted(passes, used)
         units = [sum(math.ceil(largest(g) / unit) for g in part) for part in G]
-    # exactness.md, The grid: at once as coarse as the units ask, and finer by one bit at most.
+    # arithmetic.md, The sum and its grid: at once as coarse as the units ask, and finer by one bit at most.
     finer = [min(ROOM - SPARE - n.bit_length(), 1) for n in units]
     following = [min(k + more, finest) for k, more in zip(used, finer, strict=True)]
-    # arithmetic.md, Products: whole numbers are added.  Updates: ∇C is their sum, rounded to the dtype, times f.
+    # arithmetic.md, The sum and its grid: whole numbers are added.  Updates: ∇C is their sum, rounded to the dtype, times f.
     means = []
     for part, k in zip(G, used, strict=True):
         total = sum(np.rint(g).astype(np.int64) for g in part)
