@@ -238,9 +238,9 @@ def targets_as(data: DataSet, y: np.ndarray, outputs: int, dtype: DTypeLike) -> 
         return _padded(y.reshape(len(y), -1).astype(dtype), outputs)
     if outputs == 1:
         return y.reshape(-1, 1).astype(dtype)
-    classes = y.astype(np.intp)
+    classes = y.astype(np.int64)
     # a negative one is a large unsigned one
-    if len(y) and classes.view(np.uintp).max() >= outputs:
+    if len(y) and classes.view(np.uint64).max() >= outputs:
         raise InputError(
             f"{data.spec}: a class is not in 0 … {outputs - 1}; data.scan = true finds it before training"
         )

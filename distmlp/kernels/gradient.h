@@ -146,7 +146,7 @@ static void raise_largest(real *T, const ivec *largest, ptrdiff_t batches)
 
    delta: (s M, n).  a: (s M, m).  w and b: for the weights, (n, m), and the biases, (n,), the totals, the grid's scale
    and the largest entries, (s,), which are raised.  exact: whether totals are whole numbers.  last: nothing is added to
-   these totals after this, so entries outside of kept … kept_end of w's, which other ranks read, go past the caches.
+   these totals after this, so entries outside of kept … kept_end of w's go past the caches.
    neuron … neuron_end: those whose gradients are made. */
 static int make_gradient(const struct gradient_call *c)
 {

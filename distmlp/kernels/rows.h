@@ -51,8 +51,8 @@ INLINE void finish_columns(const struct taking *t, ptrdiff_t from, ptrdiff_t len
         out[i] = (real)wide[i] * factor;
 }
 
-/* The rows that `order` names, of a type.  Where each entry is only converted, rounded once and scaled, whole numbers need
-   no look; others are looked at some rows at a time, while they are near. */
+/* The rows that `order` names, of a type.  Whole numbers that are only converted, rounded once and scaled need no look.
+   Others are looked at some rows at a time, while they are near. */
 #undef TAKE
 #define TAKE(type, look)                                                       \
     for (ptrdiff_t r = 0, seen = 0; r < t->count; r++) {                       \
@@ -72,14 +72,14 @@ INLINE void finish_columns(const struct taking *t, ptrdiff_t from, ptrdiff_t len
             taken[n + i] = (real)(x != x);                                     \
         }                                                                      \
         if ((look || !plain) && ((r + 1 - seen) * width >= NEAR || r + 1 == t->count)) { \
-            finite &= all_finite((const real *)t->out + seen * width, (r + 1 - seen) * width); \
+            finite &= all_finite(taken - (r - seen) * width, (r + 1 - seen) * width); \
             seen = r + 1;                                                      \
         }                                                                      \
     }                                                                          \
     break
 
-/* out = the rows in an order as the network's numbers: each entry x becomes (x − shift) / divisor, where these are given, in
-   double, after fill has taken the place of a NaN; then it is rounded and multiplied by the scale.  Behind the columns stand
+/* out = the rows in an order as the network's numbers.  In double, fill takes the place of a NaN, and each entry x becomes
+   (x − shift) / divisor, where these are given.  Then it is rounded and multiplied by the scale.  Behind the columns stand
    the indicators, 1 where that column of the row was a NaN.  Returns whether all are finite; of whole numbers that are
    only scaled nothing is told. */
 static int rows_taken(const struct taking *t)

@@ -71,7 +71,7 @@ static PyObject *hash_rows(PyObject *module, PyObject *const *given, Py_ssize_t 
 
 PyMethodDef row_functions[] = {
     {"take_rows", (PyCFunction)(void (*)(void))take_rows, METH_FASTCALL,
-     "take_rows(rows, order, scale, shift, divisor, fill, indicators, out): out is the rows in an order, transformed; whether all that come from floats are finite."},
+     "take_rows(rows, order, scale, shift, divisor, fill, indicators, out): out is the rows in an order, transformed; whether all are finite, of whole numbers that are only scaled always so."},
     {"hash_rows", (PyCFunction)(void (*)(void))hash_rows, METH_FASTCALL,
      "hash_rows(x, y, keys, numbers, first): the sum of the rows' hashes, mod 2^64."},
     {NULL, NULL, 0, NULL},

@@ -68,7 +68,7 @@ class Drawn:
             places = pairwise(accumulate(counts, initial=0))
             self._parts_of[M] = dict(zip(self.layers, starmap(slice, places), strict=True))
         self._parts = self._parts_of[M]
-        words = self._parts[self.layers[-1]].stop
+        words = max((part.stop for part in self._parts.values()), default=0)
         if self._memory.size < s * words:
             self._memory = np.empty(s * words, np.uint64)
         self._words = self._memory[: s * words].reshape(s, words)

@@ -7,6 +7,7 @@ kernels/updates.h does it in the optimizer's one pass over v.
 
 import functools
 import math
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,8 @@ def norm(mean: Mean) -> float:
     choice.squares(mean.total, mean.ends, squares)
     parts = zip(squares.tolist(), mean.factors.tolist(), strict=True)
     of_parts = [math.sqrt(square) * abs(factor) for square, factor in parts]
-    return math.sqrt(sum(length * length for length in of_parts))
+    # sum() of floats adds more exactly from Python 3.12 on: other bits
+    return math.sqrt(functools.reduce(operator.add, [length * length for length in of_parts], 0.0))
 
 
 @dataclass(frozen=True)
@@ -64,4 +66,5 @@ def _penalties(shaping: Shaping, N: int, decay: float) -> np.ndarray | None:
     penalties = np.zeros((2 * N, 3))
     penalties[:N] = shaping.l2, shaping.l1, decay
     penalties[shaping.still(N)] = 0.0
+    penalties.flags.writeable = False
     return penalties if penalties.any() else None

@@ -24,7 +24,7 @@ class Trial(Generic[Way]):
         self._ended = 0.0
 
     def next(self) -> tuple[Way, bool]:
-        """The way of the next step, and whether it stays; told at the end of each step, of which the first has gone the first way."""
+        """The way of the next step, and whether it stays.  Call it at the end of each step; the first step goes the first way."""
         now, way = self._clock(), self._steps // TURN % len(self._ways)
         if self._steps % TURN >= _SETTLING:
             self._seconds[way].append(now - self._ended)

@@ -101,7 +101,8 @@ def memory_of(config: Config, parameters: int) -> int:
         -(-batch // (size or default_micro_batch_size(batch))) if isinstance(batch, int) else 1
     )
     counting = Counting.of(config.dtype, micro_batches, config.reduction == "exact")
-    floats = 1 + len(state_arrays(config)) + 2 * counting.many + bool(config.network.start_from)
+    more = bool(config.network.start_from) + bool(config.regularization.average)
+    floats = 1 + len(state_arrays(config)) + 2 * counting.many + more
     gradients = 2 * counting.lanes * counting.carrier.itemsize
     return parameters * (floats * np.dtype(config.dtype).itemsize + gradients)
 

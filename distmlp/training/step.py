@@ -39,7 +39,9 @@ def reason_to_stop(alarm: int) -> str:
 @functools.lru_cache(maxsize=64)
 def _factors(t: int, exponents: tuple[int, ...]) -> np.ndarray:
     """1 / (t 2^e) for each tensor's e, (2N,): by which a sum of t samples' gradients, in units, becomes their mean."""
-    return np.array([1.0 / (t * math.ldexp(1.0, e)) for e in exponents])
+    factors = np.array([1.0 / (t * math.ldexp(1.0, e)) for e in exponents])
+    factors.flags.writeable = False
+    return factors
 
 
 class Step:

@@ -9,6 +9,8 @@ from mpi4py import MPI
 import distmlp
 from distmlp.config.reading import from_tables
 from distmlp.errors import Diverged, InputError
+from distmlp.mathematics.initializers import initialize
+from distmlp.mathematics.layout import Layout
 from distmlp.parallel import launchers, slices
 from distmlp.parallel.addends import AddendsOfHosts
 from distmlp.training.holding import shelve
@@ -48,9 +50,15 @@ def test_every_rank_has_the_v_of_one_alone(shared, dtype):
         assert lawful(shared / name) == lawful(shared / f"alone-{WORLD.rank}")
 
 
-@pytest.mark.parametrize("hosts", ["each alone", "in turn"])
-def test_pieces_that_travel_while_others_are_computed_change_no_bit(shared, hosts, monkeypatch):
-    expected = alone(shared)
+@pytest.mark.parametrize(
+    "hosts, frozen", [("each alone", []), ("in turn", []), ("in turn", [1]), ("each alone", [2, 3])]
+)
+def test_pieces_that_travel_while_others_are_computed_change_no_bit(
+    shared, hosts, frozen, monkeypatch
+):
+    """The parts of frozen layers travel too, and nobody computes them."""
+    changes = {"network.layers": [20, 13, 9, 5], "training.frozen": frozen}
+    expected = alone(shared, changes)
     host = WORLD.rank if hosts == "each alone" else WORLD.rank % 2
     monkeypatch.setattr(MPI, "Get_processor_name", lambda: f"host{host}")
     monkeypatch.setattr(slices, "PIECE", 128)
@@ -60,9 +68,22 @@ def test_pieces_that_travel_while_others_are_computed_change_no_bit(shared, host
     monkeypatch.setattr(
         AddendsOfHosts, "written", lambda self, end: [told.append(end), written(self, end)]
     )
-    found = distmlp.train(config(shared, hosts), WORLD)
+    found = distmlp.train(config(shared, hosts, changes), WORLD)
     assert np.array_equal(found.v, expected.v)
     assert (len(set(told)) > 2) == (WORLD.size > 1)
+
+
+@pytest.mark.parametrize("size", [1, 16])
+def test_frozen_layers_are_those_of_the_start_at_any_rank_count(shared, size):
+    """Also with more than 64 micro-batches."""
+    changes = {"training.frozen": [1], "training.batch_size": 80, "training.micro_batch_size": size}
+    found = distmlp.train(config(shared, "frozen", changes), WORLD)
+    expected = alone(shared, changes)
+    assert np.array_equal(found.v, expected.v)
+    layout = Layout((20, 13, 5))
+    start = initialize(layout, "scaled-normal", 7, found.v.dtype)
+    same = [np.array_equal(found.v[part], start[part]) for part in layout.slices]
+    assert same == [True, False, True, False]
 
 
 def test_a_part_of_the_ranks_trains(shared):

@@ -133,6 +133,7 @@ def test_what_an_optimizer_remembers_is_never_subnormal(dtype, width):
                 update(rule, zero, v, *arrays, 0.1, factors, ends, None, np.inf, *halved)
                 for found in filter(lambda x: x is not None, arrays):
                     np.testing.assert_array_equal(found, np.array(half, dtype))
+                    assert not np.signbit(found[1:4]).any()
 
 
 @each_width

@@ -22,6 +22,14 @@ from distmlp.training.reporting import LogOnly
 LAYOUT = Layout((3, 4, 2))
 ALPHA, STEPS = 0.01, 50
 
+#: Numbers of which the squares' plain sum and the exact one, rounded, have different square roots.
+PARTS = (
+    "0x1.30983fbed2925p+1",
+    "0x1.4de1e23662b9ep+0",
+    "0x1.2f64ee720ec06p+2",
+    "0x1.12d913ac19be8p-14",
+)
+
 
 def gradient(v, step):
     """Of some function that bends, and noise."""
@@ -60,6 +68,14 @@ def test_the_norm_is_that_of_the_mean():
     mean = total * np.repeat(factors, np.diff([0, *ends]))
     found = norm(Mean(total, factors, ends))
     assert found == pytest.approx(math.sqrt(math.fsum((mean * mean).tolist())), rel=1e-14)
+
+
+def test_the_norm_adds_its_parts_one_after_another():
+    """Python's own sum() of floats does so up to 3.11 only."""
+    parts = list(map(float.fromhex, PARTS))
+    found = norm(Mean(np.array(parts), np.ones(4), np.arange(1, 5)))
+    assert found.hex() == "0x1.5d95d858c5c20p+2"
+    assert math.sqrt(math.fsum(part * part for part in parts)).hex() == "0x1.5d95d858c5c21p+2"
 
 
 def test_frozen_layers_stay():
