@@ -9,6 +9,8 @@ from pathlib import Path
 
 import arithmetic_from_the_page
 import from_the_page
+import h5py
+import numpy as np
 import pytest
 from small_runs import DIGESTS, SMALL, write_set
 
@@ -46,6 +48,31 @@ def test_many_small_steps_end_with_the_same_v(name, rate, tmp_path):
     }
     places = {"data": {"train": f"{path}:/train"}, "run": {"directory": str(tmp_path / "run")}}
     record = distmlp.train(config | places, resume="never").record
+    found = from_the_page.train(config, path)
+    assert found == {key: record[key] for key in found}
+
+
+#: A window of some steps for a set that is held, and all that is done to inputs, activations and gradients on the way.
+MORE = {
+    "data": {"scale_inputs": "standardise", "missing": "mean", "window": "0.45 MB"},
+    "regularization": {"dropout": 0.25, "input_dropout": 0.1, "l2": 0.01, "clip_norm": 0.1},
+}
+
+
+@needs_c
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:complete, but doubtful")
+@pytest.mark.parametrize("name", ["float32-sgd", "float64-sgd", "float64-adam"])
+def test_more_keys_end_with_the_same_v(name, tmp_path):
+    path, config = set_of(name, tmp_path), SMALL[name] | MORE
+    with h5py.File(path, "a") as file:
+        x = file["train/x"][...].astype("<f8")
+        x[::7, 3] = np.nan
+        del file["train/x"]
+        file["train/x"] = x
+    places = {"data": MORE["data"] | {"train": f"{path}:/train"}}
+    run = {"run": {"directory": str(tmp_path / "run")}}
+    record = distmlp.train(config | places | run, resume="never").record
     found = from_the_page.train(config, path)
     assert found == {key: record[key] for key in found}
 
