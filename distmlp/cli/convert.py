@@ -91,7 +91,7 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
         "--missing",
         choices=MISSING,
         default="refuse",
-        help="rows with an empty cell (or ?, NA, NULL, …): refuse (default), drop, or keep as NaN",
+        help="rows with an empty cell (or ?, NA, NULL, …): refuse, drop, or keep as NaN (%(default)s)",
     )
     text = parser.add_argument_group("text of a table, where what is found is wrong")
     text.add_argument(

@@ -58,8 +58,9 @@ def _begin(
 ) -> list[str]:
     from distmlp import files
     from distmlp.data import opening, proposing
-    from distmlp.data.conversion.convert import convert
+    from distmlp.data.conversion.convert import check_for_hdf5, convert
     from distmlp.data.conversion.kinds import tables_in
+    from distmlp.data.conversion.options import TableOptions
     from distmlp.data.describing import check_there, describe
 
     if len(specs) > 2:
@@ -70,6 +71,8 @@ def _begin(
     for spec, table in zip(specs, tables, strict=True):
         if not table:
             check_there(spec)
+    if not any(tables):
+        check_for_hdf5(specs[0], options, TableOptions(missing="keep"))
     path = Path(specs[0]) if tables[0] else opening.parted(specs[0])[0]
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
     stem = re.sub(r"[-_.]*[*?\[\]][-_.]*", "", stem) or "set"  # of a pattern for several files

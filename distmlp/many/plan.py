@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from distmlp import files
-from distmlp.config.reading import from_tables, resolved, value_of
+from distmlp.config.comparing import differences
+from distmlp.config.reading import from_tables, load, resolved, value_of
 from distmlp.config.sections import Config
 from distmlp.errors import InputError
 from distmlp.kernels import choice, numbers
@@ -155,7 +156,10 @@ def config_of(config: Config, member: Member) -> Config:
 
 
 def keep(config: Config, members: list[Member]) -> None:
-    """Writes the plan to the config's run directory.  Raises InputError where a different one is there."""
+    """Writes the plan to the config's run directory.
+
+    Raises InputError where a different one is there, or networks that have begun with a different config.
+    """
     directory = Path(config.run.directory)
     if (directory / "config.toml").exists():
         raise InputError(
@@ -167,6 +171,8 @@ def keep(config: Config, members: list[Member]) -> None:
                 f"{directory / PLAN}: network {now.name} was {before.words}, but is now {now.words}: "
                 "expected the same plan, or a longer one, or a different run.directory"
             )
+    for member in members:
+        _check_as_before(config, member)
     if len(kept(directory) or []) > len(members):
         return  # a part of what there was
     try:
@@ -179,6 +185,23 @@ def keep(config: Config, members: list[Member]) -> None:
             f"run.directory {directory} cannot be written: {error.strerror or error}; "
             "expected a directory that this user may write"
         ) from None
+
+
+def _check_as_before(config: Config, member: Member) -> None:
+    """Raises InputError where a member has begun, or has been trained, with a config that gives a different v."""
+    now = config_of(config, member)
+    begun = Path(now.run.directory) / "config.toml"
+    if not begun.exists():
+        return
+    before = load(begun)
+    found = differences(before, now)
+    if before.training.epochs != now.training.epochs:
+        found.append(("training.epochs", before.training.epochs, now.training.epochs))
+    for key, old, new in found:
+        raise InputError(
+            f"{begun}: network {member.name} has {key} = {old}, but the config now has {new}: "
+            "all networks of one directory have the same; take a different run.directory"
+        )
 
 
 def kept(directory: str | Path) -> list[Member] | None:

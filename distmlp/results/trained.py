@@ -114,7 +114,7 @@ class TrainedNetwork:
         if self.has_classes and self.target_names:
             y = _numbers_of(y, self.target_names)
         with tempfile.TemporaryDirectory(prefix="distmlp-") as directory:
-            spec = write_set(Path(directory) / "set.h5", self.config, x, y)
+            spec = write_set(Path(directory) / "set.h5", self.config, self._by_name(x), y)
             return checkpoint_commands.evaluate(self.path, spec, SingleProcess(), names=("x", "y"))
 
 

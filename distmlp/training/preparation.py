@@ -167,6 +167,12 @@ def prepare(
         report.warn(doubt)
     for doubt in start.doubts(data) if start else []:
         report.warn(doubt)
+    drawn = [l for l in config.training.frozen if l > (start.layers if start else 0)]
+    if drawn:
+        report.note(
+            f"training.frozen keeps layer {', '.join(map(str, drawn))} as drawn at random; network.start_from takes "
+            "trained layers over"
+        )
     return Prepared(
         config,
         comm,

@@ -58,7 +58,8 @@ class Start:
         found = [f"network.start_from: {words}; passed over" for words in self.passed_over]
         if data.column_names and self.columns and data.column_names != self.columns:
             found.append(
-                f"{data.spec}: its inputs have not the names, or the order, of those of {self.path}"
+                f"{data.spec}: its inputs have not the names, or the order, of those of {self.path}, and are taken by "
+                'their places; data.inputs = "x[…]" puts columns in a different order'
             )
         return found
 

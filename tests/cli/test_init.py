@@ -328,3 +328,12 @@ def test_three_commands_from_netcdf_files_to_answers(tmp_path, monkeypatch, caps
     with open("tp.csv", newline="", encoding="utf-8") as file:
         answers = np.array([float(row["tp"]) for row in csv.DictReader(file)])
     assert np.corrcoef(answers, target)[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("option", [["--drop", "a"], ["--missing", "drop"], ["--header", "no"]])
+def test_options_of_tables_are_refused_for_hdf5(tmp_path, monkeypatch, capsys, option):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "s.h5", np.eye(8), np.arange(8.0))
+    assert begin("s.h5:/train", *option) == 2 and not (tmp_path / "s.toml").exists()
+    said = capsys.readouterr().err
+    assert f"{option[0]} is for tables such as .csv, but the source is s.h5:/train" in said

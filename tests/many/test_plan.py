@@ -6,6 +6,7 @@ from example import tables
 from distmlp.config.reading import from_tables
 from distmlp.errors import InputError
 from distmlp.many import plan
+from distmlp.runs.directory import RunDirectory
 
 
 @pytest.fixture
@@ -118,6 +119,27 @@ def test_a_plan_is_kept_and_may_only_grow(config):
     assert plan.kept(config.run.directory) == longer
     with pytest.raises(InputError, match=r"network 1 was seed = 7, but is now seed = 1"):
         plan.keep(config, plan.members_of([{"seed": 1}]))
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"optimizer.learning_rate": 0.7}, "network 1 has optimizer.learning_rate = 0.3"),
+        ({"training.epochs": 9}, "network 1 has training.epochs = 2, but the config now has 9"),
+    ],
+)
+def test_networks_that_have_begun_keep_their_config(config, tmp_path, changes, words):
+    """Else a directory's table, and its mean, would be of networks that differ in more than the plan says."""
+    members = plan.members_of(plan.seeds(config, 2))
+    plan.keep(config, members)
+    begun = plan.config_of(config, members[0])
+    directory = RunDirectory(begun.run.directory)
+    directory.prepare(begun, True)
+    directory.release()
+    plan.keep(config, members)
+    other = from_tables(tables({"run.directory": config.run.directory, **changes}))
+    with pytest.raises(InputError, match=words):
+        plan.keep(other, plan.members_of(plan.seeds(other, 2)))
 
 
 def test_a_run_of_one_network_and_a_damaged_plan_are_refused(config, tmp_path):

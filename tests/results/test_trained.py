@@ -55,6 +55,21 @@ def test_evaluate_gives_the_metrics_of_the_command(trained):
     )
 
 
+def test_evaluate_takes_the_columns_of_a_data_frame_by_name(tmp_path):
+    x, y = rows(301, seed=1)
+    names = [f"c{i}" for i in range(x.shape[1])]
+    write_set(tmp_path / "set.h5")
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        for group in file.values():
+            group["x"].attrs["columns"] = names
+    places = {"data.train": f"{tmp_path}/set.h5:/train", "data.validation": None}
+    distmlp.train(tables({**places, "run.directory": str(tmp_path / "run"), "training.epochs": 1}))
+    network = distmlp.load(tmp_path / "run")
+    frame = pd.DataFrame(x, columns=names)
+    there = frame[names[::-1]].assign(note="text")
+    assert network.evaluate(there, y) == network.evaluate(x, y) == network.evaluate(frame, y)
+
+
 def test_evaluate_takes_the_names_of_classes(trained):
     _, network = trained
     x, y = rows(301, seed=1)

@@ -202,27 +202,7 @@ def _check_fit(
     transposed: bool,
 ) -> None:
     """Raises ConversionError for options that the sources have no use for."""
-    plain = TableOptions()
-    table_options = {
-        "--targets": "targets",
-        "--inputs": "inputs",
-        "--drop": "drop",
-        "--categories": "categories",
-        "--dtype": "dtype",
-        "--classes": "by_name",
-        "--missing": "missing",
-        "--header": "header",
-        "--delimiter": "delimiter",
-        "--decimal": "decimal",
-        "--comment": "comment",
-        "--encoding": "encoding",
-        "--sheet": "sheet",
-    }
-    given = [
-        (option, "table", "tables such as .csv")
-        for option, name in table_options.items()
-        if getattr(options, name) != getattr(plain, name)
-    ]
+    given = [(option, "table", "tables such as .csv") for option in _given(options, TableOptions())]
     if keys is not None:
         given.append(("--keys", "npz", ".npz sources"))
     if transposed:
@@ -234,5 +214,38 @@ def _check_fit(
             )
 
 
-#: Options of tables that sets in HDF5 take as well.
+#: Options of tables, and their names in TableOptions; those that sets in HDF5 take as well.
+_OF_TABLES = {
+    "--targets": "targets",
+    "--inputs": "inputs",
+    "--drop": "drop",
+    "--categories": "categories",
+    "--dtype": "dtype",
+    "--classes": "by_name",
+    "--missing": "missing",
+    "--header": "header",
+    "--delimiter": "delimiter",
+    "--decimal": "decimal",
+    "--comment": "comment",
+    "--encoding": "encoding",
+    "--sheet": "sheet",
+}
 _ALSO_HDF5 = ("--inputs", "--targets", "--classes")
+
+
+def _given(options: TableOptions, plain: TableOptions) -> list[str]:
+    """The options of tables that are not as in `plain`."""
+    return [
+        option
+        for option, name in _OF_TABLES.items()
+        if getattr(options, name) != getattr(plain, name)
+    ]
+
+
+def check_for_hdf5(source: str, options: TableOptions, plain: TableOptions) -> None:
+    """Raises ConversionError where an option is not as in `plain` and means nothing for a set in HDF5."""
+    for option in _given(options, plain):
+        if option not in _ALSO_HDF5:
+            raise ConversionError(
+                f"{option} is for tables such as .csv, but the source is {source}; leave it away"
+            )
