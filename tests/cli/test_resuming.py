@@ -10,6 +10,7 @@ from launching import distmlp, started
 from distmlp.runs import events
 
 STEPS = 21  # an epoch of the example
+EPOCHS = 100  # so many that several checkpoints are written meanwhile, on a busy machine too
 
 
 # A checkpoint that is due while the one before is still being written is left out, so in runs as short as
@@ -25,12 +26,12 @@ def test_checkpoint_every(every, due, config, tmp_path):
     assert (
         distmlp(
             "train",
-            config({"run.checkpoint_every": every, "training.epochs": 30, "run.keep": 1000}),
+            config({"run.checkpoint_every": every, "training.epochs": EPOCHS, "run.keep": 10**4}),
         ).status
         == 0
     )
     *some, last = steps(tmp_path / "run")
-    assert last == 30 * STEPS
+    assert last == EPOCHS * STEPS
     assert all(step % due == 0 for step in some)
     assert (some[0] == due and len(some) > 1) if due < last else not some
 
