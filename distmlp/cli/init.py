@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distmlp.cli.convert import add_table_arguments, table_options
+from distmlp.data.conversion.options import TableOptions
 from distmlp.errors import COMPLETE, InputError
 
 if TYPE_CHECKING:
-    from distmlp.data.conversion.options import TableOptions
     from distmlp.parallel.communicator import Communicator
 
 HELP = "Write a commented config that trains on a set sensibly at once."
@@ -22,6 +22,10 @@ EPILOG = """examples:
   distmlp init houses.csv --targets price        also writes houses.h5, by convert
 
 A second SPEC is the validation set; without it, a tenth of the rows is held out."""
+
+
+#: What is done with a table where nothing is asked for.
+PLAIN = TableOptions(missing="keep")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true", help="replace the config, and a table's HDF5 file"
     )
     add_table_arguments(parser)
-    parser.set_defaults(missing="keep")
+    parser.set_defaults(missing=PLAIN.missing)
 
 
 def run(args: argparse.Namespace, comm: "Communicator") -> int:
@@ -53,14 +57,11 @@ def run(args: argparse.Namespace, comm: "Communicator") -> int:
     return COMPLETE
 
 
-def _begin(
-    specs: list[str], out: Path | None, overwrite: bool, options: "TableOptions"
-) -> list[str]:
+def _begin(specs: list[str], out: Path | None, overwrite: bool, options: TableOptions) -> list[str]:
     from distmlp import files
     from distmlp.data import opening, proposing
-    from distmlp.data.conversion.convert import check_for_hdf5, convert
+    from distmlp.data.conversion.convert import check_fit, convert
     from distmlp.data.conversion.kinds import tables_in
-    from distmlp.data.conversion.options import TableOptions
     from distmlp.data.describing import check_there, describe
 
     if len(specs) > 2:
@@ -72,7 +73,7 @@ def _begin(
         if not table:
             check_there(spec)
     if not any(tables):
-        check_for_hdf5(specs[0], options, TableOptions(missing="keep"))
+        check_fit(specs[:1], ["hdf5"], options, plain=PLAIN)
     path = Path(specs[0]) if tables[0] else opening.parted(specs[0])[0]
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
     stem = re.sub(r"[-_.]*[*?\[\]][-_.]*", "", stem) or "set"  # of a pattern for several files

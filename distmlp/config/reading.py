@@ -154,7 +154,7 @@ def value_of(text: str) -> Any:
     return value
 
 
-def _override(text: str) -> dict:
+def override(text: str) -> dict:
     """{"section": {"key": value}} from "section.key=value"; the value is TOML, or else taken as text."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
@@ -201,7 +201,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     tables = resolved(tables, path.resolve().parent if path.is_file() else Path.cwd())
     origins = {}
     for text in overrides:
-        for section, value in resolved(_override(text), Path.cwd()).items():
+        for section, value in resolved(override(text), Path.cwd()).items():
             names = [f"{section}.{key}" for key in value] if isinstance(value, dict) else [section]
             origins.update(dict.fromkeys(names, f"--set {text}"))
             if isinstance(value, dict) and isinstance(tables.get(section, {}), dict):

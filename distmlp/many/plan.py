@@ -165,7 +165,8 @@ def keep(config: Config, members: list[Member]) -> None:
         raise InputError(
             f"run.directory {directory} holds a run of one network: expected a new directory, or one of many networks"
         )
-    for before, now in zip(kept(directory) or [], members, strict=False):
+    there = kept(directory) or []
+    for before, now in zip(there, members, strict=False):
         if before.settings != now.settings:
             raise InputError(
                 f"{directory / PLAN}: network {now.name} was {before.words}, but is now {now.words}: "
@@ -173,7 +174,7 @@ def keep(config: Config, members: list[Member]) -> None:
             )
     for member in members:
         _check_as_before(config, member)
-    if len(kept(directory) or []) > len(members):
+    if len(there) > len(members):
         return  # a part of what there was
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -189,11 +190,10 @@ def keep(config: Config, members: list[Member]) -> None:
 
 def _check_as_before(config: Config, member: Member) -> None:
     """Raises InputError where a member has begun, or has been trained, with a config that gives a different v."""
-    now = config_of(config, member)
-    begun = Path(now.run.directory) / "config.toml"
+    begun = Path(config.run.directory) / member.name / "config.toml"
     if not begun.exists():
         return
-    before = load(begun)
+    before, now = load(begun), config_of(config, member)
     found = differences(before, now)
     if before.training.epochs != now.training.epochs:
         found.append(("training.epochs", before.training.epochs, now.training.epochs))

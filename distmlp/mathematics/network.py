@@ -222,8 +222,9 @@ def accumulate(
     totals: of each tensor in v's order, flat (`Layout.parts`).  scales: how many units of the grid 1.0 is, tensor by tensor;
     totals then count whole units and largest, (2N, s), becomes each micro-batch's largest |entry|, in units.  Without
     scales, totals are plain floats and nothing is looked at.  last: nothing is added after this pass; kept: the entries that
-    are stored in this rank's caches (`Addends.kept`).  blocks: the neurons of each layer whose gradients are made at a time (`Layout.blocks`).  written: told after each block
-    how many entries, from the first one on, this pass is done with.  frozen: layers whose gradient nobody asks for, and is 0.
+    are stored in this rank's caches (`Addends.kept`).  blocks: the neurons of each layer whose gradients are made at a
+    time (`Layout.blocks`).  written: told after each block how many entries, from the first one on, this pass is done with.
+    frozen: layers whose gradient nobody asks for, and is 0.
     """
     N, M = network.layout.N, p.z.shape[1]
     raised = list(largest)

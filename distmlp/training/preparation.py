@@ -50,6 +50,7 @@ from distmlp.training.reporting import OnRank0, Silent, Together
 from distmlp.training.set_metrics import check_metrics
 from distmlp.training.starting import Start, start_of
 from distmlp.training.step import Step
+from distmlp.training.telling import tell
 from distmlp.training.witness import Witness
 
 
@@ -159,20 +160,14 @@ def prepare(
     kept, mine = start.arrays if start else {}, rows_of_rank(config, data, comm)
     transform = fitted(config, data, mine, comm, kept)
     weighting = weighting_of(config, data, mine, comm)
-    for words in [words for one in (data, validation) if one for words in one.notes()]:
-        report.note(words)
-    if data.weights and validation and not validation.weights:
-        report.note(f"{validation.spec} has no weights {config.data.weights}: its rows count alike")
-    for doubt in doubts(data, seen, config, transform) if seen else []:
-        report.warn(doubt)
-    for doubt in start.doubts(data) if start else []:
-        report.warn(doubt)
-    drawn = [l for l in config.training.frozen if l > (start.layers if start else 0)]
-    if drawn:
-        report.note(
-            f"training.frozen keeps layer {', '.join(map(str, drawn))} as drawn at random; network.start_from takes "
-            "trained layers over"
-        )
+    tell(
+        report,
+        config,
+        data,
+        validation,
+        start,
+        doubts(data, seen, config, transform) if seen else [],
+    )
     return Prepared(
         config,
         comm,

@@ -165,7 +165,7 @@ def _sets(
                 f"{path}: {'is no file' if path.exists() else 'no such file'}; expected a file to convert"
             )
     kinds = [kind_of(path) for path in sources]
-    _check_fit(sources, kinds, keys, options, transposed)
+    check_fit(sources, kinds, options, keys, transposed)
     regression, are_netcdf = options.regression, all(is_netcdf(path) for path in sources)
     sets: dict[str | None, SourceSet]
     match kinds:
@@ -194,26 +194,6 @@ def _sets(
     return {name or "/train": found for name, found in sets.items()}
 
 
-def _check_fit(
-    sources: Sequence[Path],
-    kinds: list[str],
-    keys: Sequence[str] | None,
-    options: TableOptions,
-    transposed: bool,
-) -> None:
-    """Raises ConversionError for options that the sources have no use for."""
-    given = [(option, "table", "tables such as .csv") for option in _given(options, TableOptions())]
-    if keys is not None:
-        given.append(("--keys", "npz", ".npz sources"))
-    if transposed:
-        given.append(("--transposed", "hdf5", "arrays in HDF5"))
-    for option, kind, words in given:
-        if kind not in kinds and not ("hdf5" in kinds and option in _ALSO_HDF5):
-            raise ConversionError(
-                f"{option} is for {words}, but the source is {', '.join(map(str, sources))}; leave it away"
-            )
-
-
 #: Options of tables, and their names in TableOptions; those that sets in HDF5 take as well.
 _OF_TABLES = {
     "--targets": "targets",
@@ -231,21 +211,30 @@ _OF_TABLES = {
     "--sheet": "sheet",
 }
 _ALSO_HDF5 = ("--inputs", "--targets", "--classes")
+#: Where nothing is asked for.
+_PLAIN = TableOptions()
 
 
-def _given(options: TableOptions, plain: TableOptions) -> list[str]:
-    """The options of tables that are not as in `plain`."""
-    return [
-        option
+def check_fit(
+    sources: Sequence[Path | str],
+    kinds: list[str],
+    options: TableOptions,
+    keys: Sequence[str] | None = None,
+    transposed: bool = False,
+    plain: TableOptions = _PLAIN,
+) -> None:
+    """Raises ConversionError for options, those that are not as in `plain`, that the sources have no use for."""
+    given = [
+        (option, "table", "tables such as .csv")
         for option, name in _OF_TABLES.items()
         if getattr(options, name) != getattr(plain, name)
     ]
-
-
-def check_for_hdf5(source: str, options: TableOptions, plain: TableOptions) -> None:
-    """Raises ConversionError where an option is not as in `plain` and means nothing for a set in HDF5."""
-    for option in _given(options, plain):
-        if option not in _ALSO_HDF5:
+    if keys is not None:
+        given.append(("--keys", "npz", ".npz sources"))
+    if transposed:
+        given.append(("--transposed", "hdf5", "arrays in HDF5"))
+    for option, kind, words in given:
+        if kind not in kinds and not ("hdf5" in kinds and option in _ALSO_HDF5):
             raise ConversionError(
-                f"{option} is for tables such as .csv, but the source is {source}; leave it away"
+                f"{option} is for {words}, but the source is {', '.join(map(str, sources))}; leave it away"
             )
