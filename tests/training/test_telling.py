@@ -24,7 +24,7 @@ class Noted(Silent):
 def test_a_frozen_layer_that_nobody_has_trained_is_told(frozen, taken_over, said):
     config = from_tables(tables({"network.layers": [20, 9, 7, 5], "training.frozen": frozen}))
     start = SimpleNamespace(layers=taken_over, doubts=lambda data: []) if taken_over else None
-    data, report = SimpleNamespace(notes=lambda: [], weights=None), Noted()
+    data, report = SimpleNamespace(notes=list, weights=None), Noted()
     tell(report, config, data, None, start, [])
     expected = [] if said is None else [f"training.frozen keeps layer {said} as drawn at random"]
     assert [words.partition(";")[0] for words in report.notes] == expected
